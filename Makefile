@@ -1,0 +1,58 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench replay token lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make .venv from requirements.lock (nothing to do while the lock is the same)
+
+# The lock's content decides, not its date: a fresh checkout of the same lock installs nothing.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "tapewatch needs Python 3.11 or later; $(PYTHON) is not. Try: make setup PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@if ! cmp -s requirements.lock .venv/requirements.lock; then \
+		set -e; rm -rf .venv; $(PYTHON) -m venv .venv; \
+		$(BIN)/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock; \
+		cp requirements.lock .venv/requirements.lock; \
+	fi
+	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+run: setup ## start everything: database, cache, demo accounts, feed, service
+	$(BIN)/tapewatch run $(ARGS)
+
+test: setup ## run the tests (ARGS='-k name' picks some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict service telemetry dashboards alerts tests
+
+bench: setup ## measure (ARGS picks the parts)
+	$(BIN)/python -m tests.bench $(ARGS)
+
+replay: setup ## replay SCENARIO=dir [TICKS=file] [DEALS=out.csv] [SPEED=max|1|10]
+	@test -n "$(SCENARIO)" || { echo "which scenario? make replay SCENARIO=dir [TICKS=file] [DEALS=out.csv] [SPEED=max|1|10]"; exit 2; }
+	$(BIN)/tapewatch replay $(SCENARIO) $(if $(TICKS),--ticks $(TICKS)) $(if $(DEALS),--deals $(DEALS)) $(if $(SPEED),--speed $(SPEED))
+
+token: setup ## print a bearer token for a demo account
+	@$(BIN)/tapewatch token $(ARGS)
+
+lock: ## pin every dependency anew into requirements.lock
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+		$(PYTHON) -m venv "$$dir" && "$$dir/bin/pip" install --disable-pip-version-check --quiet uv; \
+		"$$dir/bin/uv" pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url \
+			--universal --python-version 3.11 --upgrade --custom-compile-command "make lock" --quiet \
+			--output-file requirements.lock
+
+clean: ## remove the virtual environment, caches and build output (never .tapewatch, which holds data)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Alert rules and runbooks generated from the metric catalogue."""

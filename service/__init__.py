@@ -1,0 +1,1 @@
+"""Tapewatch: the trading back end of a retail FX/CFD broker."""

@@ -1,0 +1,1 @@
+"""REST, WebSocket, authentication and the errors clients see."""

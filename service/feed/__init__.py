@@ -1,0 +1,1 @@
+"""Quote sources and the guards in front of the engine."""

@@ -1,0 +1,1 @@
+"""PostgreSQL, the truth and the log, and Redis, the shared read side."""

@@ -1,0 +1,1 @@
+"""Metrics, tracing, logging and health: machinery that knows nothing of the service."""
