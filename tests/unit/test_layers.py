@@ -32,7 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 
 # Modules that do input or output, wait, log, take chances or read a clock.
 IMPURE = frozenset(
-    [
+    {
         "asyncio",
         "concurrent",
         "ctypes",
@@ -62,7 +62,7 @@ IMPURE = frozenset(
         "time",
         "urllib",
         "uuid",
-    ]
+    }
 )
 CLOCK_CALLS = frozenset({"now", "utcnow", "today"})
 ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"})
