@@ -1,0 +1,158 @@
+"""Accounts: balance, positions by symbol, and the hedged margin they need.
+
+Order margin = lots * contract_size * price / leverage * margin_factor, converted as a loss and
+fixed at the fill price. Hedged margin of a symbol = max(sum of the long leg, sum of the short leg),
+the "larger leg" rule; an account's margin is the sum over its symbols. All exact, in USD.
+"""
+
+from decimal import Decimal
+
+from service.domain.instrument import Group, UserType
+from service.domain.money import EXACT, ZERO
+from service.domain.order import Order
+
+
+class Exposure:
+    """An account's positions in one symbol."""
+
+    __slots__ = ("long_margin", "positions", "short_margin")
+
+    def __init__(self) -> None:
+        self.positions: dict[int, Order] = {}
+        self.long_margin = ZERO
+        self.short_margin = ZERO
+
+    @property
+    def margin(self) -> Decimal:
+        return max(self.long_margin, self.short_margin)
+
+    def margin_with(self, margin: Decimal, *, is_long: bool) -> Decimal:
+        """Return the hedged margin once a position of `margin` has joined a leg."""
+        if is_long:
+            return max(EXACT.add(self.long_margin, margin), self.short_margin)
+        return max(self.long_margin, EXACT.add(self.short_margin, margin))
+
+    def change_leg(self, margin: Decimal, *, is_long: bool) -> None:
+        if is_long:
+            self.long_margin = EXACT.add(self.long_margin, margin)
+        else:
+            self.short_margin = EXACT.add(self.short_margin, margin)
+
+
+_NO_EXPOSURE = Exposure()
+
+
+class Account:
+    """An account as the engine keeps it. `sequence` counts what has happened to it."""
+
+    __slots__ = (
+        "account_id",
+        "balance",
+        "exposures",
+        "group",
+        "leverage",
+        "margin",
+        "sequence",
+        "user_type",
+    )
+
+    def __init__(
+        self,
+        account_id: int,
+        user_type: UserType,
+        group: Group,
+        leverage: Decimal,
+        balance: Decimal,
+        sequence: int = 0,
+    ) -> None:
+        self.account_id = account_id
+        self.user_type = user_type
+        self.group = group
+        self.leverage = leverage
+        self.balance = balance
+        self.sequence = sequence
+        self.margin = ZERO
+        self.exposures: dict[str, Exposure] = {}
+
+    def additional_margin(self, symbol: str, margin: Decimal, *, is_long: bool) -> Decimal:
+        """Return how much the account's margin grows if a position of `margin` opens, USD >= 0."""
+        exposure = self.exposures.get(symbol, _NO_EXPOSURE)
+        return EXACT.subtract(exposure.margin_with(margin, is_long=is_long), exposure.margin)
+
+    def add_position(self, order: Order) -> None:
+        """Count an opened order among the positions."""
+        assert order.margin is not None
+        symbol = order.terms.market.symbol.name
+        exposure = self.exposures.get(symbol)
+        if exposure is None:
+            exposure = self.exposures[symbol] = Exposure()
+        before = exposure.margin
+        exposure.positions[order.order_id] = order
+        exposure.change_leg(order.margin, is_long=order.order_type.is_buy)
+        self.margin = EXACT.add(self.margin, EXACT.subtract(exposure.margin, before))
+
+    def remove_position(self, order: Order) -> None:
+        """Take an order that closes out of the positions."""
+        assert order.margin is not None
+        symbol = order.terms.market.symbol.name
+        exposure = self.exposures[symbol]
+        before = exposure.margin
+        del exposure.positions[order.order_id]
+        if exposure.positions:
+            exposure.change_leg(order.margin.copy_negate(), is_long=order.order_type.is_buy)
+            self.margin = EXACT.add(self.margin, EXACT.subtract(exposure.margin, before))
+            return
+        del self.exposures[symbol]
+        if self.exposures:
+            self.margin = EXACT.subtract(self.margin, before)
+        else:
+            self.margin = ZERO
+
+    def profit(self) -> Decimal | None:
+        """Return the live profit of all positions in USD; None: a position cannot be priced."""
+        total = ZERO
+        for exposure in self.exposures.values():
+            for order in exposure.positions.values():
+                profit = position_profit(order)
+                if profit is None:
+                    return None
+                total = EXACT.add(total, profit)
+        return total
+
+    def equity(self) -> Decimal | None:
+        """Return balance + live profit in USD; None: a position cannot be priced."""
+        profit = self.profit()
+        return None if profit is None else EXACT.add(self.balance, profit)
+
+    def free_margin(self) -> Decimal | None:
+        """Return equity - margin in USD; None: a position cannot be priced."""
+        equity = self.equity()
+        return None if equity is None else EXACT.subtract(equity, self.margin)
+
+
+def position_profit(order: Order) -> Decimal | None:
+    """Return the live profit of a position at its group's closing price, USD; None: no price."""
+    terms = order.terms
+    if not terms.market.is_quoted:
+        return None
+    return profit_at(order, terms.sell if order.order_type.is_buy else terms.buy)
+
+
+def profit_at(order: Order, close_price: int) -> Decimal | None:
+    """Return the profit of closing at `close_price` points in USD, not rounded; None: no rate."""
+    assert order.open_price is not None
+    points = close_price - order.open_price
+    if not order.order_type.is_buy:
+        points = -points
+    market = order.terms.market
+    return market.rate.gain(EXACT.multiply(market.profit_scale, points * order.volume))
+
+
+def order_margin(order: Order, price: int) -> Decimal | None:
+    """Return the margin of opening at `price` points in USD, exact; None: no rate."""
+    terms = order.terms
+    notional = EXACT.multiply(terms.market.profit_scale, price * order.volume)
+    margin = EXACT.divide(
+        EXACT.multiply(notional, terms.settings.margin_factor), order.account.leverage
+    )
+    return terms.market.rate.loss(margin)

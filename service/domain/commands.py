@@ -1,0 +1,259 @@
+"""Commands of clients and administrators: validated, decided at once, refused with a reason.
+
+Each takes the desk, the command, the clock `now` (ns UTC) and its idempotency key, and returns the
+decision; a refusal raises `Rejected` and changes nothing. Market orders and closes use the
+service's own price, which must not be older than the guard's `max_age_ns`.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from service.domain.account import Account
+from service.domain.checks import check_not_reached, check_protection, check_volume
+from service.domain.dealing import (
+    cancel_order,
+    close_order,
+    fund_account,
+    modify_order,
+    open_order,
+    place_order,
+    price_opening,
+)
+from service.domain.decision import Decision, PostingKind
+from service.domain.desk import Desk
+from service.domain.market import Terms
+from service.domain.money import CENT, EXACT, ZERO
+from service.domain.order import CancelReason, CloseReason, Order, OrderKind, OrderStatus, OrderType
+from service.domain.quote import QuoteGuard
+from service.domain.rejection import RejectCode, Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """Place a market or pending order. Prices in points, volume in 1/10,000 lot."""
+
+    account_id: int
+    symbol: str
+    order_type: OrderType
+    volume: int
+    price: int | None = None
+    stop_loss: int | None = None
+    take_profit: int | None = None
+    client_order_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModifyOrder:
+    """Change the fields named in `changes`; a stop loss or take profit of None is removed."""
+
+    account_id: int
+    order_id: int
+    changes: frozenset[str]
+    price: int | None = None
+    volume: int | None = None
+    stop_loss: int | None = None
+    take_profit: int | None = None
+
+
+class CommandDesk:
+    """Decides commands on a desk."""
+
+    def __init__(self, desk: Desk, guard: QuoteGuard) -> None:
+        self.desk = desk
+        self._guard = guard
+
+    def place(self, command: PlaceOrder, now: int, key: str | None = None) -> Decision:
+        """Place an order: a market order fills at once, a pending one rests."""
+        account = self._account(command.account_id)
+        terms = self.terms(account, command.symbol)
+        symbol = terms.market.symbol
+        check_volume(symbol, command.volume)
+        is_market = command.order_type.kind is OrderKind.MARKET
+        if is_market and command.price is not None:
+            raise Rejected(
+                RejectCode.INVALID_PRICE, "a market order takes no price: leave it out", "price"
+            )
+        if is_market:
+            self._require_fresh(terms, now)
+            check_not_reached(terms, command.order_type, command.stop_loss, command.take_profit)
+        else:
+            self._check_price(terms, command.order_type, command.price)
+        check_protection(command.order_type, command.price, command.stop_loss, command.take_profit)
+        order = Order(
+            self.desk.next_order_id,
+            account,
+            terms,
+            command.order_type,
+            command.volume,
+            command.price,
+            command.stop_loss,
+            command.take_profit,
+            command.client_order_id,
+            now,
+        )
+        if not is_market:
+            self.desk.next_order_id += 1
+            return place_order(self.desk, order, now, key=key)
+        opening = price_opening(order)
+        if opening is CancelReason.INSUFFICIENT_MARGIN:
+            raise Rejected(
+                RejectCode.INSUFFICIENT_MARGIN,
+                "the order needs more margin than is free: lower the volume or deposit",
+            )
+        if isinstance(opening, CancelReason):
+            raise Rejected(
+                RejectCode.NO_RATE,
+                f"no conversion rate for {symbol.profit_currency} yet: try again once it is quoted",
+            )
+        self.desk.next_order_id += 1
+        return open_order(self.desk, order, opening, now, expected=None, key=key)
+
+    def modify(self, command: ModifyOrder, now: int, key: str | None = None) -> Decision:
+        """Change price and volume of a pending order, stop loss and take profit of a live one."""
+        order = self._order(command.account_id, command.order_id)
+        changes = command.changes
+        if changes & {"price", "volume"} and order.status is not OrderStatus.PENDING:
+            raise Rejected(
+                RejectCode.ORDER_NOT_PENDING, "price and volume of an open order cannot change"
+            )
+        terms = order.terms
+        price = command.price if "price" in changes else order.price
+        stop_loss = command.stop_loss if "stop_loss" in changes else order.stop_loss
+        take_profit = command.take_profit if "take_profit" in changes else order.take_profit
+        volume = order.volume
+        if "volume" in changes:
+            if command.volume is None:
+                raise Rejected(RejectCode.INVALID_VOLUME, "volume cannot be removed", "volume")
+            volume = command.volume
+            check_volume(terms.market.symbol, volume)
+        if "price" in changes:
+            self._check_price(terms, order.order_type, price)
+        if order.status is OrderStatus.PENDING:
+            check_protection(order.order_type, price, stop_loss, take_profit)
+        else:
+            self._require_quote(terms)
+            check_not_reached(
+                terms,
+                order.order_type,
+                stop_loss if "stop_loss" in changes else None,
+                take_profit if "take_profit" in changes else None,
+            )
+            check_protection(order.order_type, None, stop_loss, take_profit)
+        return modify_order(
+            self.desk,
+            order,
+            price=price,
+            volume=volume,
+            stop_loss=stop_loss,
+            take_profit=take_profit,
+            time=now,
+            key=key,
+        )
+
+    def cancel(self, account_id: int, order_id: int, now: int, key: str | None = None) -> Decision:
+        """Cancel a pending order."""
+        order = self._order(account_id, order_id)
+        if order.status is not OrderStatus.PENDING:
+            raise Rejected(
+                RejectCode.ORDER_NOT_PENDING, f"order {order_id} is open: close it instead"
+            )
+        self.desk.disarm(order)
+        return cancel_order(self.desk, order, CancelReason.CLIENT, now, key=key)
+
+    def close(self, account_id: int, order_id: int, now: int, key: str | None = None) -> Decision:
+        """Close an open order at the service's price."""
+        order = self._order(account_id, order_id)
+        if order.status is not OrderStatus.OPEN:
+            raise Rejected(
+                RejectCode.ORDER_NOT_OPEN, f"order {order_id} is pending: cancel it instead"
+            )
+        self._require_fresh(order.terms, now)
+        decision = close_order(self.desk, order, CloseReason.CLIENT, now, key=key)
+        if decision is None:
+            raise Rejected(
+                RejectCode.NO_RATE,
+                f"no conversion rate for {order.terms.market.symbol.profit_currency} yet: "
+                "try again once it is quoted",
+            )
+        return decision
+
+    def fund(self, account_id: int, amount: Decimal, now: int, key: str | None = None) -> Decision:
+        """Deposit (amount > 0) or withdraw (amount < 0) USD in whole cents."""
+        account = self._account(account_id)
+        if not amount.is_finite() or amount == 0 or amount % CENT != 0 or abs(amount) >= 10**12:
+            raise Rejected(
+                RejectCode.INVALID_AMOUNT, "amount must be whole cents and not zero", "amount"
+            )
+        if amount > 0:
+            return fund_account(self.desk, account, PostingKind.DEPOSIT, amount, now, key)
+        free_margin = account.free_margin()
+        available = None if free_margin is None else min(free_margin, account.balance)
+        if available is None or EXACT.add(available, amount) < ZERO:
+            raise Rejected(
+                RejectCode.INSUFFICIENT_FUNDS,
+                "withdraw at most the free margin and the balance",
+                "amount",
+            )
+        return fund_account(self.desk, account, PostingKind.WITHDRAWAL, amount, now, key)
+
+    def terms(self, account: Account, symbol: str) -> Terms:
+        """Return the terms of the account's group on a symbol, or reject."""
+        terms = self.desk.terms.get((account.group.name, symbol))
+        if terms is None:
+            raise Rejected(
+                RejectCode.UNKNOWN_SYMBOL, f"{symbol} is not traded in your group", "symbol"
+            )
+        return terms
+
+    def _account(self, account_id: int) -> Account:
+        account = self.desk.accounts.get(account_id)
+        if account is None:
+            raise Rejected(RejectCode.UNKNOWN_ACCOUNT, f"there is no account {account_id}")
+        return account
+
+    def _order(self, account_id: int, order_id: int) -> Order:
+        order = self.desk.orders.get(order_id)
+        if order is None or order.account.account_id != account_id:
+            raise Rejected(RejectCode.ORDER_NOT_FOUND, f"no live order {order_id} in this account")
+        return order
+
+    def _require_quote(self, terms: Terms) -> None:
+        if not terms.market.is_quoted:
+            raise Rejected(
+                RejectCode.NO_QUOTE, f"{terms.market.symbol.name} has no price yet: try again later"
+            )
+
+    def _require_fresh(self, terms: Terms, now: int) -> None:
+        self._require_quote(terms)
+        if now - terms.market.time > self._guard.max_age_ns:
+            raise Rejected(
+                RejectCode.NO_QUOTE,
+                f"the last price of {terms.market.symbol.name} is too old to deal at: "
+                "try again when it is quoted",
+            )
+
+    def _check_price(self, terms: Terms, order_type: OrderType, price: int | None) -> None:
+        if price is None or price <= 0:
+            raise Rejected(
+                RejectCode.INVALID_PRICE, "a pending order needs a price above zero", "price"
+            )
+        self._require_quote(terms)
+        match order_type:
+            case OrderType.BUY_LIMIT:
+                wrong, rule = price >= terms.buy, "below the buy price"
+            case OrderType.BUY_STOP:
+                wrong, rule = price <= terms.buy, "above the buy price"
+            case OrderType.SELL_LIMIT:
+                wrong, rule = price <= terms.sell, "above the sell price"
+            case OrderType.SELL_STOP:
+                wrong, rule = price >= terms.sell, "below the sell price"
+            case _:
+                raise Rejected(
+                    RejectCode.INVALID_PRICE, "a market order has no price to change", "price"
+                )
+        if wrong:
+            raise Rejected(
+                RejectCode.WRONG_SIDE_OF_MARKET,
+                f"the price of a {order_type} must be {rule}",
+                "price",
+            )

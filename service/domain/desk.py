@@ -1,0 +1,189 @@
+"""The dealing desk: the whole state of the accounts one engine owns, and what can happen to it.
+
+What happens to orders and money goes through `service.domain.dealing`, which changes this memory at
+once and returns the `Decision` that stores it. Invariants:
+
+- a live order (PENDING or OPEN) is in `orders` and its triggers rest in its market's books;
+- an OPEN order is among its account's positions, with its margin;
+- an account's sequence grows by one with each of its decisions, `decision_id` by one with each.
+
+Trigger prices rest normalised by the group's markup, so one book serves all groups of a symbol:
+ask books hold `p - ceil(m/2)`, bid books `p + floor(m/2)`, widened by the symbol's tolerance.
+"""
+
+from collections.abc import Iterable
+
+from service.domain.account import Account
+from service.domain.book import TriggerBook
+from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol
+from service.domain.market import Market, Terms, find_rate
+from service.domain.order import Order, OrderKind, OrderState, OrderStatus
+
+
+class Desk:
+    """State of one engine. Not thread-safe: one caller at a time, which is the point."""
+
+    def __init__(self) -> None:
+        self.markets: dict[str, Market] = {}
+        self.groups: dict[str, Group] = {}
+        self.terms: dict[tuple[str, str], Terms] = {}
+        self.accounts: dict[int, Account] = {}
+        self.orders: dict[int, Order] = {}
+        self.next_order_id = 1
+        self.next_decision_id = 1
+        self.tick = 0
+
+    # Settings
+
+    def set_symbol(self, symbol: Symbol) -> None:
+        """Add a symbol, or take over its changed settings and re-key what rests on it.
+
+        Raises:
+            SettingsError: the digits of a known symbol would change; its prices are in points.
+        """
+        market = self.markets.get(symbol.name)
+        if market is None:
+            self.markets[symbol.name] = Market(symbol)
+        else:
+            if market.symbol.digits != symbol.digits:
+                raise SettingsError(f"digits of {symbol.name} cannot change once it is traded")
+            market.change_symbol(symbol)
+            self._rekey(order for order in self.orders.values() if order.terms.market is market)
+        for market in self.markets.values():
+            market.rate = find_rate(market.symbol.profit_currency, self.markets)
+
+    def set_group(self, group: Group) -> None:
+        """Add a group or take over its changed settings."""
+        self.groups[group.name] = group
+        for terms in self.terms.values():
+            if terms.group.name == group.name:
+                terms.group = group
+        for account in self.accounts.values():
+            if account.group.name == group.name:
+                account.group = group
+
+    def set_terms(self, settings: GroupSymbol) -> None:
+        """Add a group's terms on a symbol, or change them and re-key that group's orders.
+
+        Raises:
+            SettingsError: unknown group or symbol, or a markup that is not whole points.
+        """
+        group = self.groups.get(settings.group)
+        market = self.markets.get(settings.symbol)
+        if group is None or market is None:
+            missing = "group" if group is None else "symbol"
+            raise SettingsError(
+                f"unknown {missing} in the terms of {settings.group} on {settings.symbol}: "
+                f"add the {missing} first"
+            )
+        key = (settings.group, settings.symbol)
+        terms = self.terms.get(key)
+        if terms is None:
+            self.terms[key] = Terms(settings, group, market)
+        else:
+            terms.change(settings)
+            self._rekey(order for order in self.orders.values() if order.terms is terms)
+
+    def _rekey(self, orders: Iterable[Order]) -> None:
+        for order in orders:
+            self.disarm(order)
+            self.arm(order)
+
+    # Triggers
+
+    def arm(self, order: Order) -> None:
+        """Rest the triggers of a live order in its market's books."""
+        self.set_triggers(order)
+        for book, price in self.triggers(order):
+            book.add(price, order.order_id)
+
+    def set_triggers(self, order: Order) -> None:
+        """Compute the normalised trigger prices of a live order."""
+        terms = order.terms
+        tolerance = terms.market.symbol.trigger_tolerance_points
+        is_long = order.order_type.is_buy
+        order.trigger = order.stop_loss_trigger = order.take_profit_trigger = None
+        if order.status is OrderStatus.PENDING:
+            if order.order_type.kind is OrderKind.MARKET:
+                order.trigger = 0
+            else:
+                assert order.price is not None
+                fires_above = is_long == (order.order_type.kind is OrderKind.STOP)
+                shift = -terms.buy_markup if is_long else terms.sell_markup
+                order.trigger = order.price + shift + (-tolerance if fires_above else tolerance)
+            return
+        shift = terms.sell_markup if is_long else -terms.buy_markup
+        outward = tolerance if is_long else -tolerance
+        if order.stop_loss is not None:
+            order.stop_loss_trigger = order.stop_loss + shift + outward
+        if order.take_profit is not None:
+            order.take_profit_trigger = order.take_profit + shift - outward
+
+    def triggers(self, order: Order) -> list[tuple[TriggerBook, int]]:
+        """Return the books and normalised prices a live order rests at."""
+        market = order.terms.market
+        if order.status is OrderStatus.PENDING:
+            assert order.trigger is not None
+            return [(market.order_book(order.order_type), order.trigger)]
+        is_long = order.order_type.is_buy
+        resting = []
+        if order.stop_loss_trigger is not None:
+            resting.append((market.stop_loss_book(is_long=is_long), order.stop_loss_trigger))
+        if order.take_profit_trigger is not None:
+            resting.append((market.take_profit_book(is_long=is_long), order.take_profit_trigger))
+        return resting
+
+    def disarm(self, order: Order) -> None:
+        """Withdraw the triggers of a live order; call it before its state changes."""
+        resting = self.triggers(order)
+        order.trigger = order.stop_loss_trigger = order.take_profit_trigger = None
+        for book, _ in resting:
+            book.discard(self.rests)
+
+    def rests(self, book: TriggerBook, price: int, order_id: int) -> bool:
+        """Tell whether a book entry still stands for a live order's trigger."""
+        order = self.orders.get(order_id)
+        if order is None:
+            return False
+        if order.status is OrderStatus.PENDING:
+            return price == order.trigger and book is order.terms.market.order_book(
+                order.order_type
+            )
+        is_long = order.order_type.is_buy
+        market = order.terms.market
+        if price == order.stop_loss_trigger and book is market.stop_loss_book(is_long=is_long):
+            return True
+        return price == order.take_profit_trigger and book is market.take_profit_book(
+            is_long=is_long
+        )
+
+    def restore(self, state: OrderState) -> Order:
+        """Take a stored live order into memory; its triggers are set, but rest in no book yet.
+
+        Raises:
+            KeyError: its account, or its group's terms on its symbol, are not loaded.
+        """
+        account = self.accounts[state.account_id]
+        order = Order(
+            state.order_id,
+            account,
+            self.terms[account.group.name, state.symbol],
+            state.order_type,
+            state.volume,
+            state.price,
+            state.stop_loss,
+            state.take_profit,
+            state.client_order_id,
+            state.placed_time,
+        )
+        order.status = state.status
+        self.orders[order.order_id] = order
+        if order.status is OrderStatus.OPEN:
+            order.open_price = state.open_price
+            order.open_time = state.open_time
+            order.open_tick = state.open_tick
+            order.margin = state.margin
+            order.commission = state.commission
+            account.add_position(order)
+        self.set_triggers(order)
+        return order

@@ -1,0 +1,207 @@
+"""The engine: quotes in, decisions out.
+
+`on_quote` guards a quote, makes it the last one and judges what it triggers: closes first, then
+openings, oldest order first within each. It decides synchronously and changes memory at once, so
+that results never depend on how long a commit takes. A quote that triggers nothing costs the
+guards and four comparisons, however many orders rest.
+
+A position opened on a tick is judged for its own stop loss and take profit from the symbol's next
+tick. A close without a conversion rate stays armed and is counted in `deferred_closes`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from service.domain.account import Account
+from service.domain.book import TriggerBook
+from service.domain.dealing import cancel_order, close_order, open_order, price_opening
+from service.domain.decision import Decision
+from service.domain.desk import Desk
+from service.domain.market import Market
+from service.domain.order import CancelReason, CloseReason, Order, OrderState, OrderStatus
+from service.domain.quote import JUMP_CONFIRMATIONS, Quote, QuoteGuard, QuoteRefusal
+
+_NOTHING: tuple[Decision, ...] = ()
+_DEFAULT_JUMP_SHARE = 50  # a move of more than 1/50 of the last bid needs confirmation
+
+
+class Engine:
+    """Judges quotes against one desk."""
+
+    def __init__(self, desk: Desk, guard: QuoteGuard) -> None:
+        self.desk = desk
+        self.guard = guard
+        self.deferred_closes = 0
+        self._markets = desk.markets
+        self._max_age_ns = guard.max_age_ns
+        self._min_age_ns = -guard.max_future_ns
+
+    def on_quote(self, quote: Quote, now: int) -> Sequence[Decision] | QuoteRefusal:
+        """Take a quote at clock `now` (ns UTC) and decide what it triggers.
+
+        Returns:
+            The decisions in their order (mostly none), or why the quote was refused.
+        """
+        refusal = self.admit(quote, now)
+        if refusal is not None:
+            return refusal
+        market = self._markets[quote.symbol]
+        bid, ask = quote.bid, quote.ask
+        if (
+            ask <= market.ask_at_most.top
+            or ask >= market.ask_at_least.top
+            or bid <= market.bid_at_most.top
+            or bid >= market.bid_at_least.top
+        ):
+            return self._judge(market)
+        return _NOTHING
+
+    def admit(self, quote: Quote, now: int) -> QuoteRefusal | None:
+        """Guard a quote and make it the symbol's last one, judging nothing."""
+        self.desk.tick += 1
+        symbol, bid, ask, time = quote
+        market = self._markets.get(symbol)
+        if market is None:
+            return QuoteRefusal.UNKNOWN_SYMBOL
+        if bid <= 0 or ask <= 0:
+            return QuoteRefusal.NOT_POSITIVE
+        if bid > ask:
+            return QuoteRefusal.CROSSED
+        if time < market.time:
+            return QuoteRefusal.OUT_OF_ORDER
+        age = now - time
+        if age > self._max_age_ns:
+            return QuoteRefusal.STALE
+        if age < self._min_age_ns:
+            return QuoteRefusal.FUTURE
+        if self.guard.check_jumps and self._jumps(market, bid, ask):
+            return QuoteRefusal.JUMP
+        market.bid = bid
+        market.ask = ask
+        market.time = time
+        return None
+
+    def _jumps(self, market: Market, bid: int, ask: int) -> bool:
+        """Tell whether a quote leaps from the last one, and is not yet confirmed by others."""
+        last_bid = market.bid
+        if not last_bid:
+            return False
+        limit = market.symbol.max_jump_points or last_bid // _DEFAULT_JUMP_SHARE or 1
+        if abs(bid - last_bid) <= limit and abs(ask - market.ask) <= limit:
+            market.jump_count = 0
+            return False
+        if (
+            market.jump_count
+            and abs(bid - market.jump_bid) <= limit
+            and abs(ask - market.jump_ask) <= limit
+        ):
+            market.jump_count += 1
+        else:
+            market.jump_count = 1
+        market.jump_bid = bid
+        market.jump_ask = ask
+        if market.jump_count < JUMP_CONFIRMATIONS:
+            return True
+        market.jump_count = 0
+        return False
+
+    def _judge(self, market: Market) -> list[Decision]:
+        desk = self.desk
+        closes: list[tuple[int, TriggerBook, int, Order]] = []
+        opens: list[tuple[int, Order]] = []
+        for book, price in (
+            (market.ask_at_most, market.ask),
+            (market.ask_at_least, market.ask),
+            (market.bid_at_most, market.bid),
+            (market.bid_at_least, market.bid),
+        ):
+            for trigger, order_id in book.pop_crossed(price):
+                if not desk.rests(book, trigger, order_id):
+                    book.bury()
+                    continue
+                order = desk.orders[order_id]
+                if order.status is OrderStatus.PENDING:
+                    opens.append((order_id, order))
+                else:
+                    closes.append((order_id, book, trigger, order))
+        closes.sort(key=_by_age)
+        opens.sort(key=_by_age)
+        decisions = []
+        for order_id, book, trigger, order in closes:
+            decision = self._close(order, book)
+            if decision is not None:
+                decisions.append(decision)
+            elif order.status is OrderStatus.OPEN:
+                book.add(trigger, order_id)
+        decisions.extend(self._open(order) for _, order in opens if _is_pending(order))
+        return decisions
+
+    def _close(self, order: Order, book: TriggerBook) -> Decision | None:
+        """Close a position whose trigger fired; None: it is not to be closed on this tick."""
+        if order.status is not OrderStatus.OPEN or order.open_tick == self.desk.tick:
+            return None
+        market = order.terms.market
+        is_stop = book is market.stop_loss_book(is_long=order.order_type.is_buy)
+        reason = CloseReason.STOP_LOSS if is_stop else CloseReason.TAKE_PROFIT
+        decision = close_order(self.desk, order, reason, market.time)
+        if decision is None:
+            self.deferred_closes += 1
+        return decision
+
+    def _open(self, order: Order) -> Decision:
+        """Open a triggered order, or cancel it for want of margin or of a rate."""
+        desk, time = self.desk, order.terms.market.time
+        desk.disarm(order)
+        opening = price_opening(order)
+        if isinstance(opening, CancelReason):
+            return cancel_order(desk, order, opening, time)
+        return open_order(desk, order, opening, time, expected=OrderStatus.PENDING)
+
+    # The sweep, and the way in and out of memory
+
+    def judge_order(self, order_id: int) -> Decision | None:
+        """Judge one order against the last quote: the sweep's repair of a missed trigger.
+
+        Returns:
+            The decision, or None where the order is not live or nothing of it is crossed.
+        """
+        order = self.desk.orders.get(order_id)
+        if order is None or not order.terms.market.is_quoted:
+            return None
+        market = order.terms.market
+        for book, price in self.desk.triggers(order):
+            quote = market.ask if book in (market.ask_at_most, market.ask_at_least) else market.bid
+            if quote <= price if book.fires_at_most else quote >= price:
+                if order.status is OrderStatus.PENDING:
+                    return self._open(order)
+                return self._close(order, book)
+        return None
+
+    def load(self, orders: Iterable[OrderState]) -> None:
+        """Take stored live orders into memory and rest their triggers, in linear time."""
+        resting: dict[TriggerBook, list[tuple[int, int]]] = {}
+        desk = self.desk
+        for state in orders:
+            order = desk.restore(state)
+            for book, price in desk.triggers(order):
+                resting.setdefault(book, []).append((price, order.order_id))
+        for book, entries in resting.items():
+            book.load(entries)
+
+    def reload(self, account: Account, orders: Iterable[OrderState]) -> None:
+        """Replace an account and its orders by what is stored, after a decision failed."""
+        desk = self.desk
+        for order in [
+            o for o in desk.orders.values() if o.account.account_id == account.account_id
+        ]:
+            desk.disarm(order)
+            del desk.orders[order.order_id]
+        desk.accounts[account.account_id] = account
+        self.load(orders)
+
+
+def _by_age(fired: tuple[int, *tuple[object, ...]]) -> int:
+    return fired[0]
+
+
+def _is_pending(order: Order) -> bool:
+    return order.status is OrderStatus.PENDING

@@ -1,0 +1,156 @@
+"""Instruments, client groups and the terms a group trades a symbol on.
+
+The markup of a group on a symbol is `spread * spread_pip`, in points whole and >= 0; it is split
+`ceil(m/2)` on the buy side and `floor(m/2)` on the sell side.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from service.domain.money import EXACT, ScaleError, to_scaled
+
+
+class SettingsError(ValueError):
+    """Trading settings that contradict themselves; the message says which value and why."""
+
+
+class InstrumentType(StrEnum):
+    FOREX = "forex"
+    METAL = "metal"
+    INDEX = "index"
+    COMMODITY = "commodity"
+    CRYPTO = "crypto"
+
+
+class FillPolicy(StrEnum):
+    """At what price a triggered order fills: the tick's group price, or the price asked for."""
+
+    MARKET = "market"
+    REQUESTED = "requested"
+
+
+class CommissionType(StrEnum):
+    ENTRY = "entry"
+    EXIT = "exit"
+    ENTRY_AND_EXIT = "entry_and_exit"
+
+    @property
+    def at_entry(self) -> bool:
+        return self is not CommissionType.EXIT
+
+    @property
+    def at_exit(self) -> bool:
+        return self is not CommissionType.ENTRY
+
+
+class CommissionValueType(StrEnum):
+    PER_LOT = "per_lot"
+    PERCENT = "percent"
+
+
+class UserType(StrEnum):
+    LIVE = "live"
+    DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """An instrument. Volumes are in units of 1/10,000 lot.
+
+    Attributes:
+        digits: decimals of the price, 0 to 8; one point is 10^-digits.
+        contract_size: units of the base currency in one lot.
+        trigger_tolerance_points: how near a trigger counts as reached (R2.3); 0 is exact.
+        max_jump_points: largest move between two quotes that needs no confirmation; None is 2 %.
+    """
+
+    name: str
+    digits: int
+    contract_size: Decimal
+    base_currency: str
+    profit_currency: str
+    instrument_type: InstrumentType
+    min_volume: int
+    max_volume: int
+    volume_step: int
+    trigger_tolerance_points: int = 0
+    max_jump_points: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.digits <= 8:
+            raise SettingsError(f"digits of {self.name} must be 0 to 8, not {self.digits}")
+        if not (self.contract_size.is_finite() and self.contract_size > 0):
+            raise SettingsError(f"contract_size of {self.name} must be > 0")
+        if not 0 < self.min_volume <= self.max_volume:
+            raise SettingsError(f"lots of {self.name} must satisfy 0 < min_lot <= max_lot")
+        if self.volume_step <= 0:
+            raise SettingsError(f"lot_step of {self.name} must be > 0")
+        if self.trigger_tolerance_points < 0:
+            raise SettingsError(f"trigger_tolerance_points of {self.name} must be >= 0")
+        if self.max_jump_points is not None and self.max_jump_points <= 0:
+            raise SettingsError(f"max_jump_points of {self.name} must be > 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A set of accounts with the same terms. Levels are margin levels in percent."""
+
+    name: str
+    margin_call_level: Decimal
+    stop_out_level: Decimal
+    negative_balance_protection: bool
+    fill_policy: FillPolicy
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.stop_out_level <= self.margin_call_level:
+            raise SettingsError(
+                f"levels of group {self.name} must satisfy 0 <= stop_out_level <= margin_call_level"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSymbol:
+    """The terms on which a group trades a symbol.
+
+    Attributes:
+        spread: markup in pips, >= 0; `spread_pip`: the size of one pip as a price.
+        commission: USD per lot, or percent of the notional, by `commission_value_type`.
+        swap_long, swap_short: swap rates charged at rollover.
+        margin_factor: multiplies the margin, > 0.
+    """
+
+    group: str
+    symbol: str
+    spread: Decimal
+    spread_pip: Decimal
+    commission_type: CommissionType
+    commission_value_type: CommissionValueType
+    commission: Decimal
+    swap_long: Decimal
+    swap_short: Decimal
+    margin_factor: Decimal
+
+    def __post_init__(self) -> None:
+        where = f"of group {self.group} on {self.symbol}"
+        if self.spread < 0 or self.spread_pip < 0:
+            raise SettingsError(f"spread and spread_pip {where} must be >= 0")
+        if self.commission < 0:
+            raise SettingsError(f"commission {where} must be >= 0")
+        if self.margin_factor <= 0:
+            raise SettingsError(f"margin_factor {where} must be > 0")
+
+    def markup_points(self, digits: int) -> int:
+        """Return the markup in whole points of a symbol with `digits` decimals.
+
+        Raises:
+            SettingsError: the markup is not a whole number of points.
+        """
+        markup = EXACT.multiply(self.spread, self.spread_pip)
+        try:
+            return to_scaled(markup, digits)
+        except ScaleError:
+            raise SettingsError(
+                f"spread * spread_pip of group {self.group} on {self.symbol} is {markup}, "
+                f"which is not a whole number of points of 10^-{digits}"
+            ) from None

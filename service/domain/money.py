@@ -1,0 +1,67 @@
+"""Exact amounts: points, volume units and dollars.
+
+Prices are integers in points (10^-digits of the symbol), volumes integers in 1/10,000 lot, money is
+`Decimal` in the account currency (USD). Everything that decides runs under `EXACT`, a context of 34
+significant digits; a quotient that does not end (a leverage of 30, a division by USDJPY) is off by
+less than 1e-20 USD there, so amounts closer than `EQUAL_WITHIN` count as equal: three thirds are a
+whole. Only postings are rounded, half even, to cents.
+"""
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+
+ACCOUNT_CURRENCY = "USD"
+VOLUME_UNITS_PER_LOT = 10_000
+VOLUME_DIGITS = 4
+
+EXACT = Context(
+    prec=34, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow]
+)
+EQUAL_WITHIN = Decimal("1e-15")
+ZERO = Decimal(0)
+CENT = Decimal("0.01")
+MAX_SCALED = 10**15
+
+
+class ScaleError(ValueError):
+    """A decimal has more digits than its scale allows, or is out of range."""
+
+
+def to_cents(amount: Decimal) -> Decimal:
+    """Round a posting in USD half even to 0.01."""
+    return amount.quantize(CENT, ROUND_HALF_EVEN, EXACT)
+
+
+def to_scaled(value: Decimal, digits: int) -> int:
+    """Return `value` as an integer in 10^-digits.
+
+    Raises:
+        ScaleError: `value` is not finite, has more than `digits` decimals, or is absurdly large.
+    """
+    if not value.is_finite():
+        raise ScaleError(f"{value} is not a finite number")
+    if value.adjusted() + digits > 15:
+        raise ScaleError(f"{value} is too large")
+    scaled = value.scaleb(digits, EXACT)
+    whole = int(scaled)
+    if whole != scaled:
+        raise ScaleError(f"{value} has more than {digits} decimals")
+    return whole
+
+
+def from_scaled(value: int, digits: int) -> Decimal:
+    """Return an integer in 10^-digits as a decimal with exactly `digits` decimals."""
+    return Decimal(value).scaleb(-digits, EXACT)
+
+
+def format_scaled(value: int, digits: int) -> str:
+    """Write an integer in 10^-digits as a plain decimal string, without exponent."""
+    if digits == 0:
+        return str(value)
+    sign = "-" if value < 0 else ""
+    text = str(abs(value)).rjust(digits + 1, "0")
+    return f"{sign}{text[:-digits]}.{text[-digits:]}"
+
+
+def format_money(amount: Decimal) -> str:
+    """Write an amount of USD rounded half even to cents, without exponent."""
+    return format(to_cents(amount), "f")

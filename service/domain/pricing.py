@@ -1,0 +1,43 @@
+"""What a fill costs: its price by the group's policy, its slippage and its commission."""
+
+from decimal import Decimal
+
+from service.domain.instrument import CommissionValueType, FillPolicy
+from service.domain.money import EXACT, VOLUME_UNITS_PER_LOT, ZERO, to_cents
+from service.domain.order import Order, OrderKind
+
+
+def fill_price(
+    order: Order, kind: OrderKind, requested: int | None, group_price: int, *, buys: bool
+) -> tuple[int, int]:
+    """Return the fill price in points and its slippage (positive: worse for the client).
+
+    `market`: stops fill at the group price, limits at the group price but never worse than asked.
+    `requested`: at the price asked for. Without a requested price: at the group price.
+    """
+    if requested is None or kind is OrderKind.MARKET:
+        return group_price, 0
+    if order.terms.group.fill_policy is FillPolicy.REQUESTED:
+        return requested, 0
+    price = group_price
+    if kind is OrderKind.LIMIT:
+        price = min(price, requested) if buys else max(price, requested)
+    return price, price - requested if buys else requested - price
+
+
+def commission_at(order: Order, price: int) -> Decimal | None:
+    """Return the commission of a deal at `price` points in USD, in cents; None: no rate.
+
+    Per lot: `commission * lots` USD. Percent: of lots * contract_size * price, converted as a loss.
+    """
+    settings = order.terms.settings
+    if not settings.commission:
+        return ZERO
+    if settings.commission_value_type is CommissionValueType.PER_LOT:
+        return to_cents(
+            EXACT.divide(EXACT.multiply(settings.commission, order.volume), VOLUME_UNITS_PER_LOT)
+        )
+    market = order.terms.market
+    notional = EXACT.multiply(market.profit_scale, price * order.volume)
+    charge = market.rate.loss(EXACT.multiply(notional, settings.commission).scaleb(-2, EXACT))
+    return None if charge is None else to_cents(charge)

@@ -1,0 +1,241 @@
+"""What traders are shown, as JSON: one shape for cache, events, REST and WebSocket.
+
+Prices, volumes (lots) and money are decimal strings, times ISO 8601 UTC. The same types validate
+what is read back from the cache.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from service.domain.decision import AccountState, Deal, DealEvent, Decision, EventKind
+from service.domain.instrument import Symbol, UserType
+from service.domain.money import VOLUME_DIGITS, format_money, format_scaled, to_scaled
+from service.domain.order import (
+    OrderState,
+    OrderStatus,
+    OrderType,
+)
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """An order. `reason` tells why it was closed or cancelled."""
+
+    order_id: int
+    account_id: int
+    client_order_id: str | None
+    symbol: str
+    type: OrderType
+    status: OrderStatus
+    volume: str
+    price: str | None
+    stop_loss: str | None
+    take_profit: str | None
+    placed_at: str
+    open_price: str | None
+    opened_at: str | None
+    margin: str | None
+    commission: str | None
+    close_price: str | None
+    closed_at: str | None
+    profit: str | None
+    reason: str | None
+
+
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as committed. `sequence` is that of its last event."""
+
+    account_id: int
+    user_type: UserType
+    group: str
+    leverage: str
+    balance: str
+    margin: str
+    sequence: int
+
+
+class DealView(msgspec.Struct, frozen=True, kw_only=True):
+    """An opening, closing or cancellation; a cancellation has no volume, price or slippage."""
+
+    deal_id: int
+    order_id: int
+    symbol: str
+    event: DealEvent
+    reason: str
+    volume: str | None
+    price: str | None
+    slippage_points: int | None
+    profit: str
+    commission: str
+    balance_after: str
+    time: str
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to an account, as stored in the outbox and published.
+
+    `sequence` is per account and gapless; `balance` and `margin` are the totals after it.
+    """
+
+    account_id: int
+    sequence: int
+    kind: EventKind
+    balance: str
+    margin: str
+    order: OrderView | None
+    deal: DealView | None
+
+
+def format_time(time_ns: int) -> str:
+    """Write nanoseconds UTC as ISO 8601 with milliseconds and Z."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
+
+
+def format_decimal(value: Decimal) -> str:
+    """Write a decimal plainly, without exponent and trailing zeros."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def order_view(state: OrderState, symbol: Symbol) -> OrderView:
+    """Show an order."""
+    digits = symbol.digits
+
+    def price(points: int | None) -> str | None:
+        return None if points is None else format_scaled(points, digits)
+
+    def time(time_ns: int | None) -> str | None:
+        return None if time_ns is None else format_time(time_ns)
+
+    def money(amount: Decimal | None) -> str | None:
+        return None if amount is None else format_money(amount)
+
+    return OrderView(
+        order_id=state.order_id,
+        account_id=state.account_id,
+        client_order_id=state.client_order_id,
+        symbol=state.symbol,
+        type=state.order_type,
+        status=state.status,
+        volume=format_volume(state.volume),
+        price=price(state.price),
+        stop_loss=price(state.stop_loss),
+        take_profit=price(state.take_profit),
+        placed_at=format_time(state.placed_time),
+        open_price=price(state.open_price),
+        opened_at=time(state.open_time),
+        margin=None if state.margin is None else format_decimal(state.margin),
+        commission=money(state.commission),
+        close_price=price(state.close_price),
+        closed_at=time(state.close_time),
+        profit=money(state.profit),
+        reason=state.reason,
+    )
+
+
+def order_state(view: OrderView, symbol: Symbol) -> OrderState:
+    """Return the order a live view shows; the normalised triggers are left to the desk."""
+    digits = symbol.digits
+
+    def points(price: str | None) -> int | None:
+        return None if price is None else to_scaled(Decimal(price), digits)
+
+    return OrderState(
+        view.order_id,
+        view.account_id,
+        view.client_order_id,
+        view.symbol,
+        view.type,
+        view.status,
+        to_scaled(Decimal(view.volume), VOLUME_DIGITS),
+        points(view.price),
+        points(view.stop_loss),
+        points(view.take_profit),
+        None,
+        None,
+        None,
+        parse_time(view.placed_at),
+        points(view.open_price),
+        None if view.opened_at is None else parse_time(view.opened_at),
+        None,
+        None if view.margin is None else Decimal(view.margin),
+        None if view.commission is None else Decimal(view.commission),
+        None,
+        None,
+        None,
+        None,
+    )
+
+
+def parse_time(text: str) -> int:
+    """Read an ISO 8601 time as nanoseconds UTC; one without an offset is taken as UTC.
+
+    Raises:
+        ValueError: not an ISO 8601 time.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    whole = moment.replace(microsecond=0)
+    return int(whole.timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
+
+
+def format_volume(volume: int) -> str:
+    """Write a volume in 1/10,000 lot as lots, with two decimals or as many as it needs."""
+    text = format_scaled(volume, VOLUME_DIGITS)
+    return text[:-2] if text.endswith("00") else text
+
+
+def deal_view(deal_id: int, order: OrderState, deal: Deal, symbol: Symbol) -> DealView:
+    """Show a deal."""
+    return DealView(
+        deal_id=deal_id,
+        order_id=order.order_id,
+        symbol=order.symbol,
+        event=deal.event,
+        reason=deal.reason,
+        volume=None if deal.volume is None else format_volume(deal.volume),
+        price=None if deal.price is None else format_scaled(deal.price, symbol.digits),
+        slippage_points=deal.slippage,
+        profit=format_money(deal.profit),
+        commission=format_money(deal.commission),
+        balance_after=format_money(deal.balance_after),
+        time=format_time(deal.time),
+    )
+
+
+def account_view(
+    state: AccountState, user_type: UserType, group: str, leverage: Decimal
+) -> AccountView:
+    """Show an account as committed."""
+    return AccountView(
+        account_id=state.account_id,
+        user_type=user_type,
+        group=group,
+        leverage=format_decimal(leverage),
+        balance=format_money(state.balance),
+        margin=format_decimal(state.margin),
+        sequence=state.sequence,
+    )
+
+
+def event_view(decision: Decision, symbols: dict[str, Symbol]) -> EventView:
+    """Show a decision as the event its account is told."""
+    order = deal = None
+    if decision.order is not None:
+        symbol = symbols[decision.order.symbol]
+        order = order_view(decision.order, symbol)
+        if decision.deal is not None:
+            deal = deal_view(decision.decision_id, decision.order, decision.deal, symbol)
+    return EventView(
+        account_id=decision.account.account_id,
+        sequence=decision.account.sequence,
+        kind=decision.kind,
+        balance=format_money(decision.account.balance),
+        margin=format_decimal(decision.account.margin),
+        order=order,
+        deal=deal,
+    )
