@@ -1,0 +1,42 @@
+"""What tests of every kind need: ports and databases of their own."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from service.storage.embedded import EmbeddedPostgres
+from service.storage.server_process import free_port
+
+__all__ = ["eventually", "free_port", "fresh_database"]
+
+POLL_S = 0.02
+CONNECT_TIMEOUT_S = 10.0
+
+
+@asynccontextmanager
+async def fresh_database(server: EmbeddedPostgres) -> AsyncIterator[str]:
+    """Make an empty database, yield its DSN, and drop it with whoever is still connected."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _execute(server, f"CREATE DATABASE {name}")
+    try:
+        yield server.dsn_of(name)
+    finally:
+        await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(server: EmbeddedPostgres, statement: str) -> None:
+    connection = await asyncpg.connect(server.dsn_of("postgres"), timeout=CONNECT_TIMEOUT_S)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Wait until `condition` holds. Raises TimeoutError: how long it took is never judged."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - conditions on other processes have no event
+            await asyncio.sleep(POLL_S)
