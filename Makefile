@@ -7,7 +7,7 @@ ARGS ?=
 .PHONY: help setup run test check bench replay token lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv from requirements.lock (nothing to do while the lock is the same)
 
