@@ -1,0 +1,238 @@
+"""What the service measures, said in the words of the trade.
+
+Everything above the domain tells an `Instruments` what happened; which metric that is, stays here.
+Label values must be those of `telemetry/vocabulary.py`: another one raises ValueError. Call it from
+the event loop's thread alone. A test takes a fresh `Instruments()`: there is no other double.
+
+Cost: `instruments.quotes.value += 1` is an attribute; the others add a call and a look-up.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from telemetry import catalogue, vocabulary
+from telemetry.metrics import Metrics
+
+
+class Instruments:
+    """The service's measurements on one set of metrics."""
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        metrics = Metrics() if metrics is None else metrics
+        self.metrics = metrics
+        self.quotes = metrics.counter(catalogue.QUOTES).child()
+        self._quotes_refused = metrics.counter(catalogue.QUOTES_REFUSED)
+        self._triggered = metrics.counter(catalogue.TRIGGERED)
+        self._missed = metrics.counter(catalogue.MISSED_TRIGGERS)
+        self._placed = metrics.counter(catalogue.ORDERS_PLACED)
+        self._opened = metrics.counter(catalogue.ORDERS_OPENED)
+        self._closed = metrics.counter(catalogue.ORDERS_CLOSED)
+        self._cancelled = metrics.counter(catalogue.ORDERS_CANCELLED)
+        self._slippage = metrics.histogram(catalogue.SLIPPAGE)
+        self._tick_to_commit = metrics.histogram(catalogue.TICK_TO_COMMIT).child()
+        self._commit = metrics.histogram(catalogue.COMMIT).child()
+        self._commit_size = metrics.histogram(catalogue.COMMIT_SIZE).child()
+        self._decisions = metrics.counter(catalogue.DECISIONS)
+        self._commands = metrics.counter(catalogue.COMMAND)
+        self._command_s = metrics.histogram(catalogue.COMMAND_S)
+        self._store = metrics.histogram(catalogue.STORE_OPERATION)
+        self._store_errors = metrics.counter(catalogue.STORE_ERRORS)
+        self._cache_requests = metrics.counter(catalogue.CACHE_REQUESTS)
+        self._cache_updated = metrics.counter(catalogue.CACHE_UPDATED)
+        self._events_delivered = metrics.counter(catalogue.EVENTS_DELIVERED).child()
+        self._event_catchups = metrics.counter(catalogue.EVENT_CATCHUPS)
+        self._price_messages = metrics.counter(catalogue.PRICE_MESSAGES).child()
+        self._sockets = metrics.gauge(catalogue.SOCKETS).child()
+        self._sockets_opened = metrics.counter(catalogue.SOCKETS_OPENED).child()
+        self._sockets_closed = metrics.counter(catalogue.SOCKETS_CLOSED)
+        self._socket_processing = metrics.histogram(catalogue.SOCKET_PROCESSING)
+        self._socket_sent = metrics.counter(catalogue.SOCKET_MESSAGES_SENT)
+        self._socket_dropped = metrics.counter(catalogue.SOCKET_MESSAGES_DROPPED)
+        self._http = metrics.histogram(catalogue.HTTP_REQUEST)
+        self._feed_reconnects = metrics.counter(catalogue.FEED_RECONNECTS).child()
+        for system, operations in (
+            ("postgresql", vocabulary.POSTGRESQL_OPERATIONS),
+            ("redis", vocabulary.REDIS_OPERATIONS),
+        ):
+            for operation in operations:
+                self._store.declare(system, operation)
+                self._store_errors.declare(system, operation)
+        self._loop_runs = metrics.counter(catalogue.LOOP_RUNS)
+        self._loop_errors = metrics.counter(catalogue.LOOP_ERRORS)
+        self._loop_consecutive = metrics.gauge(catalogue.LOOP_CONSECUTIVE_ERRORS)
+        self._loop_success = metrics.gauge(catalogue.LOOP_LAST_SUCCESS)
+        self._loop_s = metrics.histogram(catalogue.LOOP_S)
+
+    # Quotes and the feed
+
+    def quote_refused(self, reason: str) -> None:
+        """Count a quote that a guard refused (`QuoteRefusal`)."""
+        self._quotes_refused.child(reason).value += 1
+
+    def watch_last_quotes(self, read: Callable[[], Mapping[str, float]]) -> None:
+        """Export the Unix time of each symbol's last quote, asked for at scrape."""
+        self.metrics.read_table(catalogue.LAST_QUOTE, read)
+
+    def feed_reconnected(self) -> None:
+        self._feed_reconnects.value += 1
+
+    def watch_feed(self, healthy: Callable[[], bool], last_message_s: Callable[[], float]) -> None:
+        """Export the feed's health and the Unix time of its last message, asked for at scrape."""
+        self.metrics.gauge(catalogue.FEED_HEALTHY).child().read = healthy
+        self.metrics.gauge(catalogue.FEED_LAST_MESSAGE).child().read = last_message_s
+
+    # Orders
+
+    def triggered(self, trigger: str) -> None:
+        """Count a trigger that fired: the order type, STOP_LOSS or TAKE_PROFIT."""
+        self._triggered.child(trigger).value += 1
+
+    def missed_trigger(self, trigger: str) -> None:
+        """Count a trigger that only the sweep found."""
+        self._missed.child(trigger).value += 1
+
+    def order_placed(self, order_type: str) -> None:
+        self._placed.child(order_type).value += 1
+
+    def order_opened(self, order_type: str) -> None:
+        self._opened.child(order_type).value += 1
+
+    def order_closed(self, reason: str) -> None:
+        self._closed.child(reason).value += 1
+
+    def order_cancelled(self, reason: str) -> None:
+        self._cancelled.child(reason).value += 1
+
+    def slippage(self, trigger: str, points: int) -> None:
+        """Take the slippage of a triggered fill in points; positive is worse for the client."""
+        self._slippage.child(trigger).observe(points)
+
+    def watch_deferred_closes(self, read: Callable[[], int]) -> None:
+        self.metrics.counter(catalogue.DEFERRED_CLOSES).child().read = read
+
+    def watch_orders(self, resting: Callable[[], int], positions: Callable[[], int]) -> None:
+        """Export how many orders are pending and open, asked for at scrape."""
+        self.metrics.gauge(catalogue.RESTING_ORDERS).child().read = resting
+        self.metrics.gauge(catalogue.OPEN_POSITIONS).child().read = positions
+
+    # Writing
+
+    def tick_to_commit(self, seconds: float) -> None:
+        self._tick_to_commit.observe(seconds)
+
+    def commit(self, size: int, seconds: float) -> None:
+        """Take a commit of `size` decisions."""
+        self._commit.observe(seconds)
+        self._commit_size.observe(size)
+        self._decisions.child("committed").value += size
+
+    def decisions_failed(self, count: int = 1) -> None:
+        """Count decisions that were rolled back alone."""
+        self._decisions.child("failed").value += count
+
+    def decisions_withdrawn(self, count: int = 1) -> None:
+        """Count decisions taken back because an earlier one of the account failed."""
+        self._decisions.child("withdrawn").value += count
+
+    def decisions_fenced(self, count: int = 1) -> None:
+        """Count decisions refused because the lease's epoch is past."""
+        self._decisions.child("fenced").value += count
+
+    def watch_writer_queue(self, read: Callable[[], int]) -> None:
+        self.metrics.gauge(catalogue.WRITER_QUEUE).child().read = read
+
+    def watch_leading(self, read: Callable[[], bool]) -> None:
+        self.metrics.gauge(catalogue.LEADING).child().read = read
+
+    # Commands and requests
+
+    def command(self, name: str, code: str, seconds: float) -> None:
+        """Take a command answered with OK, a `RejectCode`, UNAVAILABLE, WITHDRAWN or ERROR."""
+        self._commands.child(name, code).value += 1
+        self._command_s.child(name).observe(seconds)
+
+    def declare_http_routes(self, routes: Iterable[tuple[str, str, int]]) -> None:
+        """Make (method, route template, good status) series exist, with those of 500 and 503."""
+        for method, route, status in routes:
+            for each in (status, 500, 503):
+                self._http.declare(method, route, str(each))
+
+    def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Take an answered request; `route` is the template, never the path."""
+        self._http.child(method, route, str(status)).observe(seconds)
+
+    # Stores
+
+    def database_call(self, operation: str, seconds: float, *, failed: bool = False) -> None:
+        self._store_call("postgresql", operation, seconds, failed)
+
+    def redis_call(self, operation: str, seconds: float, *, failed: bool = False) -> None:
+        self._store_call("redis", operation, seconds, failed)
+
+    def _store_call(self, system: str, operation: str, seconds: float, failed: bool) -> None:
+        self._store.child(system, operation).observe(seconds)
+        if failed:
+            self._store_errors.child(system, operation).value += 1
+
+    def cache_request(self, cache: str, result: str, count: int = 1) -> None:
+        """Count entries asked of a cache: `hit`, `miss` or `error`."""
+        self._cache_requests.child(cache, result).value += count
+
+    def cache_updated(self, outcome: str) -> None:
+        """Count an event's effect on the cache: applied, absent, repeated or removed."""
+        self._cache_updated.child(outcome).value += 1
+
+    # Events, prices and sockets
+
+    def event_delivered(self) -> None:
+        self._events_delivered.value += 1
+
+    def event_catchup(self, cause: str) -> None:
+        """Count a read of the outbox: start, gap, reconnected or poll."""
+        self._event_catchups.child(cause).value += 1
+
+    def watch_events(self, connected: Callable[[], bool]) -> None:
+        self.metrics.gauge(catalogue.EVENTS_CONNECTED).child().read = connected
+
+    def price_message(self) -> None:
+        self._price_messages.value += 1
+
+    def socket_opened(self) -> None:
+        self._sockets.value += 1
+        self._sockets_opened.value += 1
+
+    def socket_closed(self, reason: str) -> None:
+        self._sockets.value -= 1
+        self._sockets_closed.child(reason).value += 1
+
+    def socket_received(self, message_type: str, seconds: float) -> None:
+        """Take the handling of a client's message; one that cannot be read is `invalid`."""
+        self._socket_processing.child(message_type).observe(seconds)
+
+    def socket_sent(self, message_type: str, count: int = 1) -> None:
+        self._socket_sent.child(message_type).value += count
+
+    def socket_dropped(self, reason: str, count: int = 1) -> None:
+        """Count messages a client was not sent: conflated by a newer one, or its socket closed."""
+        self._socket_dropped.child(reason).value += count
+
+    # Loops
+
+    def declare_loop(self, loop: str) -> None:
+        """Make the series of a loop exist before its first run."""
+        for family in (self._loop_runs, self._loop_errors):
+            family.declare(loop)
+        for gauge in (self._loop_consecutive, self._loop_success):
+            gauge.declare(loop)
+        self._loop_s.declare(loop)
+
+    def loop_run(
+        self, loop: str, seconds: float, *, consecutive_errors: int, ended_s: float
+    ) -> None:
+        """Take a finished run: good if `consecutive_errors` is 0; `ended_s` is Unix time."""
+        self._loop_runs.child(loop).value += 1
+        self._loop_s.child(loop).observe(seconds)
+        self._loop_consecutive.child(loop).set(consecutive_errors)
+        if consecutive_errors:
+            self._loop_errors.child(loop).value += 1
+        else:
+            self._loop_success.child(loop).set(ended_s)

@@ -1,0 +1,287 @@
+"""Every metric, once: name, kind, labels with their closed values, buckets and help.
+
+Dashboards, alert rules and the service take metrics from here, never by a name of their own. Names
+are those of OpenTelemetry's semantic conventions in Prometheus form where they exist, else
+`tapewatch_...`; seconds are seconds. A label without `values` is open: its values are known at
+start or on first use, and few (symbols, groups, routes, loops). No label is ever an account, an
+order or a trace. The edges at 0.1 s and 0.5 s are the thresholds themselves (R11.2), exact.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from telemetry import vocabulary
+
+WEBSOCKET_PROCESSING_LIMIT_S = 0.1
+DATABASE_QUERY_LIMIT_S = 0.5
+
+
+class Kind(Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label; `values` is the closed set it takes, None where it is open."""
+
+    name: str
+    values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as declared. `unit` is what its value counts, `buckets` the edges of a histogram."""
+
+    name: str
+    kind: Kind
+    help: str
+    unit: str = ""
+    labels: tuple[Label, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+METRICS: list[Metric] = []
+
+
+def _counter(name: str, help: str, unit: str, *labels: Label) -> Metric:
+    return _declare(Metric(name, Kind.COUNTER, help, unit, labels))
+
+
+def _gauge(name: str, help: str, unit: str, *labels: Label) -> Metric:
+    return _declare(Metric(name, Kind.GAUGE, help, unit, labels))
+
+
+def _histogram(
+    name: str, help: str, unit: str, buckets: tuple[float, ...], *labels: Label
+) -> Metric:
+    return _declare(Metric(name, Kind.HISTOGRAM, help, unit, labels, buckets))
+
+
+def _declare(metric: Metric) -> Metric:
+    METRICS.append(metric)
+    return metric
+
+
+# Edges, in seconds unless said otherwise.
+_OPERATION_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, DATABASE_QUERY_LIMIT_S, 1, 5, 10)
+_COMMIT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, DATABASE_QUERY_LIMIT_S, 1, 5, 30)
+_REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_PROCESSING_S = (0.0001, 0.001, 0.005, 0.025, WEBSOCKET_PROCESSING_LIMIT_S, 0.5, 1, 5)
+_RUN_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60)
+_BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_POINTS = (-100, -50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
+
+# Quotes
+QUOTES = _counter("tapewatch_quotes_total", "Quotes that reached the engine.", "quotes")
+QUOTES_REFUSED = _counter(
+    "tapewatch_quotes_refused_total",
+    "Quotes the guards refused; they trigger nothing.",
+    "quotes",
+    Label("reason", vocabulary.REFUSALS),
+)
+LAST_QUOTE = _gauge(
+    "tapewatch_last_quote_timestamp_seconds",
+    "Unix time of a symbol's last accepted quote, 0 before the first.",
+    "seconds",
+    Label("symbol"),
+)
+FEED_RECONNECTS = _counter(
+    "tapewatch_feed_reconnects_total", "Connections to the feed made anew.", "connections"
+)
+FEED_HEALTHY = _gauge("tapewatch_feed_healthy", "1 while the feed delivers, else 0.", "")
+FEED_LAST_MESSAGE = _gauge(
+    "tapewatch_feed_last_message_timestamp_seconds",
+    "Unix time of the last message of the feed.",
+    "seconds",
+)
+
+# Orders
+TRIGGERED = _counter(
+    "tapewatch_triggers_total",
+    "Triggers that a quote fired, by order type or protection.",
+    "orders",
+    Label("trigger", vocabulary.TRIGGERS),
+)
+MISSED_TRIGGERS = _counter(
+    "tapewatch_missed_triggers_total",
+    "Triggers that only the sweep found; it stays 0.",
+    "orders",
+    Label("trigger", vocabulary.TRIGGERS),
+)
+DEFERRED_CLOSES = _counter(
+    "tapewatch_deferred_closes_total",
+    "Triggered closes that stayed armed for want of a conversion rate.",
+    "orders",
+)
+ORDERS_PLACED = _counter(
+    "tapewatch_orders_placed_total",
+    "Pending orders placed.",
+    "orders",
+    Label("type", vocabulary.ORDER_TYPES),
+)
+ORDERS_OPENED = _counter(
+    "tapewatch_orders_opened_total",
+    "Orders opened.",
+    "orders",
+    Label("type", vocabulary.ORDER_TYPES),
+)
+ORDERS_CLOSED = _counter(
+    "tapewatch_orders_closed_total",
+    "Orders closed.",
+    "orders",
+    Label("reason", vocabulary.CLOSE_REASONS),
+)
+ORDERS_CANCELLED = _counter(
+    "tapewatch_orders_cancelled_total",
+    "Orders cancelled.",
+    "orders",
+    Label("reason", vocabulary.CANCEL_REASONS),
+)
+SLIPPAGE = _histogram(
+    "tapewatch_slippage_points",
+    "Points between the price asked for and the fill; positive is worse for the client.",
+    "points",
+    _POINTS,
+    Label("trigger", vocabulary.TRIGGERS),
+)
+RESTING_ORDERS = _gauge("tapewatch_resting_orders", "Pending orders.", "orders")
+OPEN_POSITIONS = _gauge("tapewatch_open_positions", "Open orders.", "orders")
+
+# Writing
+TICK_TO_COMMIT = _histogram(
+    "tapewatch_tick_to_commit_seconds",
+    "From a quote's arrival to the commit of what it triggered.",
+    "seconds",
+    _COMMIT_S,
+)
+COMMIT = _histogram("tapewatch_commit_seconds", "Duration of a group commit.", "seconds", _COMMIT_S)
+COMMIT_SIZE = _histogram("tapewatch_commit_decisions", "Decisions in a commit.", "", _BATCH)
+DECISIONS = _counter(
+    "tapewatch_decisions_total",
+    "Decisions by what became of them.",
+    "",
+    Label("outcome", vocabulary.OUTCOMES),
+)
+WRITER_QUEUE = _gauge("tapewatch_writer_queue_decisions", "Decisions waiting for a commit.", "")
+LEADING = _gauge("tapewatch_leading", "1 while this process holds the shard's lease, else 0.", "")
+
+# Commands
+COMMAND = _counter(
+    "tapewatch_commands_total",
+    "Commands by their answer.",
+    "commands",
+    Label("command", vocabulary.COMMANDS),
+    Label("code", vocabulary.COMMAND_CODES),
+)
+COMMAND_S = _histogram(
+    "tapewatch_command_seconds",
+    "From a command's arrival to its answer, commit included.",
+    "seconds",
+    _REQUEST_S,
+    Label("command", vocabulary.COMMANDS),
+)
+
+# Stores
+STORE_OPERATION = _histogram(
+    "db_client_operation_duration_seconds",
+    "Duration of a database or Redis call.",
+    "seconds",
+    _OPERATION_S,
+    Label("db_system_name", ("postgresql", "redis")),
+    Label("db_operation_name"),
+)
+STORE_ERRORS = _counter(
+    "tapewatch_db_client_errors_total",
+    "Database or Redis calls that failed or timed out.",
+    "calls",
+    Label("db_system_name", ("postgresql", "redis")),
+    Label("db_operation_name"),
+)
+CACHE_REQUESTS = _counter(
+    "tapewatch_cache_requests_total",
+    "Entries asked of the cache, by what came back.",
+    "entries",
+    Label("cache", vocabulary.CACHES),
+    Label("result", vocabulary.CACHE_RESULTS),
+)
+CACHE_UPDATED = _counter(
+    "tapewatch_cache_updates_total",
+    "Events taken to the cache, by what they did to the account's entry.",
+    "events",
+    Label("outcome", vocabulary.CACHE_UPDATES),
+)
+
+# Events, prices and sockets
+EVENTS_DELIVERED = _counter(
+    "tapewatch_events_delivered_total", "Account events handed to subscribers.", "events"
+)
+EVENT_CATCHUPS = _counter(
+    "tapewatch_event_catchups_total",
+    "Reads of the outbox to close a gap in an account's events.",
+    "reads",
+    Label("cause", vocabulary.CATCHUPS),
+)
+EVENTS_CONNECTED = _gauge(
+    "tapewatch_events_connected", "1 while events arrive by subscription, else 0.", ""
+)
+PRICE_MESSAGES = _counter(
+    "tapewatch_price_messages_total", "Group price messages serialised.", "messages"
+)
+SOCKETS = _gauge("tapewatch_websocket_connections", "Open client sockets.", "sockets")
+SOCKETS_OPENED = _counter(
+    "tapewatch_websocket_connections_opened_total", "Client sockets opened.", "sockets"
+)
+SOCKETS_CLOSED = _counter(
+    "tapewatch_websocket_connections_closed_total",
+    "Client sockets closed.",
+    "sockets",
+    Label("reason", vocabulary.SOCKET_CLOSES),
+)
+SOCKET_PROCESSING = _histogram(
+    "tapewatch_websocket_processing_seconds",
+    "Handling of one message from a client.",
+    "seconds",
+    _PROCESSING_S,
+    Label("type", vocabulary.SOCKET_MESSAGES),
+)
+SOCKET_MESSAGES_SENT = _counter(
+    "tapewatch_websocket_messages_sent_total",
+    "Messages written to clients.",
+    "messages",
+    Label("type", vocabulary.SOCKET_SENT),
+)
+SOCKET_MESSAGES_DROPPED = _counter(
+    "tapewatch_websocket_messages_dropped_total",
+    "Messages a client was not sent.",
+    "messages",
+    Label("reason", vocabulary.SOCKET_DROPS),
+)
+HTTP_REQUEST = _histogram(
+    "http_server_request_duration_seconds",
+    "Duration of an HTTP request.",
+    "seconds",
+    _REQUEST_S,
+    Label("http_request_method"),
+    Label("http_route"),
+    Label("http_response_status_code"),
+)
+
+# Loops
+LOOP_RUNS = _counter("tapewatch_loop_runs_total", "Runs of a loop.", "runs", Label("loop"))
+LOOP_ERRORS = _counter(
+    "tapewatch_loop_errors_total", "Runs of a loop that failed.", "runs", Label("loop")
+)
+LOOP_CONSECUTIVE_ERRORS = _gauge(
+    "tapewatch_loop_consecutive_errors", "Failed runs since the last good one.", "", Label("loop")
+)
+LOOP_LAST_SUCCESS = _gauge(
+    "tapewatch_loop_last_success_timestamp_seconds",
+    "Unix time a loop's last good run ended.",
+    "seconds",
+    Label("loop"),
+)
+LOOP_S = _histogram(
+    "tapewatch_loop_seconds", "Duration of a run of a loop.", "seconds", _RUN_S, Label("loop")
+)

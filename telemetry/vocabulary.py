@@ -1,0 +1,40 @@
+"""The closed sets of label values.
+
+Those of the trade repeat the enums of `service/domain`, which telemetry may not import; a test
+holds them equal. A reason the service invents must be entered here before it can be counted.
+"""
+
+REFUSALS = (
+    *("malformed", "unknown_symbol", "not_positive", "crossed"),
+    *("out_of_order", "future", "stale", "jump"),
+)
+ORDER_TYPES = ("BUY", "SELL", "BUY_LIMIT", "SELL_LIMIT", "BUY_STOP", "SELL_STOP")
+TRIGGERS = (*ORDER_TYPES, "STOP_LOSS", "TAKE_PROFIT")
+CLOSE_REASONS = ("STOP_LOSS", "TAKE_PROFIT", "STOP_OUT", "CLIENT")
+CANCEL_REASONS = ("CLIENT", "INSUFFICIENT_MARGIN", "NO_RATE")
+OUTCOMES = ("committed", "failed", "withdrawn", "fenced")
+CACHES = ("static_orders", "group_prices", "group_symbols")
+CACHE_RESULTS = ("hit", "miss", "error")
+CACHE_UPDATES = ("applied", "absent", "repeated", "removed")
+REDIS_OPERATIONS = (
+    *("read_orders", "fill_orders", "apply_events", "remove_accounts"),
+    *("read_prices", "write_prices", "read_symbols", "write_symbols", "subscribe", "ping"),
+)
+POSTGRESQL_OPERATIONS = (
+    *("commit", "account", "live_orders", "orders", "order", "ledger", "deals", "events_after"),
+    *("load", "lease", "settings", "sweep", "ping"),
+)
+CATCHUPS = ("start", "gap", "reconnected", "poll")
+COMMANDS = ("place", "modify", "cancel", "close", "fund", "admin")
+REJECT_CODES = (
+    *("UNKNOWN_SYMBOL", "UNKNOWN_ACCOUNT", "UNKNOWN_GROUP", "ACCOUNT_EXISTS"),
+    *("ORDER_NOT_FOUND", "ORDER_NOT_PENDING", "ORDER_NOT_OPEN"),
+    *("INVALID_VOLUME", "INVALID_PRICE", "INVALID_STOP_LOSS", "INVALID_TAKE_PROFIT"),
+    *("INVALID_AMOUNT", "INVALID_SETTINGS", "WRONG_SIDE_OF_MARKET"),
+    *("INSUFFICIENT_MARGIN", "INSUFFICIENT_FUNDS", "NO_QUOTE", "NO_RATE"),
+)
+COMMAND_CODES = ("OK", *REJECT_CODES, "UNAVAILABLE", "WITHDRAWN", "ERROR")
+SOCKET_CLOSES = ("client", "slow", "expired", "protocol", "shutdown", "error")
+SOCKET_MESSAGES = ("subscribe", "unsubscribe", "ping", "invalid")
+SOCKET_SENT = ("snapshot", "quotes", "order", "account", "pong", "error")
+SOCKET_DROPS = ("conflated", "closed")

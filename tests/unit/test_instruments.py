@@ -1,0 +1,89 @@
+"""Intentions become the right samples."""
+
+import pytest
+
+from service.domain.order import CloseReason, OrderType
+from service.domain.quote import QuoteRefusal
+from service.instruments import Instruments
+from tests.unit.telemetry.test_metrics import samples
+
+
+def test_the_tick_path_adds_to_a_plain_number() -> None:
+    instruments = Instruments()
+    tally = instruments.quotes
+    tally.value += 1
+    tally.value += 1
+    instruments.quote_refused(QuoteRefusal.CROSSED)
+    found = samples(instruments.metrics)
+    assert found["tapewatch_quotes_total{}"] == 2
+    assert found["tapewatch_quotes_refused_total{reason=crossed}"] == 1
+
+
+def test_an_orders_life_is_counted_by_type_and_reason() -> None:
+    instruments = Instruments()
+    instruments.triggered(OrderType.BUY_STOP)
+    instruments.order_opened(OrderType.BUY_STOP)
+    instruments.slippage(OrderType.BUY_STOP, 3)
+    instruments.order_closed(CloseReason.STOP_LOSS)
+    instruments.order_cancelled("NO_RATE")
+    found = samples(instruments.metrics)
+    assert found["tapewatch_triggers_total{trigger=BUY_STOP}"] == 1
+    assert found["tapewatch_orders_opened_total{type=BUY_STOP}"] == 1
+    assert found["tapewatch_slippage_points_bucket{le=5.0,trigger=BUY_STOP}"] == 1
+    assert found["tapewatch_orders_closed_total{reason=STOP_LOSS}"] == 1
+    assert found["tapewatch_orders_cancelled_total{reason=NO_RATE}"] == 1
+    assert found["tapewatch_missed_triggers_total{trigger=STOP_LOSS}"] == 0
+
+
+def test_what_becomes_of_decisions_is_told_apart() -> None:
+    instruments = Instruments()
+    instruments.commit(7, 0.004)
+    instruments.decisions_failed()
+    instruments.decisions_withdrawn(2)
+    instruments.decisions_fenced(3)
+    found = samples(instruments.metrics)
+    assert [
+        found[f"tapewatch_decisions_total{{outcome={outcome}}}"]
+        for outcome in ("committed", "failed", "withdrawn", "fenced")
+    ] == [7, 1, 2, 3]
+    assert found["tapewatch_commit_decisions_bucket{le=10.0}"] == 1
+
+
+def test_a_route_has_series_before_its_first_request() -> None:
+    instruments = Instruments()
+    instruments.declare_http_routes([("GET", "/api/v1/account", 200)])
+    instruments.http_request("/api/v1/account", "GET", 200, 0.01)
+    found = samples(instruments.metrics)
+    name = "http_server_request_duration_seconds_count"
+    where = "http_request_method=GET,http_response_status_code={},http_route=/api/v1/account"
+    assert found[f"{name}{{{where.format(200)}}}"] == 1
+    assert found[f"{name}{{{where.format(500)}}}"] == 0
+
+
+def test_sockets_are_counted_open_and_by_how_they_closed() -> None:
+    instruments = Instruments()
+    instruments.socket_opened()
+    instruments.socket_opened()
+    instruments.socket_closed("slow")
+    found = samples(instruments.metrics)
+    assert found["tapewatch_websocket_connections{}"] == 1
+    assert found["tapewatch_websocket_connections_closed_total{reason=slow}"] == 1
+
+
+def test_a_loop_reports_errors_and_its_recovery() -> None:
+    instruments = Instruments()
+    instruments.declare_loop("sweep")
+    instruments.loop_run("sweep", 0.1, consecutive_errors=1, ended_s=10)
+    found = samples(instruments.metrics)
+    assert found["tapewatch_loop_consecutive_errors{loop=sweep}"] == 1
+    assert found["tapewatch_loop_last_success_timestamp_seconds{loop=sweep}"] == 0
+    instruments.loop_run("sweep", 0.1, consecutive_errors=0, ended_s=20)
+    found = samples(instruments.metrics)
+    assert found["tapewatch_loop_errors_total{loop=sweep}"] == 1
+    assert found["tapewatch_loop_runs_total{loop=sweep}"] == 2
+    assert found["tapewatch_loop_last_success_timestamp_seconds{loop=sweep}"] == 20
+
+
+def test_an_unknown_reason_is_refused() -> None:
+    with pytest.raises(ValueError, match="not bored"):
+        Instruments().socket_closed("bored")
