@@ -11,7 +11,7 @@ dead. Duplicate entries are allowed; the owner checks what fires against the ord
 Entries are single integers, `price << ID_BITS | order_id`, which keeps a million of them in 44 MB.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 ID_BITS = 48
@@ -38,13 +38,6 @@ class TriggerBook:
         """Rest a trigger at a normalised `price` in points."""
         heappush(self._heap, (self._sign * price) << ID_BITS | order_id)
         self.top = self._sign * (self._heap[0] >> ID_BITS)
-
-    def load(self, entries: Iterable[tuple[int, int]]) -> None:
-        """Add many (price, order id) entries at once, in linear time."""
-        sign = self._sign
-        self._heap.extend([(sign * price) << ID_BITS | order_id for price, order_id in entries])
-        heapify(self._heap)
-        self._find_top()
 
     def pop_crossed(self, quote: int) -> list[tuple[int, int]]:
         """Remove and return the (price, order id) entries that `quote` crosses, dead ones too."""

@@ -158,7 +158,7 @@ class Desk:
         )
 
     def restore(self, state: OrderState) -> Order:
-        """Take a stored live order into memory; its triggers are set, but rest in no book yet.
+        """Take a stored live order into memory; the caller arms it.
 
         Raises:
             KeyError: its account, or its group's terms on its symbol, are not loaded.
@@ -185,5 +185,4 @@ class Desk:
             order.margin = state.margin
             order.commission = state.commission
             account.add_position(order)
-        self.set_triggers(order)
         return order

@@ -78,6 +78,7 @@ class Engine:
         market.bid = bid
         market.ask = ask
         market.time = time
+        market.tick = self.desk.tick
         return None
 
     def _jumps(self, market: Market, bid: int, ask: int) -> bool:
@@ -137,9 +138,10 @@ class Engine:
 
     def _close(self, order: Order, book: TriggerBook) -> Decision | None:
         """Close a position whose trigger fired; None: it is not to be closed on this tick."""
-        if order.status is not OrderStatus.OPEN or order.open_tick == self.desk.tick:
-            return None
         market = order.terms.market
+        assert order.open_tick is not None
+        if order.status is not OrderStatus.OPEN or order.open_tick >= market.tick:
+            return None
         is_stop = book is market.stop_loss_book(is_long=order.order_type.is_buy)
         reason = CloseReason.STOP_LOSS if is_stop else CloseReason.TAKE_PROFIT
         decision = close_order(self.desk, order, reason, market.time)
@@ -177,15 +179,9 @@ class Engine:
         return None
 
     def load(self, orders: Iterable[OrderState]) -> None:
-        """Take stored live orders into memory and rest their triggers, in linear time."""
-        resting: dict[TriggerBook, list[tuple[int, int]]] = {}
-        desk = self.desk
+        """Take stored live orders into memory and rest their triggers."""
         for state in orders:
-            order = desk.restore(state)
-            for book, price in desk.triggers(order):
-                resting.setdefault(book, []).append((price, order.order_id))
-        for book, entries in resting.items():
-            book.load(entries)
+            self.desk.arm(self.desk.restore(state))
 
     def reload(self, account: Account, orders: Iterable[OrderState]) -> None:
         """Replace an account and its orders by what is stored, after a decision failed."""

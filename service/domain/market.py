@@ -15,7 +15,10 @@ from service.domain.quote import Quote
 
 
 class Market:
-    """Last quote and trigger books of a symbol. Before the first quote bid, ask and time are 0."""
+    """Last quote and trigger books of a symbol.
+
+    Before the first quote bid, ask, time and `tick`, the number of the last quote, are 0.
+    """
 
     __slots__ = (
         "ask",
@@ -30,6 +33,7 @@ class Market:
         "profit_scale",
         "rate",
         "symbol",
+        "tick",
         "time",
     )
 
@@ -37,6 +41,7 @@ class Market:
         self.bid = 0
         self.ask = 0
         self.time = 0
+        self.tick = 0
         self.jump_bid = 0
         self.jump_ask = 0
         self.jump_count = 0

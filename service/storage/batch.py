@@ -1,0 +1,233 @@
+"""One transaction for many decisions: a single statement with arrays.
+
+A batch is what the writer takes at once, in decision order. An order or account that several of its
+decisions change is written once: from the state the first expects to the state the last leaves. The
+statement applies completely or not at all, and only if the lease still has this epoch and the batch
+before this one was the last: sent twice, it applies once.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from service.domain.decision import Decision
+from service.domain.money import EXACT
+
+COMMITTED = "committed"
+
+_ORDER_COLUMNS = (
+    ("order_id", "bigint"),
+    ("account_id", "bigint"),
+    ("client_order_id", "text"),
+    ("symbol", "text"),
+    ("order_type", "text"),
+    ("status", "text"),
+    ("volume", "bigint"),
+    ("price", "bigint"),
+    ("stop_loss", "bigint"),
+    ("take_profit", "bigint"),
+    ("trigger_price", "bigint"),
+    ("stop_loss_trigger", "bigint"),
+    ("take_profit_trigger", "bigint"),
+    ("placed_time", "bigint"),
+    ("open_price", "bigint"),
+    ("open_time", "bigint"),
+    ("open_tick", "bigint"),
+    ("margin", "numeric"),
+    ("commission", "numeric"),
+    ("close_price", "bigint"),
+    ("close_time", "bigint"),
+    ("profit", "numeric"),
+    ("reason", "text"),
+)
+ORDER_COLUMNS = tuple(name for name, _ in _ORDER_COLUMNS)
+_FIRST_MUTABLE = ORDER_COLUMNS.index("status")
+_NEVER_UPDATED = {"placed_time"}
+_DEAL_COLUMNS = (
+    ("deal_id", "bigint"),
+    ("order_id", "bigint"),
+    ("account_id", "bigint"),
+    ("event", "text"),
+    ("reason", "text"),
+    ("volume", "bigint"),
+    ("price", "bigint"),
+    ("slippage", "bigint"),
+    ("profit", "numeric"),
+    ("commission", "numeric"),
+    ("balance_after", "numeric"),
+    ("group_sell", "bigint"),
+    ("group_buy", "bigint"),
+    ("tick", "bigint"),
+    ("time", "bigint"),
+)
+_LEDGER_COLUMNS = (
+    ("account_id", "bigint"),
+    ("order_id", "bigint"),
+    ("kind", "text"),
+    ("amount", "numeric"),
+    ("balance_after", "numeric"),
+    ("time", "bigint"),
+)
+_OUTBOX_COLUMNS = (
+    ("event_id", "bigint"),
+    ("account_id", "bigint"),
+    ("sequence", "bigint"),
+    ("payload", "text"),
+)
+_COMMAND_COLUMNS = (("account_id", "bigint"), ("key", "text"), ("answer", "text"))
+_ACCOUNT_COLUMNS = (
+    ("account_id", "bigint"),
+    ("sequence_before", "bigint"),
+    ("balance_before", "numeric"),
+    ("sequence", "bigint"),
+    ("balance", "numeric"),
+    ("margin", "numeric"),
+)
+_CHANGE_COLUMNS = (
+    ("order_id", "bigint"),
+    ("expected", "text"),
+    *(c for c in _ORDER_COLUMNS[_FIRST_MUTABLE:] if c[0] not in _NEVER_UPDATED),
+)
+_CHANGE_INDEXES = tuple(
+    ORDER_COLUMNS.index(name) for name, _ in _CHANGE_COLUMNS if name != "expected"
+)[1:]
+
+
+def _statement() -> str:
+    number = 5
+
+    def arrays(columns: tuple[tuple[str, str], ...], alias: str) -> str:
+        nonlocal number
+        first = number + 1
+        number += len(columns)
+        casts = ", ".join(f"${first + i}::{kind}[]" for i, (_, kind) in enumerate(columns))
+        names = ", ".join(name for name, _ in columns)
+        return f"unnest({casts}) WITH ORDINALITY AS {alias} ({names}, line)"
+
+    def insert(table: str, columns: tuple[tuple[str, str], ...]) -> str:
+        names = ", ".join(name for name, _ in columns)
+        return (
+            f"INSERT INTO {table} ({names}) SELECT {names} FROM {arrays(columns, 'n')} "
+            "WHERE EXISTS (SELECT FROM fence) ORDER BY line"
+        )
+
+    new_orders = insert("orders", _ORDER_COLUMNS)
+    order_ids = number + 1
+    assignments = ", ".join(f"{name} = n.{name}" for name, _ in _CHANGE_COLUMNS[2:])
+    changed_orders = (
+        f"UPDATE orders o SET {assignments} FROM {arrays(_CHANGE_COLUMNS, 'n')} "
+        "WHERE o.order_id = n.order_id AND o.status = n.expected "
+        "AND EXISTS (SELECT FROM fence) RETURNING o.order_id"
+    )
+    account_ids = number + 1
+    changed_accounts = (
+        "UPDATE accounts a SET sequence = n.sequence, balance = n.balance, margin = n.margin "
+        f"FROM {arrays(_ACCOUNT_COLUMNS, 'n')} "
+        "WHERE a.account_id = n.account_id AND a.sequence = n.sequence_before "
+        "AND a.balance = n.balance_before AND EXISTS (SELECT FROM fence) RETURNING a.account_id"
+    )
+    return f"""
+WITH fence AS (
+    UPDATE shard_leases SET last_batch = $3, last_tick = $4, last_decision = $5
+    WHERE shard = 0 AND epoch = $1 AND last_batch = $2 RETURNING shard
+),
+new_orders AS ({new_orders}),
+changed_orders AS ({changed_orders}),
+changed_accounts AS ({changed_accounts}),
+new_deals AS ({insert("deals", _DEAL_COLUMNS)}),
+new_entries AS ({insert("ledger", _LEDGER_COLUMNS)}),
+new_events AS ({insert("outbox", _OUTBOX_COLUMNS)}),
+new_answers AS ({insert("commands", _COMMAND_COLUMNS)})
+SELECT CASE
+    WHEN NOT EXISTS (SELECT FROM fence) THEN 'fenced'
+    WHEN (SELECT count(*) FROM changed_orders) <> cardinality(${order_ids}::bigint[])
+        OR (SELECT count(*) FROM changed_accounts) <> cardinality(${account_ids}::bigint[])
+    THEN refuse_batch(
+        ARRAY(SELECT unnest(${order_ids}::bigint[]) EXCEPT SELECT order_id FROM changed_orders),
+        ARRAY(SELECT unnest(${account_ids}::bigint[])
+            EXCEPT SELECT account_id FROM changed_accounts))
+    ELSE '{COMMITTED}' END
+"""
+
+
+COMMIT_STATEMENT = _statement()
+
+
+def encode(
+    decisions: Sequence[Decision],
+    payloads: Sequence[str],
+    *,
+    epoch: int,
+    previous_batch: uuid.UUID,
+    batch: uuid.UUID,
+) -> list[Any]:
+    """Return the arguments of `COMMIT_STATEMENT`; `payloads` are the events as JSON."""
+    new_orders: dict[int, Any] = {}
+    changed_orders: dict[int, Any] = {}
+    expected: dict[int, str] = {}
+    accounts: dict[int, list[Any]] = {}
+    deals = []
+    ledger = []
+    outbox = []
+    commands = []
+    for decision, payload in zip(decisions, payloads, strict=True):
+        decision_id, tick, time, _, account, order, before, deal, postings, key = decision
+        account_id = account.account_id
+        order_id = None
+        if order is not None:
+            order_id = order.order_id
+            if before is None or order_id in new_orders:
+                new_orders[order_id] = order
+            else:
+                expected.setdefault(order_id, before)
+                changed_orders[order_id] = order
+        if deal is not None:
+            deals.append((decision_id, order_id, account_id, *deal[:10], tick, deal.time))
+        balance_before = account.balance
+        for posting in postings:
+            balance_before = EXACT.subtract(balance_before, posting.amount)
+            ledger.append((account_id, order_id, *posting, time))
+        row = accounts.get(account_id)
+        if row is None:
+            accounts[account_id] = [
+                account_id,
+                account.sequence - 1,
+                balance_before,
+                account.sequence,
+                account.balance,
+                account.margin,
+            ]
+        else:
+            row[3:] = account.sequence, account.balance, account.margin
+        outbox.append((decision_id, account_id, account.sequence, payload))
+        if key is not None:
+            commands.append((account_id, key, payload))
+    last = decisions[-1]
+    return [
+        epoch,
+        previous_batch,
+        batch,
+        last.tick,
+        last.decision_id,
+        *_columns(list(new_orders.values()), len(_ORDER_COLUMNS)),
+        *_changes(changed_orders, expected),
+        *_columns(list(accounts.values()), len(_ACCOUNT_COLUMNS)),
+        *_columns(deals, len(_DEAL_COLUMNS)),
+        *_columns(ledger, len(_LEDGER_COLUMNS)),
+        *_columns(outbox, len(_OUTBOX_COLUMNS)),
+        *_columns(commands, len(_COMMAND_COLUMNS)),
+    ]
+
+
+def _changes(orders: dict[int, Any], expected: dict[int, str]) -> list[Any]:
+    columns = _columns(list(orders.values()), len(_ORDER_COLUMNS))
+    ids = columns[0]
+    return [
+        ids,
+        [expected[order_id] for order_id in ids],
+        *(columns[index] for index in _CHANGE_INDEXES),
+    ]
+
+
+def _columns(rows: Sequence[Any], width: int) -> list[Any]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width

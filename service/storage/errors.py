@@ -1,0 +1,25 @@
+"""What can go wrong with the database, told apart by what to do about it."""
+
+import asyncpg
+
+# SQLSTATE classes and codes after which the same work may succeed later: connection (08), resources
+# (53), operator (57), serialization and deadlock (40), read-only standby (25006).
+_RETRY_CLASSES = ("08", "53", "57", "40")
+_RETRY_CODES = ("25006",)
+CONFLICT_CODE = "TW001"
+
+
+class Unreachable(Exception):
+    """PostgreSQL cannot be reached or cannot work now: try again later."""
+
+
+class Fenced(Exception):
+    """The shard's lease has a newer epoch: this process must not write any more."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the database, rather than the data, is at fault."""
+    if isinstance(error, asyncpg.PostgresError):
+        code = error.sqlstate or ""
+        return code.startswith(_RETRY_CLASSES) or code in _RETRY_CODES
+    return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)

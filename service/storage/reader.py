@@ -1,0 +1,214 @@
+"""Reads of committed state: each is one statement, on a connection borrowed for just that.
+
+`Unreachable` is raised when the database is away. Lists are newest first and paged by key: `before`
+is the id the page before ended with.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from service.domain.decision import DealEvent
+from service.domain.instrument import Symbol, UserType
+from service.domain.money import format_money, format_scaled
+from service.domain.order import OrderStatus
+from service.storage.database import Database
+from service.storage.rows import ORDER_SELECT, order_from
+from service.storage.views import (
+    AccountView,
+    DealView,
+    OrderView,
+    format_decimal,
+    format_time,
+    format_volume,
+    order_view,
+)
+
+ACCOUNT_SELECT = "account_id, user_type, group_name, leverage, balance, margin, sequence"
+
+LIVE_ORDERS = f"""
+SELECT {", ".join(f"a.{column}" for column in ACCOUNT_SELECT.split(", "))},
+    {", ".join(f"o.{column}" for column in ORDER_SELECT.split(", "))}
+FROM accounts a LEFT JOIN orders o
+    ON o.account_id = a.account_id AND o.status IN ('PENDING', 'OPEN')
+WHERE a.account_id = ANY($1::bigint[])
+ORDER BY a.account_id, o.order_id
+"""
+ORDERS_PAGE = f"""
+SELECT {ORDER_SELECT} FROM orders
+WHERE account_id = $1 AND order_id < $2
+    AND ($3::text[] IS NULL OR status = ANY($3)) AND ($4::text IS NULL OR symbol = $4)
+ORDER BY order_id DESC LIMIT $5
+"""
+ORDER = f"SELECT {ORDER_SELECT} FROM orders WHERE order_id = $1 AND account_id = $2"
+LEDGER_PAGE = """
+SELECT entry_id, kind, amount, balance_after, order_id, time FROM ledger
+WHERE account_id = $1 AND entry_id < $2 ORDER BY entry_id DESC LIMIT $3
+"""
+DEALS_PAGE = """
+SELECT d.deal_id, d.order_id, o.symbol, d.event, d.reason, d.volume, d.price, d.slippage, d.profit,
+    d.commission, d.balance_after, d.time
+FROM deals d JOIN orders o USING (order_id)
+WHERE d.account_id = $1 AND d.deal_id < $2 ORDER BY d.deal_id DESC LIMIT $3
+"""
+EVENTS_AFTER = """
+SELECT payload FROM outbox WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+"""
+ANSWER = "SELECT answer FROM commands WHERE account_id = $1 AND key = $2"
+_NO_BOUND = 2**63 - 1
+
+
+class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger entry; the amounts of an account sum to its balance."""
+
+    entry_id: int
+    kind: str
+    amount: str
+    balance_after: str
+    order_id: int | None
+    time: str
+
+
+class Reader:
+    """Committed state for the gateway, the cache and the portfolio."""
+
+    def __init__(self, database: Database, symbols: Callable[[], dict[str, Symbol]]) -> None:
+        self._database = database
+        self._symbols = symbols
+
+    async def account(self, account_id: int) -> AccountView | None:
+        """Return an account, or None where there is none."""
+        rows = await self._fetch(
+            f"SELECT {ACCOUNT_SELECT} FROM accounts WHERE account_id = $1", account_id
+        )
+        return account_from(tuple(rows[0])) if rows else None
+
+    async def accounts(self, after: int, limit: int) -> list[AccountView]:
+        """Return accounts by id, from the first above `after`."""
+        rows = await self._fetch(
+            f"SELECT {ACCOUNT_SELECT} FROM accounts WHERE account_id > $1 "
+            "ORDER BY account_id LIMIT $2",
+            after,
+            limit,
+        )
+        return [account_from(tuple(row)) for row in rows]
+
+    async def live_orders(
+        self, account_ids: Sequence[int]
+    ) -> dict[int, tuple[AccountView, list[OrderView]]]:
+        """Return accounts with their pending and open orders, all of one moment."""
+        symbols = self._symbols()
+        found: dict[int, tuple[AccountView, list[OrderView]]] = {}
+        for row in await self._fetch(LIVE_ORDERS, account_ids):
+            values = tuple(row)
+            entry = found.get(values[0])
+            if entry is None:
+                entry = found[values[0]] = (account_from(values[:7]), [])
+            if values[7] is not None:
+                state = order_from(values[7:])
+                entry[1].append(order_view(state, symbols[state.symbol]))
+        return found
+
+    async def orders(
+        self,
+        account_id: int,
+        statuses: Collection[OrderStatus] | None,
+        symbol: str | None,
+        limit: int,
+        before: int | None = None,
+    ) -> list[OrderView]:
+        """Return a page of an account's orders, of all statuses and symbols where None."""
+        rows = await self._fetch(
+            ORDERS_PAGE,
+            account_id,
+            _NO_BOUND if before is None else before,
+            None if statuses is None else list(statuses),
+            symbol,
+            limit,
+        )
+        return [self._order(row) for row in rows]
+
+    async def order(self, account_id: int, order_id: int) -> OrderView | None:
+        """Return an order of this account, or None."""
+        rows = await self._fetch(ORDER, order_id, account_id)
+        return self._order(rows[0]) if rows else None
+
+    async def ledger(
+        self, account_id: int, limit: int, before: int | None = None
+    ) -> list[LedgerView]:
+        """Return a page of an account's ledger."""
+        rows = await self._fetch(
+            LEDGER_PAGE, account_id, _NO_BOUND if before is None else before, limit
+        )
+        return [
+            LedgerView(
+                entry_id=row["entry_id"],
+                kind=row["kind"],
+                amount=format_money(row["amount"]),
+                balance_after=format_money(row["balance_after"]),
+                order_id=row["order_id"],
+                time=format_time(row["time"]),
+            )
+            for row in rows
+        ]
+
+    async def deals(self, account_id: int, limit: int, before: int | None = None) -> list[DealView]:
+        """Return a page of an account's deals."""
+        rows = await self._fetch(
+            DEALS_PAGE, account_id, _NO_BOUND if before is None else before, limit
+        )
+        return [deal_from(row, self._symbols()[row["symbol"]]) for row in rows]
+
+    async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]:
+        """Return an account's events after a sequence, as stored."""
+        rows = await self._fetch(EVENTS_AFTER, account_id, sequence, limit)
+        return [row["payload"].encode() for row in rows]
+
+    async def answer(self, account_id: int, key: str) -> bytes | None:
+        """Return the first answer to an idempotency key, or None where it was never used."""
+        rows = await self._fetch(ANSWER, account_id, key)
+        return rows[0]["answer"].encode() if rows else None
+
+    def _order(self, row: asyncpg.Record) -> OrderView:
+        state = order_from(tuple(row))
+        return order_view(state, self._symbols()[state.symbol])
+
+    async def _fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        async with self._database.read() as connection:
+            return await connection.fetch(statement, *arguments)
+
+
+def account_from(row: Sequence[Any]) -> AccountView:
+    """Show an account from a row of `ACCOUNT_SELECT`."""
+    account_id, user_type, group, leverage, balance, margin, sequence = row
+    return AccountView(
+        account_id=account_id,
+        user_type=UserType(user_type),
+        group=group,
+        leverage=format_decimal(leverage),
+        balance=format_money(balance),
+        margin=format_decimal(margin),
+        sequence=sequence,
+    )
+
+
+def deal_from(row: asyncpg.Record, symbol: Symbol) -> DealView:
+    """Show a deal from a row of `DEALS_PAGE`."""
+    volume, price = row["volume"], row["price"]
+    profit, commission, balance = row["profit"], row["commission"], row["balance_after"]
+    return DealView(
+        deal_id=row["deal_id"],
+        order_id=row["order_id"],
+        symbol=row["symbol"],
+        event=DealEvent(row["event"]),
+        reason=row["reason"],
+        volume=None if volume is None else format_volume(volume),
+        price=None if price is None else format_scaled(price, symbol.digits),
+        slippage_points=row["slippage"],
+        profit=format_money(profit),
+        commission=format_money(commission),
+        balance_after=format_money(balance),
+        time=format_time(row["time"]),
+    )

@@ -1,0 +1,110 @@
+"""Rows of the database as domain objects, and back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.domain.instrument import (
+    CommissionType,
+    CommissionValueType,
+    FillPolicy,
+    Group,
+    GroupSymbol,
+    InstrumentType,
+    Symbol,
+)
+from service.domain.order import CancelReason, CloseReason, OrderState, OrderStatus, OrderType
+from service.storage.batch import ORDER_COLUMNS
+
+ORDER_SELECT = ", ".join(ORDER_COLUMNS)
+_TYPES = {kind.value: kind for kind in OrderType}
+_STATUSES = {status.value: status for status in OrderStatus}
+_TYPE, _STATUS, _REASON = (ORDER_COLUMNS.index(c) for c in ("order_type", "status", "reason"))
+
+SYMBOL_COLUMNS = (
+    "symbol, digits, contract_size, base_currency, profit_currency, instrument_type, min_volume, "
+    "max_volume, volume_step, trigger_tolerance_points, max_jump_points"
+)
+GROUP_COLUMNS = (
+    "group_name, margin_call_level, stop_out_level, negative_balance_protection, fill_policy"
+)
+GROUP_SYMBOL_COLUMNS = (
+    "group_name, symbol, spread, spread_pip, commission_type, commission_value_type, commission, "
+    "swap_long, swap_short, margin_factor"
+)
+
+
+def order_from(row: Sequence[Any]) -> OrderState:
+    """Read an order from a row of `ORDER_SELECT`."""
+    values = list(row)
+    values[_TYPE] = _TYPES[values[_TYPE]]
+    status = values[_STATUS] = _STATUSES[values[_STATUS]]
+    reason = values[_REASON]
+    if reason is not None:
+        kind = CloseReason if status is OrderStatus.CLOSED else CancelReason
+        values[_REASON] = kind(reason)
+    return OrderState._make(values)
+
+
+def symbol_from(row: Sequence[Any]) -> Symbol:
+    """Read a symbol from a row of `SYMBOL_COLUMNS`."""
+    values = list(row)
+    values[5] = InstrumentType(values[5])
+    return Symbol(*values)
+
+
+def symbol_row(symbol: Symbol) -> tuple[object, ...]:
+    """Return a symbol as a row of `SYMBOL_COLUMNS`."""
+    return (
+        symbol.name,
+        symbol.digits,
+        symbol.contract_size,
+        symbol.base_currency,
+        symbol.profit_currency,
+        symbol.instrument_type,
+        symbol.min_volume,
+        symbol.max_volume,
+        symbol.volume_step,
+        symbol.trigger_tolerance_points,
+        symbol.max_jump_points,
+    )
+
+
+def group_from(row: Sequence[Any]) -> Group:
+    """Read a group from a row of `GROUP_COLUMNS`."""
+    name, margin_call_level, stop_out_level, protected, fill_policy = row
+    return Group(name, margin_call_level, stop_out_level, protected, FillPolicy(fill_policy))
+
+
+def group_row(group: Group) -> tuple[object, ...]:
+    """Return a group as a row of `GROUP_COLUMNS`."""
+    return (
+        group.name,
+        group.margin_call_level,
+        group.stop_out_level,
+        group.negative_balance_protection,
+        group.fill_policy,
+    )
+
+
+def group_symbol_from(row: Sequence[Any]) -> GroupSymbol:
+    """Read a group's terms from a row of `GROUP_SYMBOL_COLUMNS`."""
+    values = list(row)
+    values[4] = CommissionType(values[4])
+    values[5] = CommissionValueType(values[5])
+    return GroupSymbol(*values)
+
+
+def group_symbol_row(settings: GroupSymbol) -> tuple[object, ...]:
+    """Return a group's terms as a row of `GROUP_SYMBOL_COLUMNS`."""
+    return (
+        settings.group,
+        settings.symbol,
+        settings.spread,
+        settings.spread_pip,
+        settings.commission_type,
+        settings.commission_value_type,
+        settings.commission,
+        settings.swap_long,
+        settings.swap_short,
+        settings.margin_factor,
+    )

@@ -1,0 +1,279 @@
+"""The writer: decisions queue up, what waits becomes one transaction.
+
+It commits in decision order, up to `MAX_BATCH` decisions at a time, without waiting for more. A
+lost connection is answered by sending the same batch again: it carries its id and its
+predecessor's, so it applies once whatever became of the first try. While the database is away
+decisions wait in order and `backlog` grows; the owner stops taking commands and judging ticks above
+`QUEUE_LIMIT`.
+
+A batch that the database refuses is bisected until the decision at fault stands alone: it is rolled
+back and reported, the rest commits, and its account's later decisions are withdrawn before the
+account is loaded anew (`Owner.failed`). When the lease has a newer epoch, `Fenced` ends the writer.
+
+One writer a shard; `put` and the callbacks belong to the event loop's thread.
+"""
+
+import asyncio
+import random
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import asyncpg
+import msgspec
+
+from service.domain.decision import Decision
+from service.domain.instrument import Symbol
+from service.storage.batch import COMMIT_STATEMENT, COMMITTED, encode
+from service.storage.database import Database
+from service.storage.errors import Fenced, is_transient
+from service.storage.lease import Lease
+from service.storage.views import event_view
+
+MAX_BATCH = 1_000
+QUEUE_LIMIT = 100_000
+COMMIT_TIMEOUT_S = 30.0
+RETRY_FIRST_S = 0.05
+RETRY_CAP_S = 1.0
+
+
+class Queued(NamedTuple):
+    """A decision on its way, and when what caused it was received (`perf_counter_ns`)."""
+
+    decision: Decision
+    received_ns: int
+
+
+class Written(NamedTuple):
+    """A committed decision with its event as JSON."""
+
+    decision: Decision
+    received_ns: int
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsWrite:
+    """A change of settings in its place among the decisions: statements with their arguments."""
+
+    statements: tuple[tuple[str, tuple[object, ...]], ...]
+    done: "asyncio.Future[None]"
+
+
+class Owner(Protocol):
+    """What the writer tells the one who decides."""
+
+    def committed(self, written: Sequence[Written], seconds: float) -> None: ...
+
+    async def failed(self, decision: Decision, error: Exception) -> None:
+        """Reload the account of a decision that failed alone.
+
+        Called after everything decided before has been committed. It must call `Writer.withdraw`
+        in the same step in which it takes the reloaded account into memory.
+        """
+
+    def withdrawn(self, decisions: Sequence[Decision]) -> None: ...
+
+    def database_away(self, error: Exception) -> None: ...
+
+
+class Writer:
+    """Commits the decisions of one shard under its lease."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        symbols: Callable[[], dict[str, Symbol]],
+        owner: Owner,
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._symbols = symbols
+        self._owner = owner
+        self._queue: deque[Queued | SettingsWrite] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._last_batch = lease.last_batch
+        self._committing = 0
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._encoder = msgspec.json.Encoder()
+        self.is_connected = True
+
+    @property
+    def backlog(self) -> int:
+        """Decisions that are not committed yet."""
+        return len(self._queue) + self._committing
+
+    def put(self, decisions: Sequence[Decision], received_ns: int) -> None:
+        """Queue decisions for commit, in order."""
+        self._queue.extend([Queued(decision, received_ns) for decision in decisions])
+        self._idle.clear()
+        self._wake.set()
+
+    def put_settings(self, *statements: tuple[str, tuple[object, ...]]) -> "asyncio.Future[None]":
+        """Queue a change of settings behind what was decided before it."""
+        write = SettingsWrite(statements, asyncio.get_running_loop().create_future())
+        self._queue.append(write)
+        self._idle.clear()
+        self._wake.set()
+        return write.done
+
+    def withdraw(self, account_id: int) -> list[Decision]:
+        """Take an account's queued decisions back; none of them is being committed."""
+        withdrawn = []
+        kept: deque[Queued | SettingsWrite] = deque()
+        for item in self._queue:
+            if isinstance(item, Queued) and item.decision.account.account_id == account_id:
+                withdrawn.append(item.decision)
+            else:
+                kept.append(item)
+        self._queue = kept
+        return withdrawn
+
+    async def drained(self) -> None:
+        """Wait until everything queued is committed."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Commit for ever.
+
+        Raises:
+            Fenced: the lease has a newer epoch; what is queued was never written.
+        """
+        try:
+            while True:
+                await self._wake.wait()
+                while self._queue:
+                    await self._commit_next()
+                self._wake.clear()
+                self._idle.set()
+        finally:
+            if self._connection is not None:
+                self._connection.terminate()
+
+    async def _commit_next(self) -> None:
+        first = self._queue[0]
+        if isinstance(first, SettingsWrite):
+            await self._write_settings(first)
+            self._queue.popleft()
+            return
+        batch: list[Queued] = []
+        while self._queue and len(batch) < MAX_BATCH:
+            item = self._queue[0]
+            if isinstance(item, SettingsWrite):
+                break
+            batch.append(item)
+            self._queue.popleft()
+        self._committing = len(batch)
+        try:
+            await self._commit(batch)
+        finally:
+            self._committing = 0
+
+    async def _commit(self, batch: list[Queued]) -> None:
+        """Commit a batch, bisecting it when the database refuses it."""
+        started = asyncio.get_running_loop().time()
+        payloads = self._payloads(batch)
+        try:
+            await self._send([queued.decision for queued in batch], payloads)
+        except asyncpg.PostgresError as error:
+            if len(batch) == 1:
+                await self._owner.failed(batch[0].decision, error)
+                return
+            await self._bisect(batch)
+            return
+        self._owner.committed(
+            [Written(*queued, payload) for queued, payload in zip(batch, payloads, strict=True)],
+            asyncio.get_running_loop().time() - started,
+        )
+
+    async def _bisect(self, batch: list[Queued]) -> None:
+        """Commit the halves in order; put the second back first, so that it can be withdrawn."""
+        middle = len(batch) // 2
+        self._queue.extendleft(reversed(batch[middle:]))
+        self._committing = middle
+        await self._commit(batch[:middle])
+
+    def _payloads(self, batch: Sequence[Queued]) -> list[str]:
+        symbols, encode_json = self._symbols(), self._encoder.encode
+        return [encode_json(event_view(queued.decision, symbols)).decode() for queued in batch]
+
+    async def _send(self, decisions: Sequence[Decision], payloads: Sequence[str]) -> None:
+        batch = uuid.uuid4()
+        arguments = encode(
+            decisions,
+            payloads,
+            epoch=self._lease.epoch,
+            previous_batch=self._last_batch,
+            batch=batch,
+        )
+
+        async def attempt(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+            outcome = await connection.fetchval(
+                COMMIT_STATEMENT, *arguments, timeout=COMMIT_TIMEOUT_S
+            )
+            if outcome != COMMITTED:
+                await self._check_written(connection, batch)
+
+        await self._until_it_answers(attempt)
+        self._last_batch = batch
+
+    async def _check_written(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", batch: uuid.UUID
+    ) -> None:
+        """Tell a batch whose reply was lost from one that a newer epoch has fenced off."""
+        row = await connection.fetchrow(
+            "SELECT epoch, last_batch FROM shard_leases WHERE shard = $1", self._lease.shard
+        )
+        if row is None or row["epoch"] != self._lease.epoch or row["last_batch"] != batch:
+            raise Fenced(
+                f"shard {self._lease.shard} has a newer owner than epoch {self._lease.epoch}"
+            )
+
+    async def _write_settings(self, write: SettingsWrite) -> None:
+        async def attempt(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+            async with connection.transaction():
+                epoch = await connection.fetchval(
+                    "SELECT epoch FROM shard_leases WHERE shard = $1 FOR UPDATE", self._lease.shard
+                )
+                if epoch != self._lease.epoch:
+                    raise Fenced(f"shard {self._lease.shard} has a newer owner")
+                for statement, arguments in write.statements:
+                    await connection.execute(statement, *arguments, timeout=COMMIT_TIMEOUT_S)
+
+        try:
+            await self._until_it_answers(attempt)
+        except asyncpg.PostgresError as error:
+            if not write.done.done():
+                write.done.set_exception(error)
+            return
+        if not write.done.done():
+            write.done.set_result(None)
+
+    async def _until_it_answers(
+        self, attempt: "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[None]]"
+    ) -> None:
+        """Run an attempt again on a new connection until the database is not to blame."""
+        delay = RETRY_FIRST_S
+        while True:
+            try:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._database.connect()
+                await attempt(self._connection)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                self.is_connected = False
+                self._owner.database_away(error)
+                if self._connection is not None:
+                    self._connection.terminate()
+                    self._connection = None
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                delay = min(delay * 2, RETRY_CAP_S)
+            else:
+                self.is_connected = True
+                return
