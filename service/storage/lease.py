@@ -6,8 +6,14 @@ next epoch; from then on nothing the former owner sends is written. The database
 
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import asyncpg
+if TYPE_CHECKING:
+    import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
 
 _ACQUIRE = """
 UPDATE shard_leases
@@ -33,21 +39,17 @@ class Lease:
     last_decision: int
 
 
-async def acquire(
-    connection: "asyncpg.Connection[asyncpg.Record]", shard: int, holder: str, life_s: float
-) -> Lease | None:
+async def acquire(connection: "Connection", shard: int, holder: str, life_s: float) -> Lease | None:
     """Take a free or expired lease; None while someone else holds it."""
     row = await connection.fetchrow(_ACQUIRE, shard, holder, life_s)
     return None if row is None else Lease(shard, *row)
 
 
-async def renew(
-    connection: "asyncpg.Connection[asyncpg.Record]", lease: Lease, life_s: float
-) -> bool:
+async def renew(connection: "Connection", lease: Lease, life_s: float) -> bool:
     """Prolong a lease; False: someone else has taken it."""
     return bool(await connection.fetchval(_RENEW, lease.shard, lease.epoch, life_s))
 
 
-async def release(connection: "asyncpg.Connection[asyncpg.Record]", lease: Lease) -> None:
+async def release(connection: "Connection", lease: Lease) -> None:
     """Let the next owner in at once."""
     await connection.execute(_RELEASE, lease.shard, lease.epoch)

@@ -54,11 +54,14 @@ class Written(NamedTuple):
     payload: str
 
 
+SettingsStatements = tuple[str, tuple[object, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsWrite:
     """A change of settings in its place among the decisions: statements with their arguments."""
 
-    statements: tuple[tuple[str, tuple[object, ...]], ...]
+    statements: tuple[SettingsStatements, ...]
     done: "asyncio.Future[None]"
 
 
@@ -73,8 +76,6 @@ class Owner(Protocol):
         Called after everything decided before has been committed. It must call `Writer.withdraw`
         in the same step in which it takes the reloaded account into memory.
         """
-
-    def withdrawn(self, decisions: Sequence[Decision]) -> None: ...
 
     def database_away(self, error: Exception) -> None: ...
 
@@ -114,7 +115,7 @@ class Writer:
         self._idle.clear()
         self._wake.set()
 
-    def put_settings(self, *statements: tuple[str, tuple[object, ...]]) -> "asyncio.Future[None]":
+    def put_settings(self, *statements: SettingsStatements) -> "asyncio.Future[None]":
         """Queue a change of settings behind what was decided before it."""
         write = SettingsWrite(statements, asyncio.get_running_loop().create_future())
         self._queue.append(write)

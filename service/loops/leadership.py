@@ -1,0 +1,185 @@
+"""Leadership: which process trades.
+
+One process holds the lease of the shard, has loaded its engine and writes; the others wait as
+standbys and try to take the lease when it expires. A leader that finds itself fenced stops at once
+and starts over as a standby.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from loguru import logger
+
+from service.domain.desk import Desk
+from service.domain.engine import Engine
+from service.domain.quote import QuoteGuard
+from service.loops.trading import Trading
+from service.storage import lease as leases
+from service.storage.database import Database
+from service.storage.errors import Fenced, Unreachable, is_transient
+from service.storage.lease import Lease
+from service.storage.loader import load_engine, load_quotes, load_settings, save_quotes
+from service.storage.writer import Writer
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+SHARD = 0
+DRAIN_TIMEOUT_S = 5.0
+RETRY_S = 0.5
+
+
+class Rules(NamedTuple):
+    """How this process takes part.
+
+    Attributes:
+        holder: names this process in the lease; must differ between processes.
+        lease_life_s: how long the lease outlives a process that died; renewed at a third of it.
+        is_replay: ticks are their own clock, and prices are primed from the file, not restored.
+    """
+
+    holder: str
+    guard: QuoteGuard
+    lease_life_s: float = 10.0
+    is_replay: bool = False
+
+
+class Leadership:
+    """Gets and keeps the lease, and lets `Trading` trade while it lasts."""
+
+    def __init__(self, database: Database, trading: Trading, rules: Rules) -> None:
+        self._database = database
+        self._trading = trading
+        self._rules = rules
+        self._lease: Lease | None = None
+        self._gained = asyncio.Event()
+
+    @property
+    def last_tick(self) -> int:
+        """The tick of the last decision that was committed when the lease was taken."""
+        return 0 if self._lease is None else self._lease.last_tick
+
+    async def gained(self) -> None:
+        """Wait until this process trades."""
+        await self._gained.wait()
+
+    async def run(self) -> None:
+        """Wait for the lease, trade under it, and start over when it is lost."""
+        while True:
+            connection = await self._connect()
+            try:
+                self._lease = await self._stand_by(connection)
+                await self._lead(connection, self._lease)
+            except Fenced as fenced:
+                logger.error("trading stopped: {}; waiting as a standby", fenced)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                logger.warning("lost the database before trading began: {}", error)
+            finally:
+                self._lease = None
+                self._gained.clear()
+                self._trading.step_down()
+                connection.terminate()
+
+    async def _connect(self) -> "Connection":
+        while True:
+            try:
+                return await self._database.connect()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                await asyncio.sleep(RETRY_S)
+
+    async def _stand_by(self, connection: "Connection") -> Lease:
+        engine = Engine(Desk(), self._rules.guard)
+        await load_settings(connection, engine.desk)
+        self._trading.follow(engine)
+        life_s = self._rules.lease_life_s
+        said = False
+        while True:
+            lease = await leases.acquire(connection, SHARD, self._rules.holder, life_s)
+            if lease is not None:
+                return lease
+            if not said:
+                logger.info("another process trades: waiting as a standby")
+                said = True
+            await asyncio.sleep(life_s / 3)
+
+    async def _lead(self, connection: "Connection", lease: Lease) -> None:
+        renewing = asyncio.create_task(self._renew(connection, lease))
+        try:
+            engine = await self._load(lease)
+            writer = Writer(self._database, lease, self._trading.symbols, self._trading)
+            self._trading.lead(engine, writer)
+            logger.info(
+                "trading under epoch {}: {} accounts, {} live orders",
+                lease.epoch,
+                len(engine.desk.accounts),
+                len(engine.desk.orders),
+            )
+            self._gained.set()
+            writing = asyncio.create_task(writer.run())
+            try:
+                done, _ = await asyncio.wait(
+                    (writing, renewing), return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+            finally:
+                await _cancel(writing)
+        finally:
+            await _cancel(renewing)
+
+    async def _load(self, lease: Lease) -> Engine:
+        engine = Engine(Desk(), self._rules.guard)
+        loading = await self._database.connect()
+        try:
+            await load_engine(loading, engine)
+            if not self._rules.is_replay:
+                await load_quotes(loading, engine.desk)
+                engine.desk.tick = lease.last_tick
+        finally:
+            await loading.close()
+        engine.desk.next_decision_id = lease.last_decision + 1
+        return engine
+
+    async def _renew(self, connection: "Connection", lease: Lease) -> None:
+        life_s = self._rules.lease_life_s
+        while True:
+            await asyncio.sleep(life_s / 3)
+            try:
+                if connection.is_closed():
+                    connection = await self._database.connect()
+                if not await leases.renew(connection, lease, life_s):
+                    raise Fenced(f"the lease of shard {lease.shard} was taken over")
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                connection.terminate()
+
+    async def stop(self) -> None:
+        """Commit what is decided, store the last prices and let the next owner in; bounded."""
+        lease = self._lease
+        if lease is None or not self._trading.is_leading:
+            return
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await self._trading.drained()
+                async with self._database.read() as connection:
+                    if not self._rules.is_replay:
+                        await save_quotes(connection, self._trading.desk)
+                    await leases.release(connection, lease)
+        except (TimeoutError, Unreachable) as error:
+            logger.error(
+                "stopped with {} decisions not committed; they will be judged anew: {}",
+                self._trading.backlog,
+                error,
+            )
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait((task,))

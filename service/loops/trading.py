@@ -1,0 +1,255 @@
+"""Trading: the shell around the engine of one shard.
+
+It feeds the engine quotes and commands, queues its decisions to the writer and answers once they
+are committed. Without the lease (`Leadership`) it only follows prices and refuses commands.
+
+Invariants: what was decided under a lost lease is never written (its epoch fences it) and never
+answered as done; nothing here waits on the tick path.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from loguru import logger
+
+from service.domain.commands import CommandDesk
+from service.domain.decision import DealEvent, Decision, EventKind
+from service.domain.desk import Desk
+from service.domain.engine import Engine
+from service.domain.instrument import Symbol
+from service.domain.order import CloseReason, OrderKind
+from service.domain.quote import Quote, QuoteRefusal
+from service.instruments import Instruments
+from service.loops.answers import Answer, Answers, Unavailable, Withdrawn
+from service.storage.database import Database
+from service.storage.errors import Unreachable
+from service.storage.loader import load_account
+from service.storage.reader import Reader
+from service.storage.views import EventView
+from service.storage.writer import QUEUE_LIMIT, SettingsStatements, Writer, Written
+
+RELOAD_RETRY_S = 0.5
+_TRIGGERED_CLOSES = (CloseReason.STOP_LOSS, CloseReason.TAKE_PROFIT)
+
+
+class Trading:
+    """One shard's engine with its writer and the commands that wait."""
+
+    def __init__(
+        self, database: Database, reader: Reader, instruments: Instruments, engine: Engine
+    ) -> None:
+        self._database = database
+        self._reader = reader
+        self._instruments = instruments
+        self._writer: Writer | None = None
+        self._answers = Answers()
+        self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
+        self.follow(engine)
+        instruments.watch_writer_queue(lambda: self.backlog)
+        instruments.watch_leading(lambda: self.is_leading)
+        instruments.watch_deferred_closes(lambda: self.engine.deferred_closes)
+
+    @property
+    def desk(self) -> Desk:
+        """The engine's state, for reading."""
+        return self.engine.desk
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether this process holds the lease and has loaded its engine."""
+        return self._writer is not None
+
+    @property
+    def backlog(self) -> int:
+        """Decisions that are not committed yet."""
+        return 0 if self._writer is None else self._writer.backlog
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the writer reaches its database and keeps up."""
+        writer = self._writer
+        return writer is not None and writer.is_connected and writer.backlog < QUEUE_LIMIT
+
+    def symbols(self) -> dict[str, Symbol]:
+        """Return the symbols by name."""
+        return {name: market.symbol for name, market in self.desk.markets.items()}
+
+    # Leading and following
+
+    def lead(self, engine: Engine, writer: Writer) -> None:
+        """Trade on a loaded engine."""
+        self.follow(engine)
+        self._writer = writer
+
+    def follow(self, engine: Engine) -> None:
+        """Follow prices on an engine without judging them."""
+        self.engine = engine
+        self._commands = CommandDesk(engine.desk, engine.guard)
+
+    def step_down(self) -> None:
+        """Stop trading: what is decided and not committed is forgotten, and its callers told."""
+        self._instruments.decisions_fenced(self.backlog)
+        self._writer = None
+        self._answers.refuse_all(Unavailable("trading stopped before this was committed"))
+
+    async def drained(self) -> None:
+        """Wait until what is decided is committed."""
+        if self._writer is not None:
+            await self._writer.drained()
+
+    # Quotes
+
+    def on_quote(self, quote: Quote) -> None:
+        """Take a live quote."""
+        self.on_quote_at(quote, time.time_ns())
+
+    def on_quote_at(self, quote: Quote, now: int) -> None:
+        """Take a quote at clock `now`: judge it, or only follow the price when that cannot be."""
+        writer = self._writer
+        if writer is None or writer.backlog >= QUEUE_LIMIT:
+            self.prime(quote, now)
+            return
+        received_ns = time.perf_counter_ns()
+        self._instruments.quotes.value += 1
+        outcome = self.engine.on_quote(quote, now)
+        if outcome:
+            if isinstance(outcome, QuoteRefusal):
+                self._instruments.quote_refused(outcome)
+            else:
+                writer.put(outcome, received_ns)
+
+    def prime(self, quote: Quote, now: int) -> None:
+        """Follow a price without judging it."""
+        self._instruments.quotes.value += 1
+        refusal = self.engine.admit(quote, now)
+        if refusal is not None:
+            self._instruments.quote_refused(refusal)
+
+    def repair(self, order_id: int) -> Decision | None:
+        """Judge an order that a sweep found crossed; a decision means its trigger was missed."""
+        writer = self._writer
+        if writer is None:
+            return None
+        decision = self.engine.judge_order(order_id)
+        if decision is not None:
+            writer.put([decision], time.perf_counter_ns())
+        return decision
+
+    # Commands
+
+    async def command(
+        self, account_id: int, key: str | None, decide: Callable[[CommandDesk, int], Decision]
+    ) -> EventView:
+        """Decide a command at once and answer when it is committed.
+
+        A key that was used before returns the first answer and decides nothing.
+
+        Raises:
+            Rejected: the engine refused it; nothing changed.
+            Unavailable: standby, database away or queue full; or the commit takes too long, then
+                the same key gives the answer later.
+            Withdrawn: it was decided but could not be stored; nothing changed.
+        """
+        if key is None:
+            return await self._answers.wait(self._decide(decide, None))
+        return await self._answers.once(
+            (account_id, key),
+            lambda: self._stored_answer(account_id, key),
+            lambda: self._decide(decide, key),
+        )
+
+    async def _stored_answer(self, account_id: int, key: str) -> bytes | None:
+        self._require_writer()
+        try:
+            return await self._reader.answer(account_id, key)
+        except Unreachable as error:
+            raise Unavailable("the database is away: try again") from error
+
+    def _decide(self, decide: Callable[[CommandDesk, int], Decision], key: str | None) -> Answer:
+        writer = self._require_writer()
+        decision = decide(self._commands, time.time_ns())
+        answer = self._answers.expect(decision.decision_id)
+        writer.put([decision._replace(key=key)], 0)
+        return answer
+
+    def _require_writer(self) -> Writer:
+        if self._writer is None:
+            raise Unavailable("this process is a standby: ask the one that trades", 5)
+        if not self.is_writing:
+            raise Unavailable("the database is away: try again")
+        return self._writer
+
+    async def change_settings(
+        self, apply: Callable[[Desk], None], *statements: SettingsStatements
+    ) -> None:
+        """Change settings in memory at once, and in the database behind what was decided before.
+
+        Raises:
+            SettingsError: `apply` refused them; nothing changed.
+            Unavailable: standby, or the database is away.
+        """
+        writer = self._require_writer()
+        apply(self.desk)
+        await writer.put_settings(*statements)
+
+    # What the writer tells
+
+    def committed(self, written: Sequence[Written], seconds: float) -> None:
+        """Answer, publish and count a committed batch."""
+        now = time.perf_counter_ns()
+        for decision, _, payload in written:
+            self._answers.give(decision.decision_id, payload)
+        for hook in self.written_hooks:
+            hook(written)
+        self._instruments.commit(len(written), seconds)
+        for decision, received_ns, _ in written:
+            if received_ns:
+                self._instruments.tick_to_commit((now - received_ns) / 1e9)
+            self._count(decision)
+
+    def _count(self, decision: Decision) -> None:
+        instruments, order, deal = self._instruments, decision.order, decision.deal
+        if order is not None and decision.kind is EventKind.PLACED:
+            instruments.order_placed(order.order_type)
+        if order is None or deal is None:
+            return
+        if deal.event is DealEvent.CANCEL:
+            instruments.order_cancelled(deal.reason)
+            return
+        if deal.event is DealEvent.OPEN:
+            instruments.order_opened(order.order_type)
+            is_triggered = order.order_type.kind is not OrderKind.MARKET
+        else:
+            instruments.order_closed(deal.reason)
+            is_triggered = deal.reason in _TRIGGERED_CLOSES
+        if is_triggered and deal.slippage is not None:
+            instruments.triggered(deal.reason)
+            instruments.slippage(deal.reason, deal.slippage)
+
+    async def failed(self, decision: Decision, error: Exception) -> None:
+        """Take the account of a decision that failed alone back to what is stored."""
+        account_id = decision.account.account_id
+        logger.error(
+            "decision {} of account {} failed: {}", decision.decision_id, account_id, error
+        )
+        while True:
+            try:
+                async with self._database.read() as connection:
+                    account, orders = await load_account(connection, self.desk, account_id)
+                break
+            except Unreachable:
+                await asyncio.sleep(RELOAD_RETRY_S)
+        assert self._writer is not None
+        withdrawn = self._writer.withdraw(account_id)
+        self.engine.reload(account, orders)
+        self._instruments.decisions_failed()
+        self._instruments.decisions_withdrawn(len(withdrawn))
+        self._answers.refuse(
+            [each.decision_id for each in (decision, *withdrawn)],
+            Withdrawn("the account was loaded anew: look at it and try again"),
+        )
+
+    def database_away(self, error: Exception) -> None:
+        """Note that a commit could not be sent."""
+        logger.warning("the writer waits for the database: {}", error)
