@@ -1,0 +1,1 @@
+"""Scenario folders: symbols, groups, accounts, orders and ticks as CSV files."""
