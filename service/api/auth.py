@@ -1,0 +1,154 @@
+"""Who is calling: bearer tokens, JWT signed with HS256 and nothing else.
+
+Claims: `sub` is the account id, `role` trader or admin, `exp` is required. A token comes in the
+Authorization header. A browser cannot set that for a WebSocket, so there it may offer the
+subprotocols `tapewatch.v1, bearer.<jwt>`; only the first is ever answered. A token in a URL ends up
+in logs and histories, so it is refused.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+import jwt
+from aiohttp import web
+
+from service.api.errors import ApiError, TransportCode
+
+ALGORITHM = "HS256"
+MIN_SECRET_BYTES = 32
+MAX_TOKEN_LENGTH = 4096
+SUBPROTOCOL = "tapewatch.v1"
+TOKEN_SUBPROTOCOL = "bearer."
+TOKEN_PARAMETERS = frozenset({"token", "access_token", "jwt", "authorization"})
+MAX_ACCOUNT_ID = 2**63 - 1
+
+_ACCOUNT_ID = re.compile(r"[1-9][0-9]{0,18}")
+
+
+class Role(StrEnum):
+    TRADER = "trader"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller; `expires_at` is Unix time in seconds."""
+
+    account_id: int
+    role: Role
+    expires_at: float
+
+
+def issue_token(secret: str, account_id: int, role: Role, ttl_s: float) -> str:
+    """Return a token that is valid for `ttl_s` seconds.
+
+    Raises:
+        ValueError: the secret is shorter than 32 bytes.
+    """
+    check_secret(secret)
+    claims = {"sub": str(account_id), "role": str(role), "exp": int(time.time() + ttl_s)}
+    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+
+
+def check_secret(secret: str) -> None:
+    """Raise ValueError for a signing secret that is too short to be one."""
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"the signing secret must have at least {MIN_SECRET_BYTES} bytes")
+
+
+class Authenticator:
+    """Checks tokens against one secret."""
+
+    def __init__(self, secret: str) -> None:
+        check_secret(secret)
+        self._secret = secret
+
+    def request(self, request: web.Request, role: Role) -> Principal:
+        """Return the caller of a request.
+
+        Raises:
+            ApiError: MISSING_TOKEN, INVALID_TOKEN, EXPIRED_TOKEN, or FORBIDDEN for another role.
+        """
+        return self._admit(_header_token(request), role)
+
+    def socket(self, request: web.Request) -> Principal:
+        """Return the trader who opens a WebSocket, by header or subprotocol; errors as above."""
+        offered = _offered_subprotocols(request)
+        tokens = [each for each in offered if each.startswith(TOKEN_SUBPROTOCOL)]
+        if offered and SUBPROTOCOL not in offered:
+            raise ApiError(
+                TransportCode.BAD_REQUEST, f"offer the subprotocol {SUBPROTOCOL}, or none at all"
+            )
+        token = _header_token(request)
+        if token is None and len(tokens) == 1:
+            token = tokens[0].removeprefix(TOKEN_SUBPROTOCOL)
+        elif tokens:
+            raise ApiError(TransportCode.INVALID_TOKEN, "send one token, in one place")
+        return self._admit(token, Role.TRADER)
+
+    def _admit(self, token: str | None, role: Role) -> Principal:
+        if token is None:
+            raise ApiError(
+                TransportCode.MISSING_TOKEN, "send a token in the header Authorization: Bearer ..."
+            )
+        principal = self._verify(token)
+        if principal.role is not role:
+            raise ApiError(TransportCode.FORBIDDEN, f"this needs a token with the role {role}")
+        return principal
+
+    def _verify(self, token: str) -> Principal:
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise _invalid("the token is too long")
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                options={"require": ["exp", "sub", "role"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise ApiError(
+                TransportCode.EXPIRED_TOKEN, "the token has expired: get a new one"
+            ) from None
+        except jwt.MissingRequiredClaimError as error:
+            raise _invalid(f"the token has no claim {error.claim}") from None
+        except jwt.InvalidTokenError:
+            raise _invalid("the token is malformed or its signature is wrong") from None
+        subject, role = claims["sub"], claims["role"]
+        if not _ACCOUNT_ID.fullmatch(subject) or int(subject) > MAX_ACCOUNT_ID:
+            raise _invalid("the token's sub must be an account id")
+        if role not in tuple(Role):
+            raise _invalid("the token's role must be trader or admin")
+        return Principal(int(subject), Role(role), float(claims["exp"]))
+
+
+def refuse_token_in_url(request: web.Request) -> None:
+    """Raise TOKEN_IN_URL where a query parameter looks like a token."""
+    found = TOKEN_PARAMETERS & {name.lower() for name in request.query}
+    if found:
+        raise ApiError(
+            TransportCode.TOKEN_IN_URL,
+            f"never put a token in a URL (here: {', '.join(sorted(found))}): URLs are logged. "
+            "Send it in the header Authorization: Bearer ..., and replace this one",
+        )
+
+
+def _invalid(detail: str) -> ApiError:
+    return ApiError(TransportCode.INVALID_TOKEN, detail)
+
+
+def _header_token(request: web.Request) -> str | None:
+    headers = request.headers.getall("Authorization", [])
+    if not headers:
+        return None
+    scheme, _, token = headers[0].partition(" ")
+    if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip():
+        raise _invalid("the header must read Authorization: Bearer <token>, once")
+    return token.strip()
+
+
+def _offered_subprotocols(request: web.Request) -> list[str]:
+    values = request.headers.getall("Sec-WebSocket-Protocol", [])
+    return [each.strip() for value in values for each in value.split(",") if each.strip()]

@@ -1,0 +1,179 @@
+"""One declarative route serves and documents a call: `Route` is all the router and OpenAPI know.
+
+A `Call` reaches its handler authenticated, with its body and query validated; the handler returns
+an `Answer`.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from service.api.auth import Authenticator, Principal, Role
+from service.api.errors import ApiError, ErrorCode, TransportCode
+from service.api.ports import (
+    Administration,
+    Decide,
+    EventFeed,
+    Portfolios,
+    PriceBoard,
+    Reader,
+    Trading,
+)
+from service.api.reading import read_body, read_key, read_query
+from service.domain.account import Account
+from service.domain.commands import CommandDesk
+from service.domain.decision import Decision, EventKind
+from service.domain.rejection import RejectCode, Rejected
+from service.instruments import Instruments
+from service.loops.answers import Unavailable, Withdrawn
+from service.storage.views import EventView
+
+STANDBY_RETRY_S = 5
+
+Body = TypeVar("Body")
+Query = TypeVar("Query")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers work on."""
+
+    trading: Trading
+    administration: Administration
+    reader: Reader
+    portfolios: Portfolios
+    board: PriceBoard
+    feed: EventFeed
+    instruments: Instruments
+    authenticator: Authenticator
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer: a status and what is shown."""
+
+    status: int
+    content: msgspec.Struct
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Body, Query]):
+    """A request on its way through a handler."""
+
+    services: Services
+    principal: Principal
+    body: Body
+    query: Query
+    path: Mapping[str, str]
+    key: str | None
+
+    @property
+    def account_id(self) -> int:
+        return self.principal.account_id
+
+    def number(self, name: str, code: RejectCode) -> int:
+        """Return a path parameter as an id, or reject with `code` what cannot be one."""
+        text = self.path[name]
+        if not (text.isascii() and text.isdigit() and len(text) <= 18):
+            raise Rejected(code, f"{name} must be a number")
+        return int(text)
+
+    def account(self) -> Account:
+        """Return the caller's account from the desk; on a standby there is none."""
+        trading = self.services.trading
+        account = trading.desk.accounts.get(self.account_id)
+        if account is not None:
+            return account
+        if not trading.is_leading:
+            raise Unavailable("this process is a standby: ask the one that trades", STANDBY_RETRY_S)
+        raise Rejected(RejectCode.UNKNOWN_ACCOUNT, f"there is no account {self.account_id}")
+
+    async def command(
+        self,
+        name: str,
+        account_id: int,
+        key: str | None,
+        decide: Decide,
+        expected: frozenset[EventKind],
+        order_id: int | None = None,
+    ) -> tuple[EventView, bool]:
+        """Run a command and return its event, and whether it was only repeated.
+
+        Raises:
+            ApiError: IDEMPOTENCY_CONFLICT, the key was used for something else.
+        """
+        started = time.perf_counter()
+        decided = False
+
+        def once(desk: CommandDesk, now: int) -> Decision:
+            nonlocal decided
+            decided = True
+            return decide(desk, now)
+
+        code = "ERROR"
+        try:
+            event = await self.services.trading.command(account_id, key, once)
+            code = "OK"
+        except Rejected as error:
+            code = error.code
+            raise
+        except Unavailable:
+            code = "UNAVAILABLE"
+            raise
+        except Withdrawn:
+            code = "WITHDRAWN"
+            raise
+        finally:
+            elapsed = time.perf_counter() - started
+            self.services.instruments.command(name, code, elapsed)
+        told = None if event.order is None else event.order.order_id
+        if event.kind not in expected or (order_id is not None and told != order_id):
+            raise ApiError(
+                TransportCode.IDEMPOTENCY_CONFLICT,
+                f"the key {key} was already used for another command: send a new one",
+            )
+        return event, not decided
+
+
+Handle = Callable[[Call[Any, Any]], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A call of the API. `role` None is open to everybody; `answers` maps status to type."""
+
+    method: str
+    path: str
+    summary: str
+    handle: Handle
+    role: Role | None
+    answers: Mapping[int, type[msgspec.Struct]]
+    body: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    errors: tuple[ErrorCode, ...] = ()
+    takes_key: bool = False
+
+
+def serve(route: Route, services: Services) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return the aiohttp handler of a route."""
+
+    async def handler(request: web.Request) -> web.Response:
+        assert route.role is not None
+        principal = services.authenticator.request(request, route.role)
+        query = None if route.query is None else read_query(request, route.query)
+        key = read_key(request) if route.takes_key else None
+        body = None if route.body is None else await read_body(request, route.body)
+        answer = await route.handle(Call(services, principal, body, query, request.match_info, key))
+        return web.Response(
+            status=answer.status,
+            body=msgspec.json.encode(answer.content),
+            content_type="application/json",
+            headers=answer.headers,
+        )
+
+    return handler

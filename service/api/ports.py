@@ -1,0 +1,136 @@
+"""What the gateway needs of the rest of the service, as narrow as it uses it.
+
+The gateway decides nothing: commands go to `Trading`, which answers once they are committed; reads
+go to the cache, PostgreSQL or the desk's memory; what happens comes from the board and the feed.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from service.domain.commands import CommandDesk
+from service.domain.decision import Decision
+from service.domain.desk import Desk
+from service.domain.instrument import Group, GroupSymbol, Symbol, UserType
+from service.domain.order import OrderStatus
+from service.storage.reader import LedgerView
+from service.storage.views import AccountView, DealView, EventView, OrderView
+
+Decide = Callable[[CommandDesk, int], Decision]
+Unsubscribe = Callable[[], None]
+
+
+class PositionView(msgspec.Struct, frozen=True, kw_only=True):
+    """The live profit of a position in USD; None: it cannot be priced."""
+
+    order_id: int
+    symbol: str
+    profit: str | None
+
+
+class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
+    """An account valued at the group's prices; what cannot be priced is None and in `unpriced`."""
+
+    account_id: int
+    user_type: UserType
+    group: str
+    leverage: str
+    balance: str
+    equity: str | None
+    margin: str
+    free_margin: str | None
+    margin_level: str | None
+    unpriced: list[int]
+    positions: list[PositionView]
+    sequence: int
+
+
+class Trading(Protocol):
+    """The engine's shell: decides at once, answers when committed."""
+
+    @property
+    def desk(self) -> Desk: ...
+
+    @property
+    def is_leading(self) -> bool: ...
+
+    async def command(self, account_id: int, key: str | None, decide: Decide) -> EventView:
+        """Decide and commit; a repeated key returns the first answer without calling `decide`."""
+        ...
+
+
+class Administration(Protocol):
+    """Settings and accounts: stored under the lease, then traded by.
+
+    Raises `SettingsError` for what contradicts itself, `Rejected`, `Unavailable`.
+    """
+
+    async def set_symbol(self, symbol: Symbol) -> None: ...
+
+    async def set_group(self, group: Group) -> None: ...
+
+    async def set_terms(self, settings: GroupSymbol) -> None: ...
+
+    async def create_account(
+        self,
+        account_id: int,
+        user_type: UserType,
+        group: str,
+        leverage: Decimal,
+        balance: Decimal,
+    ) -> None: ...
+
+
+class Reader(Protocol):
+    """Committed history from PostgreSQL, newest first; raises `Unreachable`."""
+
+    async def account(self, account_id: int) -> AccountView | None: ...
+
+    async def accounts(self, after: int, limit: int) -> list[AccountView]: ...
+
+    async def orders(
+        self,
+        account_id: int,
+        statuses: Collection[OrderStatus] | None,
+        symbol: str | None,
+        limit: int,
+        before: int | None,
+    ) -> list[OrderView]: ...
+
+    async def order(self, account_id: int, order_id: int) -> OrderView | None: ...
+
+    async def ledger(self, account_id: int, limit: int, before: int | None) -> list[LedgerView]: ...
+
+    async def deals(self, account_id: int, limit: int, before: int | None) -> list[DealView]: ...
+
+
+class Portfolios(Protocol):
+    """Accounts as they stand, from the cache first (R1)."""
+
+    async def static_orders(
+        self, account_id: int
+    ) -> tuple[AccountView, Sequence[OrderView]] | None: ...
+
+    async def process_portfolio_update(self, account_id: int) -> Portfolio | None: ...
+
+
+class PriceBoard(Protocol):
+    """Group prices: one serialised `quotes` message per group and interval."""
+
+    def sequence(self, group: str) -> int:
+        """Return the sequence of the group's last message, 0 before the first."""
+        ...
+
+    def subscribe(self, group: str, callback: Callable[[bytes], None]) -> Unsubscribe: ...
+
+
+class EventFeed(Protocol):
+    """What happens to accounts, as JSON of `EventView`."""
+
+    def subscribe(
+        self, account_id: int, after: int, callback: Callable[[bytes], None]
+    ) -> Awaitable[Unsubscribe]:
+        """Deliver every event with a sequence above `after`, in order, once."""
+        ...

@@ -1,0 +1,246 @@
+"""What clients are answered, where it is not a view as stored."""
+
+import msgspec
+
+from service.domain.instrument import (
+    CommissionType,
+    CommissionValueType,
+    FillPolicy,
+    Group,
+    GroupSymbol,
+    InstrumentType,
+    Symbol,
+)
+from service.domain.market import Terms
+from service.domain.money import format_scaled
+from service.storage.reader import LedgerView
+from service.storage.views import (
+    AccountView,
+    DealView,
+    OrderView,
+    format_decimal,
+    format_time,
+    format_volume,
+)
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the gateway's own answers."""
+
+
+class OrdersPage(Reply, frozen=True, kw_only=True):
+    """Orders, newest first; `next_cursor` is null on the last page."""
+
+    orders: list[OrderView]
+    next_cursor: str | None
+
+
+class LedgerPage(Reply, frozen=True, kw_only=True):
+    """Changes of the balance, newest first."""
+
+    entries: list[LedgerView]
+    next_cursor: str | None
+
+
+class DealsPage(Reply, frozen=True, kw_only=True):
+    """Deals, newest first."""
+
+    deals: list[DealView]
+    next_cursor: str | None
+
+
+class InstrumentView(Reply, frozen=True, kw_only=True):
+    """A symbol and the caller's group's terms on it; lots and prices are decimal strings."""
+
+    symbol: str
+    digits: int
+    contract_size: str
+    base_currency: str
+    profit_currency: str
+    instrument_type: InstrumentType
+    min_lot: str
+    max_lot: str
+    lot_step: str
+    markup: str
+    commission_type: CommissionType
+    commission_value_type: CommissionValueType
+    commission: str
+    swap_long: str
+    swap_short: str
+    margin_factor: str
+
+
+class InstrumentList(Reply, frozen=True, kw_only=True):
+    """The instruments of a group, by name."""
+
+    symbols: list[InstrumentView]
+
+
+class QuoteView(Reply, frozen=True, kw_only=True):
+    """A group price: the group buys at `buy` and sells at `sell`."""
+
+    symbol: str
+    sell: str
+    buy: str
+    time: str
+
+
+class QuoteList(Reply, frozen=True, kw_only=True):
+    """The last prices of a group; a symbol that was never quoted is missing."""
+
+    group: str
+    sequence: int
+    quotes: list[QuoteView]
+
+
+class FundingReply(Reply, frozen=True, kw_only=True):
+    """An account after a deposit or withdrawal."""
+
+    account_id: int
+    balance: str
+    margin: str
+    sequence: int
+
+
+class AccountsPage(Reply, frozen=True, kw_only=True):
+    """Accounts by id; `next_cursor` is null on the last page."""
+
+    accounts: list[AccountView]
+    next_cursor: str | None
+
+
+class SymbolList(Reply, frozen=True, kw_only=True):
+    """All instruments, by name."""
+
+    symbols: "list[SymbolView]"
+
+
+class GroupList(Reply, frozen=True, kw_only=True):
+    """All groups, by name."""
+
+    groups: "list[GroupView]"
+
+
+class TermsList(Reply, frozen=True, kw_only=True):
+    """A group's terms, by symbol."""
+
+    symbols: "list[TermsView]"
+
+
+class SymbolView(Reply, frozen=True, kw_only=True):
+    """An instrument as set."""
+
+    symbol: str
+    digits: int
+    contract_size: str
+    base_currency: str
+    profit_currency: str
+    instrument_type: InstrumentType
+    min_lot: str
+    max_lot: str
+    lot_step: str
+    trigger_tolerance_points: int
+    max_jump_points: int | None
+
+
+class GroupView(Reply, frozen=True, kw_only=True):
+    """A group as set."""
+
+    group: str
+    margin_call_level: str
+    stop_out_level: str
+    negative_balance_protection: bool
+    fill_policy: FillPolicy
+
+
+class TermsView(Reply, frozen=True, kw_only=True):
+    """A group's terms on a symbol as set."""
+
+    group: str
+    symbol: str
+    spread: str
+    spread_pip: str
+    commission_type: CommissionType
+    commission_value_type: CommissionValueType
+    commission: str
+    swap_long: str
+    swap_short: str
+    margin_factor: str
+
+
+def instrument_view(terms: Terms) -> InstrumentView:
+    """Show a symbol on a group's terms."""
+    symbol, settings = terms.market.symbol, terms.settings
+    return InstrumentView(
+        symbol=symbol.name,
+        digits=symbol.digits,
+        contract_size=format_decimal(symbol.contract_size),
+        base_currency=symbol.base_currency,
+        profit_currency=symbol.profit_currency,
+        instrument_type=symbol.instrument_type,
+        min_lot=format_volume(symbol.min_volume),
+        max_lot=format_volume(symbol.max_volume),
+        lot_step=format_volume(symbol.volume_step),
+        markup=format_scaled(terms.buy_markup + terms.sell_markup, symbol.digits),
+        commission_type=settings.commission_type,
+        commission_value_type=settings.commission_value_type,
+        commission=format_decimal(settings.commission),
+        swap_long=format_decimal(settings.swap_long),
+        swap_short=format_decimal(settings.swap_short),
+        margin_factor=format_decimal(settings.margin_factor),
+    )
+
+
+def quote_view(terms: Terms) -> QuoteView:
+    """Show the group's price of a symbol that has been quoted."""
+    symbol = terms.market.symbol
+    return QuoteView(
+        symbol=symbol.name,
+        sell=format_scaled(terms.sell, symbol.digits),
+        buy=format_scaled(terms.buy, symbol.digits),
+        time=format_time(terms.market.time),
+    )
+
+
+def symbol_view(symbol: Symbol) -> SymbolView:
+    """Show an instrument."""
+    return SymbolView(
+        symbol=symbol.name,
+        digits=symbol.digits,
+        contract_size=format_decimal(symbol.contract_size),
+        base_currency=symbol.base_currency,
+        profit_currency=symbol.profit_currency,
+        instrument_type=symbol.instrument_type,
+        min_lot=format_volume(symbol.min_volume),
+        max_lot=format_volume(symbol.max_volume),
+        lot_step=format_volume(symbol.volume_step),
+        trigger_tolerance_points=symbol.trigger_tolerance_points,
+        max_jump_points=symbol.max_jump_points,
+    )
+
+
+def group_view(group: Group) -> GroupView:
+    """Show a group."""
+    return GroupView(
+        group=group.name,
+        margin_call_level=format_decimal(group.margin_call_level),
+        stop_out_level=format_decimal(group.stop_out_level),
+        negative_balance_protection=group.negative_balance_protection,
+        fill_policy=group.fill_policy,
+    )
+
+
+def terms_view(settings: GroupSymbol) -> TermsView:
+    """Show a group's terms on a symbol."""
+    return TermsView(
+        group=settings.group,
+        symbol=settings.symbol,
+        spread=format_decimal(settings.spread),
+        spread_pip=format_decimal(settings.spread_pip),
+        commission_type=settings.commission_type,
+        commission_value_type=settings.commission_value_type,
+        commission=format_decimal(settings.commission),
+        swap_long=format_decimal(settings.swap_long),
+        swap_short=format_decimal(settings.swap_short),
+        margin_factor=format_decimal(settings.margin_factor),
+    )

@@ -1,0 +1,169 @@
+"""What clients send. Unknown fields are refused; prices, volumes and money are decimal strings.
+
+How many decimals a price may have depends on its symbol, so `points`, `lots` and `money` turn the
+strings into exact numbers once that is known.
+"""
+
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from service.domain.instrument import (
+    CommissionType,
+    CommissionValueType,
+    FillPolicy,
+    InstrumentType,
+    Symbol,
+    UserType,
+)
+from service.domain.money import VOLUME_DIGITS, ScaleError, to_scaled
+from service.domain.order import OrderType
+from service.domain.rejection import RejectCode, Rejected
+
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
+
+# The look-ahead keeps a trailing newline out, which `$` alone lets pass.
+DECIMAL_PATTERN = r"^-?[0-9]{1,15}(\.[0-9]{1,10})?$(?!\n)"
+NAME_PATTERN = r"^[A-Za-z0-9._#-]{1,32}$(?!\n)"
+KEY_PATTERN = r"^[!-~]{1,64}$(?!\n)"
+
+DecimalText = Annotated[
+    str, Meta(pattern=DECIMAL_PATTERN, description="A decimal string.", examples=["1.08500"])
+]
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+Key = Annotated[
+    str, Meta(pattern=KEY_PATTERN, description="1 to 64 printable ASCII characters, no blanks.")
+]
+AccountId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything a client sends."""
+
+
+class NewOrder(Request, frozen=True, kw_only=True):
+    """A market order (BUY, SELL: no price) or a pending order (with its price).
+
+    `client_order_id` is the order's idempotency key: sent again, it returns the first order.
+    """
+
+    symbol: Annotated[str, Meta(max_length=32)]
+    type: OrderType
+    volume: DecimalText
+    price: DecimalText | None = None
+    stop_loss: DecimalText | None = None
+    take_profit: DecimalText | None = None
+    client_order_id: Key | None = None
+
+
+class OrderChange(Request, frozen=True, kw_only=True):
+    """Changes of a live order: what is left out stays, a null stop loss or take profit is removed.
+
+    Price and volume change only while the order is pending.
+    """
+
+    price: DecimalText | UnsetType | None = UNSET
+    volume: DecimalText | UnsetType | None = UNSET
+    stop_loss: DecimalText | UnsetType | None = UNSET
+    take_profit: DecimalText | UnsetType | None = UNSET
+
+
+class Amount(Request, frozen=True, kw_only=True):
+    """An amount of USD above zero, in whole cents."""
+
+    amount: DecimalText
+
+
+class NewAccount(Request, frozen=True, kw_only=True):
+    """An account to create. The balance is its first deposit, in whole cents."""
+
+    account_id: AccountId
+    user_type: UserType
+    group: Name
+    leverage: DecimalText
+    balance: DecimalText = "0"
+
+
+class SymbolSettings(Request, frozen=True, kw_only=True):
+    """An instrument. Lots, jump and tolerance limit what is traded and believed."""
+
+    digits: Annotated[int, Meta(ge=0, le=8)]
+    contract_size: DecimalText
+    base_currency: Name
+    profit_currency: Name
+    instrument_type: InstrumentType
+    min_lot: DecimalText
+    max_lot: DecimalText
+    lot_step: DecimalText
+    trigger_tolerance_points: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    max_jump_points: Annotated[int, Meta(ge=1, le=10**15)] | None = None
+
+
+class GroupSettings(Request, frozen=True, kw_only=True):
+    """A group of accounts. Levels are margin levels in percent."""
+
+    margin_call_level: DecimalText
+    stop_out_level: DecimalText
+    negative_balance_protection: bool
+    fill_policy: FillPolicy
+
+
+class TermsSettings(Request, frozen=True, kw_only=True):
+    """A group's terms on a symbol; `spread` pips of `spread_pip` must be whole points."""
+
+    spread: DecimalText
+    spread_pip: DecimalText
+    commission_type: CommissionType
+    commission_value_type: CommissionValueType
+    commission: DecimalText = "0"
+    swap_long: DecimalText = "0"
+    swap_short: DecimalText = "0"
+    margin_factor: DecimalText = "1"
+
+
+class OrdersQuery(Request, frozen=True, kw_only=True):
+    """`status` takes several, with commas: pending, open, closed, cancelled."""
+
+    status: Annotated[str, Meta(max_length=64, examples=["pending,open"])] | None = None
+    symbol: Name | None = None
+    limit: PageSize = DEFAULT_PAGE
+    cursor: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class PageQuery(Request, frozen=True, kw_only=True):
+    """A page, newest first; `cursor` is the `next_cursor` of the page before."""
+
+    limit: PageSize = DEFAULT_PAGE
+    cursor: Annotated[str, Meta(max_length=64)] | None = None
+
+
+def points(text: str | None, symbol: Symbol, code: RejectCode, field: str) -> int | None:
+    """Return a price in points of its symbol, None for none; reject too many decimals."""
+    if text is None:
+        return None
+    try:
+        return to_scaled(Decimal(text), symbol.digits)
+    except ScaleError:
+        raise Rejected(
+            code, f"{field} of {symbol.name} takes at most {symbol.digits} decimals", field
+        ) from None
+
+
+def lots(text: str, field: str = "volume", code: RejectCode = RejectCode.INVALID_VOLUME) -> int:
+    """Return lots in 1/10,000 lot; reject more than four decimals."""
+    try:
+        return to_scaled(Decimal(text), VOLUME_DIGITS)
+    except ScaleError:
+        raise Rejected(code, f"{field} takes at most {VOLUME_DIGITS} decimals", field) from None
+
+
+def positive_money(text: str) -> Decimal:
+    """Return an amount above zero; the domain sees to whole cents."""
+    amount = Decimal(text)
+    if amount <= 0:
+        raise Rejected(RejectCode.INVALID_AMOUNT, "amount must be above zero", "amount")
+    return amount
