@@ -1,1 +1,1 @@
-"""Quote sources and the guards in front of the engine."""
+"""Where quotes come from: simulated, replayed, or an upstream WebSocket."""

@@ -2,8 +2,8 @@
 
 Orders of all six types lie in and just outside the range in which their symbols trade, many with
 stop loss and take profit, so that a good share triggers. Groups differ in markup (whole points, odd
-ones too), fill policy and commission. Most accounts have money for all their orders; about one in
-twelve has so little that orders are cancelled for want of margin.
+ones too), fill policy and commission. Accounts have money for all their orders, but every eleventh
+has so little that orders are cancelled for want of margin.
 """
 
 import csv
@@ -42,7 +42,7 @@ _GROUP_NAMES = ("standard", "gold", "raw")
 _GROUP_MARKUPS = (12, 7, 0)
 _REACH_POINTS = 30
 _POINTS_PER_PIP = 10
-_POOR_SHARE = 1 / 12
+_POOR_EVERY = 11
 _BEYOND_SHARE = 0.02
 _MARKET_SHARE = 0.03
 _PROTECTED_SHARE = 0.6
@@ -189,7 +189,7 @@ def _account_rows(
     for account_id in range(1, accounts + 1):
         user_type = UserType.DEMO if account_id % 3 == 0 else UserType.LIVE
         group = names[(account_id - 1) % len(names)]
-        if random.random() < _POOR_SHARE:
+        if account_id % _POOR_EVERY == 0:
             cents = random.randint(5_00, 200_00)
         else:
             cents = random.randint(300_000, 1_200_000) * max(2, round(orders_each))

@@ -12,7 +12,7 @@ from service.domain.money import ScaleError
 from service.scenario.decimals import read_decimal, read_scaled
 from service.scenario.fault import Faults
 
-MAX_NAME = 64
+MAX_NAME = 32
 _NAME = re.compile(r"[^\s{}]+(?: [^\s{}]+)*")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _YES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -103,7 +103,7 @@ class Row:
         self._faults.add(self._path, self._line, field, rule)
 
     def name(self, field: str) -> str:
-        """Return a name: 1 to 64 printable characters without braces or outer spaces."""
+        """Return a name: 1 to 32 printable characters without braces or outer spaces."""
         text = self._values[field]
         if not (len(text) <= MAX_NAME and text.isprintable() and _NAME.fullmatch(text)):
             self.fault(

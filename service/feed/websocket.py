@@ -1,0 +1,221 @@
+"""The WebSocket feed: a pool of connections to an upstream, each with a share of the symbols.
+
+A connection that drops, refuses, or is silent for `silence_s` is made anew after a jittered,
+growing wait, and subscribes again to its share; the wait starts over only with a message that can
+be read, so that an upstream that accepts and drops is not hammered. The feed is healthy while every
+connection that has a share has had a readable message since it was made. Symbols that are added
+meanwhile are subscribed to with the next message, and go to the connection with the smallest share;
+a symbol never changes its connection.
+
+What cannot be read is counted and skipped and never ends a connection; a frame above
+`MAX_FRAME_BYTES` does. Messages: service/feed/upstream.py.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+import aiohttp
+from loguru import logger
+
+from service.domain.instrument import Symbol
+from service.domain.quote import QuoteRefusal
+from service.feed.backoff import Backoff
+from service.feed.feed import Clock, OnMalformed, OnQuote, Sleep
+from service.feed.upstream import MAX_FRAME_BYTES, FrameReader, encode_subscription
+
+_TEXT = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketLimits:
+    """Bounds of the connections, in seconds.
+
+    Attributes:
+        connect_s: to connect and to send a subscription.
+        silence_s: without any message, after which a connection counts as dead.
+        heartbeat_s: between pings; an answer must come within half of it.
+        close_s: for the closing handshake.
+        first_wait_s, longest_wait_s: before the first and before any further attempt.
+    """
+
+    connect_s: float = 10.0
+    silence_s: float = 30.0
+    heartbeat_s: float = 10.0
+    close_s: float = 2.0
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+
+
+DEFAULT_LIMITS = WebSocketLimits()
+DEFAULT_CONNECTIONS = 2
+IDLE_S = 1.0  # between looks for a share, in a connection that has none
+
+
+class WebSocketFeed:
+    """Quotes of an upstream. One `run` at a time."""
+
+    def __init__(
+        self,
+        url: str,
+        symbols: Callable[[], Mapping[str, Symbol]],
+        random: Random,
+        clock: Clock,
+        *,
+        on_malformed: OnMalformed,
+        on_reconnect: Callable[[], None],
+        connections: int = DEFAULT_CONNECTIONS,
+        limits: WebSocketLimits = DEFAULT_LIMITS,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """Set up the feed.
+
+        Args:
+            url: ws:// or wss://.
+            symbols: the symbols to subscribe to, as of now; those there may grow.
+            random: jitters the waits.
+            on_malformed: told of every message that cannot be read.
+            on_reconnect: told of every attempt to connect again.
+
+        Raises:
+            ValueError: another kind of URL, or fewer than one connection.
+        """
+        if not url.startswith(("ws://", "wss://")):
+            raise ValueError("the URL of the feed must start with ws:// or wss://")
+        if connections < 1:
+            raise ValueError(f"the feed needs at least 1 connection, not {connections}")
+        self._url = url
+        self._symbols = symbols
+        self._clock = clock
+        self._on_malformed = on_malformed
+        self._on_reconnect = on_reconnect
+        self._limits = limits
+        self._sleep = sleep
+        self._reader = FrameReader()
+        self._lines = [
+            _Line(number, Backoff(limits.first_wait_s, limits.longest_wait_s, random))
+            for number in range(connections)
+        ]
+        self._last_message_time: int | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Tell whether every connection with a share has had a message since it was made."""
+        if self._last_message_time is None:
+            return False
+        return all(line.has_heard for line in self._lines if line.share)
+
+    @property
+    def last_message_time(self) -> int | None:
+        return self._last_message_time
+
+    async def run(self, on_quote: OnQuote) -> None:
+        """Deliver quotes until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=self._limits.connect_s)
+        async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as group:
+            for line in self._lines:
+                group.create_task(self._keep(line, session, on_quote))
+
+    async def _keep(self, line: "_Line", session: aiohttp.ClientSession, on_quote: OnQuote) -> None:
+        """Keep a connection up."""
+        while not self._share_of(line):
+            await self._sleep(IDLE_S)
+        while True:
+            try:
+                await self._connect(line, session, on_quote)
+                cause = "closed by the upstream"
+            except TimeoutError:
+                cause = "no answer in time"
+            except (aiohttp.ClientError, OSError) as error:
+                # Its text may hold the URL, and that a password.
+                cause = type(error).__name__
+            finally:
+                line.has_heard = False
+            wait_s = line.backoff.next_wait_s()
+            logger.warning(
+                "feed connection {} lost ({}), next attempt in {:.2f} s", line.number, cause, wait_s
+            )
+            await self._sleep(wait_s)
+            self._on_reconnect()
+
+    async def _connect(
+        self, line: "_Line", session: aiohttp.ClientSession, on_quote: OnQuote
+    ) -> None:
+        """Connect, subscribe and deliver until the connection ends.
+
+        Raises:
+            TimeoutError: no connection in time, or silence.
+            aiohttp.ClientError, OSError: refused or lost.
+        """
+        limits = self._limits
+        async with asyncio.timeout(limits.connect_s):
+            socket = await session.ws_connect(
+                self._url,
+                heartbeat=limits.heartbeat_s,
+                max_msg_size=MAX_FRAME_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=limits.close_s),
+            )
+        async with socket:
+            subscribed: set[str] = set()
+            while True:
+                await self._subscribe(line, socket, subscribed)
+                async with asyncio.timeout(limits.silence_s):
+                    message = await socket.receive()
+                if message.type in _TEXT:
+                    self._take(line, message.data, on_quote)
+                elif message.type is aiohttp.WSMsgType.ERROR:
+                    raise aiohttp.ClientError("protocol error")
+                else:
+                    return
+
+    async def _subscribe(
+        self, line: "_Line", socket: aiohttp.ClientWebSocketResponse, subscribed: set[str]
+    ) -> None:
+        """Subscribe to what of the connection's share is not subscribed yet."""
+        share = self._share_of(line)
+        if len(subscribed) == len(share):
+            return
+        wanted = [name for name in share if name not in subscribed]
+        async with asyncio.timeout(self._limits.connect_s):
+            await socket.send_str(encode_subscription(wanted).decode())
+        subscribed.update(wanted)
+
+    def _share_of(self, line: "_Line") -> list[str]:
+        """Return the connection's share, after sharing out what is new."""
+        symbols = self._symbols()
+        if sum(len(other.share) for other in self._lines) < len(symbols):
+            known = {name for other in self._lines for name in other.share}
+            for name in sorted(symbols.keys() - known):
+                min(self._lines, key=_share_size).share.append(name)
+        return line.share
+
+    def _take(self, line: "_Line", data: str | bytes, on_quote: OnQuote) -> None:
+        frame = self._reader.read(data, self._symbols())
+        for _ in range(frame.malformed):
+            self._on_malformed(QuoteRefusal.MALFORMED)
+        if not frame.readable:
+            return
+        self._last_message_time = self._clock()
+        if not line.has_heard:
+            line.has_heard = True
+            line.backoff.reset()
+            logger.info("feed connection {} is up", line.number)
+        for quote in frame.quotes:
+            on_quote(quote)
+
+
+class _Line:
+    """One connection of the pool."""
+
+    __slots__ = ("backoff", "has_heard", "number", "share")
+
+    def __init__(self, number: int, backoff: Backoff) -> None:
+        self.number = number
+        self.backoff = backoff
+        self.has_heard = False
+        self.share: list[str] = []
+
+
+def _share_size(line: _Line) -> int:
+    return len(line.share)
