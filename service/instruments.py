@@ -177,9 +177,9 @@ class Instruments:
         """Count entries asked of a cache: `hit`, `miss` or `error`."""
         self._cache_requests.child(cache, result).value += count
 
-    def cache_updated(self, outcome: str) -> None:
-        """Count an event's effect on the cache: applied, absent, repeated or removed."""
-        self._cache_updated.child(outcome).value += 1
+    def cache_updated(self, outcome: str, count: int = 1) -> None:
+        """Count what events did to their accounts' entries: applied, absent, repeated, removed."""
+        self._cache_updated.child(outcome).value += count
 
     # Events, prices and sockets
 

@@ -1,0 +1,93 @@
+"""The scripts that keep a cached account whole, run by Redis itself so that nothing comes between.
+
+Both keys of an account share a hash tag, so on a cluster they share a slot.
+
+`{acct:17}:orders`, a hash: `generation`, `sequence`, `account`, `balance`, `margin`, and one field
+an order, by its id. It is written whole or not at all; that it exists means it is complete.
+
+`{acct:17}:filling`, a hash: `id` and `sequence`. It is there while somebody reads the database to
+fill the entry, and takes the sequence of every event that comes meanwhile: a fill from a snapshot
+older than that is refused, as is one whose window is gone or another's.
+"""
+
+import hashlib
+
+# KEYS entry, window; ARGV generation, channel, then for each event: sequence, balance, margin,
+# order id ('' without an order), order as JSON ('' when it has ended), the event as JSON.
+# Returns how many events were applied, found no entry, were repeated, removed the entry.
+APPLY_EVENTS = """
+local entry, window = KEYS[1], KEYS[2]
+local known = redis.call('HMGET', entry, 'generation', 'sequence')
+local sequence = tonumber(known[2])
+if sequence and known[1] ~= ARGV[1] then
+  redis.call('DEL', entry)
+  sequence = nil
+end
+local applied, absent, repeated, removed, last = 0, 0, 0, 0, 0
+for i = 3, #ARGV, 6 do
+  local next = tonumber(ARGV[i])
+  if next > last then last = next end
+  if not sequence then
+    absent = absent + 1
+  elseif next <= sequence then
+    repeated = repeated + 1
+  elseif next > sequence + 1 then
+    redis.call('DEL', entry)
+    sequence = nil
+    removed = removed + 1
+  else
+    sequence = next
+    redis.call('HSET', entry, 'sequence', next, 'balance', ARGV[i + 1], 'margin', ARGV[i + 2])
+    if ARGV[i + 4] ~= '' then
+      redis.call('HSET', entry, ARGV[i + 3], ARGV[i + 4])
+    elseif ARGV[i + 3] ~= '' then
+      redis.call('HDEL', entry, ARGV[i + 3])
+    end
+    applied = applied + 1
+  end
+  redis.call('PUBLISH', ARGV[2], ARGV[i + 5])
+end
+local noted = redis.call('HGET', window, 'sequence')
+if noted and tonumber(noted) < last then
+  redis.call('HSET', window, 'sequence', last)
+end
+return {applied, absent, repeated, removed}
+"""
+
+# KEYS window; ARGV a new id, seconds to live. Returns the window's id: a reader may join another's.
+OPEN_FILL = """
+local id = redis.call('HGET', KEYS[1], 'id')
+if not id then
+  id = ARGV[1]
+  redis.call('HSET', KEYS[1], 'id', id, 'sequence', 0)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return id
+"""
+
+# KEYS entry, window; ARGV generation, window id, sequence, seconds to live, then fields and values.
+# Returns 1 when the entry was written.
+FILL = """
+local known = redis.call('HMGET', KEYS[1], 'generation', 'sequence')
+local sequence = tonumber(ARGV[3])
+if known[1] == ARGV[1] then
+  if tonumber(known[2]) >= sequence then return 0 end
+else
+  local window = redis.call('HMGET', KEYS[2], 'id', 'sequence')
+  if window[1] ~= ARGV[2] or tonumber(window[2]) > sequence then return 0 end
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'sequence', ARGV[3])
+for i = 5, #ARGV, 2 do
+  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
+
+SCRIPTS = (APPLY_EVENTS, OPEN_FILL, FILL)
+
+
+def digest(script: str) -> str:
+    """Return the name Redis gives a loaded script."""
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()

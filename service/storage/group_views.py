@@ -1,0 +1,80 @@
+"""What a group sees of the market: its prices and the terms it trades on, as JSON.
+
+Prices, volumes (lots) and rates are decimal strings, times ISO 8601 UTC.
+"""
+
+import msgspec
+
+from service.domain.instrument import CommissionType, CommissionValueType, InstrumentType
+from service.domain.market import Terms
+from service.domain.money import format_scaled
+from service.storage.views import format_decimal, format_time, format_volume
+
+
+class PriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's price of a symbol, and the time of the quote it comes from."""
+
+    symbol: str
+    buy: str
+    sell: str
+    time: str
+
+
+class GroupSymbolView(msgspec.Struct, frozen=True, kw_only=True):
+    """A symbol on the terms of a group."""
+
+    symbol: str
+    digits: int
+    contract_size: str
+    base_currency: str
+    profit_currency: str
+    instrument_type: InstrumentType
+    min_lot: str
+    max_lot: str
+    lot_step: str
+    spread: str
+    spread_pip: str
+    commission_type: CommissionType
+    commission_value_type: CommissionValueType
+    commission: str
+    swap_long: str
+    swap_short: str
+    margin_factor: str
+
+
+def price_view(terms: Terms) -> PriceView | None:
+    """Show a group's price, or None before the symbol's first quote."""
+    market = terms.market
+    if not market.is_quoted:
+        return None
+    digits = market.symbol.digits
+    return PriceView(
+        symbol=market.symbol.name,
+        buy=format_scaled(terms.buy, digits),
+        sell=format_scaled(terms.sell, digits),
+        time=format_time(market.time),
+    )
+
+
+def group_symbol_view(terms: Terms) -> GroupSymbolView:
+    """Show the terms of a group on a symbol."""
+    symbol, settings = terms.market.symbol, terms.settings
+    return GroupSymbolView(
+        symbol=symbol.name,
+        digits=symbol.digits,
+        contract_size=format_decimal(symbol.contract_size),
+        base_currency=symbol.base_currency,
+        profit_currency=symbol.profit_currency,
+        instrument_type=symbol.instrument_type,
+        min_lot=format_volume(symbol.min_volume),
+        max_lot=format_volume(symbol.max_volume),
+        lot_step=format_volume(symbol.volume_step),
+        spread=format_decimal(settings.spread),
+        spread_pip=format_decimal(settings.spread_pip),
+        commission_type=settings.commission_type,
+        commission_value_type=settings.commission_value_type,
+        commission=format_decimal(settings.commission),
+        swap_long=format_decimal(settings.swap_long),
+        swap_short=format_decimal(settings.swap_short),
+        margin_factor=format_decimal(settings.margin_factor),
+    )

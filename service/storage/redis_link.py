@@ -1,0 +1,132 @@
+"""The way to Redis: it fails soon, says so, and never reaches the caller as an exception.
+
+redis-py retries ten times by default, which turns a silent server into six seconds of waiting: here
+nothing is retried and every wait is named. After a failure Redis is left alone for `PAUSE_S`, so
+that an outage costs a second's first caller its timeout, and not every caller.
+
+A new connection loads the scripts and compares the server's run id with the last one seen: another
+server, or the same one restarted, may have lost or resurrected data, and `on_replaced` is told
+before any command is sent on the connection.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from loguru import logger
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from service.instruments import Instruments
+
+CONNECT_TIMEOUT_S = 0.5
+SOCKET_TIMEOUT_S = 2.0
+POOL_TIMEOUT_S = 0.5
+READ_TIMEOUT_S = 0.5
+WRITE_TIMEOUT_S = 2.0
+PAUSE_S = 1.0
+MAX_CONNECTIONS = 16
+
+Result = TypeVar("Result")
+
+
+class RedisLink:
+    """A client whose calls are bounded, counted and never raise because of Redis."""
+
+    def __init__(
+        self,
+        url: str,
+        instruments: Instruments,
+        scripts: Sequence[str],
+        on_replaced: Callable[[], None],
+    ) -> None:
+        self._instruments = instruments
+        self._scripts = scripts
+        self._on_replaced = on_replaced
+        self._run_id: str | None = None
+        self._rests_until = 0.0
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=POOL_TIMEOUT_S,
+            redis_connect_func=self._on_connect,
+            **_options(protocol=3),
+        )
+        self.client = Redis.from_pool(pool)
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+    async def call(
+        self, operation: str, timeout_s: float, ask: Callable[[], Awaitable[Result]]
+    ) -> Result | None:
+        """Return what `ask` returns, or None where Redis failed, is slow or is left alone."""
+        started = time.perf_counter()
+        failed = True
+        try:
+            if started < self._rests_until:
+                return None
+            async with asyncio.timeout(timeout_s):
+                result = await ask()
+            failed = False
+            return result
+        except (RedisError, OSError, TimeoutError) as error:
+            if self._rests_until == 0.0:
+                logger.warning("Redis failed, going on without it: {!r} in {}", error, operation)
+            self._rests_until = time.perf_counter() + PAUSE_S
+            if isinstance(error, ResponseError):
+                # Perhaps its scripts were flushed: new connections load them again.
+                await self.client.connection_pool.disconnect(inuse_connections=False)
+            return None
+        finally:
+            if not failed and self._rests_until:
+                logger.info("Redis is back")
+                self._rests_until = 0.0
+            self._instruments.redis_call(operation, time.perf_counter() - started, failed=failed)
+
+    async def ping(self) -> bool:
+        """Tell whether Redis answers."""
+
+        async def ask() -> bool:
+            return bool(await self.client.ping())
+
+        return await self.call("ping", READ_TIMEOUT_S, ask) or False
+
+    async def _on_connect(self, connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        run_id = _run_id(await connection.read_response())
+        if self._run_id is not None and run_id != self._run_id:
+            self._on_replaced()
+        self._run_id = run_id
+        for script in self._scripts:
+            await connection.send_command("SCRIPT", "LOAD", script)
+            await connection.read_response()
+
+
+def make_connection(url: str) -> AbstractConnection:
+    """Return a bare connection for one subscriber, speaking RESP2; it is not yet connected."""
+    pool = BlockingConnectionPool.from_url(url, **_options(protocol=2))
+    return pool.connection_class(**pool.connection_kwargs)
+
+
+def _options(*, protocol: int) -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": protocol,
+    }
+
+
+def _run_id(info: object) -> str:
+    text = info.decode() if isinstance(info, bytes) else str(info)
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "run_id":
+            return value
+    return ""
