@@ -49,8 +49,8 @@ def test_the_thresholds_are_edges(name: str) -> None:
 
 
 def test_closed_sets_are_the_enums_of_the_trade() -> None:
-    assert vocabulary.REFUSALS == tuple(QuoteRefusal)
-    assert vocabulary.ORDER_TYPES == tuple(OrderType)
-    assert vocabulary.CLOSE_REASONS == tuple(CloseReason)
-    assert vocabulary.CANCEL_REASONS == tuple(CancelReason)
-    assert vocabulary.REJECT_CODES == tuple(RejectCode)
+    assert tuple(QuoteRefusal) == vocabulary.REFUSALS
+    assert tuple(OrderType) == vocabulary.ORDER_TYPES
+    assert tuple(CloseReason) == vocabulary.CLOSE_REASONS
+    assert tuple(CancelReason) == vocabulary.CANCEL_REASONS
+    assert tuple(RejectCode) == vocabulary.REJECT_CODES
