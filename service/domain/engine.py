@@ -109,9 +109,11 @@ class Engine:
         desk = self.desk
         closes: list[tuple[int, TriggerBook, int, Order]] = []
         opens: list[tuple[int, Order]] = []
+        # A tolerance lets one tick reach both levels of a position: the stop loss then counts, so
+        # its book comes before that of the take profit, on both sides.
         for book, price in (
-            (market.ask_at_most, market.ask),
             (market.ask_at_least, market.ask),
+            (market.ask_at_most, market.ask),
             (market.bid_at_most, market.bid),
             (market.bid_at_least, market.bid),
         ):
