@@ -1,0 +1,77 @@
+"""WebSocket frames that many sockets share: built once, the same bytes for every transport.
+
+A server's frames are not masked and ours are not compressed, so a frame depends on its payload
+alone (RFC 6455, 5.2). `QuotesUpdate` is a group's prices on their way out: its frame is the board's
+own bytes; only sockets with a filter or a queue make it decode them, once for all of these.
+"""
+
+import struct
+
+import msgspec
+
+from service.api.messages import Quotes
+from service.api.replies import QuoteView
+
+
+class _Head(msgspec.Struct):
+    group: str
+    sequence: int
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_QUOTES = msgspec.json.Decoder(Quotes)
+_FINAL_TEXT = 0x81
+_SHORT = struct.Struct("!BB").pack
+_MEDIUM = struct.Struct("!BBH").pack
+_LONG = struct.Struct("!BBQ").pack
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return an unmasked, uncompressed, final text frame."""
+    length = len(payload)
+    if length < 126:
+        return _SHORT(_FINAL_TEXT, length) + payload
+    if length < 65536:
+        return _MEDIUM(_FINAL_TEXT, 126, length) + payload
+    return _LONG(_FINAL_TEXT, 127, length) + payload
+
+
+class QuotesUpdate:
+    """Changed prices of one group, as a `Quotes` message in JSON."""
+
+    __slots__ = ("_filtered", "_payload", "_quotes", "frame", "group", "sequence")
+
+    def __init__(self, payload: bytes) -> None:
+        head = _HEAD.decode(payload)
+        self.group = head.group
+        self.sequence = head.sequence
+        self.frame = text_frame(payload)
+        self._payload = payload
+        self._quotes: dict[str, QuoteView] | None = None
+        self._filtered: dict[frozenset[str], QuotesUpdate | None] = {}
+
+    @property
+    def quotes(self) -> dict[str, QuoteView]:
+        """The prices by symbol."""
+        if self._quotes is None:
+            self._quotes = {quote.symbol: quote for quote in _QUOTES.decode(self._payload).quotes}
+        return self._quotes
+
+    def only(self, symbols: frozenset[str]) -> "QuotesUpdate | None":
+        """Return the part of these symbols, None where it is empty; shared by equal filters."""
+        if symbols not in self._filtered:
+            part = {name: quote for name, quote in self.quotes.items() if name in symbols}
+            self._filtered[symbols] = (
+                quotes_update(self.group, self.sequence, part) if part else None
+            )
+        return self._filtered[symbols]
+
+    def followed_by(self, later: "QuotesUpdate") -> "QuotesUpdate":
+        """Return both as one, with the later price of each symbol."""
+        return quotes_update(self.group, later.sequence, self.quotes | later.quotes)
+
+
+def quotes_update(group: str, sequence: int, quotes: dict[str, QuoteView]) -> QuotesUpdate:
+    """Return prices as an update of their own."""
+    message = Quotes(group=group, sequence=sequence, quotes=list(quotes.values()))
+    return QuotesUpdate(msgspec.json.encode(message))

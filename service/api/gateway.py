@@ -1,0 +1,131 @@
+"""The gateway: REST, the stream and the API's own description, as one aiohttp application.
+
+Every call is in `ROUTES`, which registers and documents it. Requests are measured by the template
+of their route, so that no path makes a label of its own. Serve it with `gateway_runner`, which sets
+the limits of the connections; aiohttp's access log is off, since it would write down whole URLs.
+"""
+
+import time
+
+import msgspec
+from aiohttp import hdrs, web
+
+from service.api import accounts, admin_accounts, admin_settings, market, orders
+from service.api.auth import Authenticator, refuse_token_in_url
+from service.api.calls import Route, Services, serve
+from service.api.errors import Handler, problems
+from service.api.openapi import DOCUMENT_PATH, STREAM_PATH, openapi_document
+from service.api.ports import (
+    Administration,
+    EventFeed,
+    Portfolios,
+    PriceBoard,
+    Reader,
+    Trading,
+)
+from service.api.reading import MAX_BODY_BYTES
+from service.api.socket import SocketLimits
+from service.api.stream import Stream
+from service.instruments import Instruments
+
+KEEPALIVE_TIMEOUT_S = 75.0
+LINGERING_TIMEOUT_S = 2.0
+SHUTDOWN_TIMEOUT_S = 10.0
+MAX_HEADER_BYTES = 8 * 1024
+UNMATCHED_ROUTE = "unmatched"
+OTHER_METHOD = "_OTHER"
+
+ROUTES: tuple[Route, ...] = (
+    *orders.ROUTES,
+    *accounts.ROUTES,
+    *market.ROUTES,
+    *admin_accounts.ROUTES,
+    *admin_settings.ROUTES,
+)
+
+
+def build_gateway(
+    *,
+    trading: Trading,
+    administration: Administration,
+    reader: Reader,
+    portfolios: Portfolios,
+    board: PriceBoard,
+    feed: EventFeed,
+    instruments: Instruments,
+    secret: str,
+    version: str,
+    limits: SocketLimits | None = None,
+) -> web.Application:
+    """Return the application of 127.0.0.1:8080.
+
+    Raises:
+        ValueError: the signing secret is shorter than 32 bytes.
+    """
+    services = Services(
+        trading,
+        administration,
+        reader,
+        portfolios,
+        board,
+        feed,
+        instruments,
+        Authenticator(secret),
+    )
+    stream = Stream(services, SocketLimits() if limits is None else limits)
+    document = msgspec.json.encode(openapi_document(ROUTES, version))
+
+    async def describe(request: web.Request) -> web.Response:
+        return web.Response(body=document, content_type="application/json")
+
+    app = web.Application(
+        middlewares=[_measured(instruments), problems, _without_token_in_url],
+        client_max_size=MAX_BODY_BYTES,
+    )
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, serve(route, services))
+    app.router.add_get(STREAM_PATH, stream.handle, allow_head=False)
+    app.router.add_get(DOCUMENT_PATH, describe, allow_head=False)
+    app.on_shutdown.append(stream.close)
+    instruments.declare_http_routes(
+        (route.method, route.path, min(route.answers)) for route in ROUTES
+    )
+    return app
+
+
+def gateway_runner(app: web.Application) -> web.AppRunner:
+    """Return a runner with the limits of its connections set and without an access log."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_TIMEOUT_S,
+        lingering_time=LINGERING_TIMEOUT_S,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+    )
+
+
+@web.middleware
+async def _without_token_in_url(request: web.Request, handler: Handler) -> web.StreamResponse:
+    refuse_token_in_url(request)
+    return await handler(request)
+
+
+def _measured(instruments: Instruments):  # type: ignore[no-untyped-def]
+    @web.middleware
+    async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        response = await handler(request)
+        # A stream lasts as long as its client likes: that is no request's duration.
+        if response.status != 101:
+            resource = request.match_info.route.resource
+            instruments.http_request(
+                UNMATCHED_ROUTE if resource is None else resource.canonical,
+                request.method if request.method in hdrs.METH_ALL else OTHER_METHOD,
+                response.status,
+                time.perf_counter() - started,
+            )
+        return response
+
+    return measured
