@@ -21,13 +21,13 @@ from service.domain.instrument import Symbol
 from service.domain.order import CloseReason, OrderKind
 from service.domain.quote import Quote, QuoteRefusal
 from service.instruments import Instruments
-from service.loops.answers import Answer, Answers, Unavailable, Withdrawn
+from service.loops.answers import ANSWER_TIMEOUT_S, Answer, Answers, Unavailable, Withdrawn
 from service.storage.database import Database
 from service.storage.errors import Unreachable
 from service.storage.loader import load_account
 from service.storage.reader import Reader
 from service.storage.views import EventView
-from service.storage.writer import QUEUE_LIMIT, SettingsStatements, Writer, Written
+from service.storage.writer import QUEUE_LIMIT, SettingsStatement, Writer, Written
 
 RELOAD_RETRY_S = 0.5
 _TRIGGERED_CLOSES = (CloseReason.STOP_LOSS, CloseReason.TAKE_PROFIT)
@@ -104,27 +104,28 @@ class Trading:
         """Take a live quote."""
         self.on_quote_at(quote, time.time_ns())
 
-    def on_quote_at(self, quote: Quote, now: int) -> None:
+    def on_quote_at(self, quote: Quote, now: int) -> QuoteRefusal | None:
         """Take a quote at clock `now`: judge it, or only follow the price when that cannot be."""
         writer = self._writer
         if writer is None or writer.backlog >= QUEUE_LIMIT:
-            self.prime(quote, now)
-            return
+            return self.prime(quote, now)
         received_ns = time.perf_counter_ns()
         self._instruments.quotes.value += 1
         outcome = self.engine.on_quote(quote, now)
         if outcome:
             if isinstance(outcome, QuoteRefusal):
                 self._instruments.quote_refused(outcome)
-            else:
-                writer.put(outcome, received_ns)
+                return outcome
+            writer.put(outcome, received_ns)
+        return None
 
-    def prime(self, quote: Quote, now: int) -> None:
+    def prime(self, quote: Quote, now: int) -> QuoteRefusal | None:
         """Follow a price without judging it."""
         self._instruments.quotes.value += 1
         refusal = self.engine.admit(quote, now)
         if refusal is not None:
             self._instruments.quote_refused(refusal)
+        return refusal
 
     def repair(self, order_id: int) -> Decision | None:
         """Judge an order that a sweep found crossed; a decision means its trigger was missed."""
@@ -180,18 +181,23 @@ class Trading:
             raise Unavailable("the database is away: try again")
         return self._writer
 
-    async def change_settings(
-        self, apply: Callable[[Desk], None], *statements: SettingsStatements
-    ) -> None:
+    async def change_settings(self, apply: Callable[[Desk], Sequence[SettingsStatement]]) -> None:
         """Change settings in memory at once, and in the database behind what was decided before.
 
+        `apply` changes the desk and returns the statements that store it, or raises and changes
+        nothing.
+
         Raises:
-            SettingsError: `apply` refused them; nothing changed.
+            Rejected: by `apply`.
             Unavailable: standby, or the database is away.
         """
         writer = self._require_writer()
-        apply(self.desk)
-        await writer.put_settings(*statements)
+        stored = writer.put_settings(apply(self.desk))
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await asyncio.shield(stored)
+        except TimeoutError as error:
+            raise Unavailable("changed, but not stored yet: look again later", 5) from error
 
     # What the writer tells
 

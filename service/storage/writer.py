@@ -54,14 +54,14 @@ class Written(NamedTuple):
     payload: str
 
 
-SettingsStatements = tuple[str, tuple[object, ...]]
+SettingsStatement = tuple[str, tuple[object, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsWrite:
     """A change of settings in its place among the decisions: statements with their arguments."""
 
-    statements: tuple[SettingsStatements, ...]
+    statements: Sequence[SettingsStatement]
     done: "asyncio.Future[None]"
 
 
@@ -115,7 +115,7 @@ class Writer:
         self._idle.clear()
         self._wake.set()
 
-    def put_settings(self, *statements: SettingsStatements) -> "asyncio.Future[None]":
+    def put_settings(self, statements: Sequence[SettingsStatement]) -> "asyncio.Future[None]":
         """Queue a change of settings behind what was decided before it."""
         write = SettingsWrite(statements, asyncio.get_running_loop().create_future())
         self._queue.append(write)

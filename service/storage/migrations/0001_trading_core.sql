@@ -168,6 +168,13 @@ CREATE TABLE shard_leases (
 INSERT INTO shard_leases VALUES
     (0, 0, '', '-infinity', '00000000-0000-0000-0000-000000000000', 0, 0);
 
+-- What a replay database holds, so that an interrupted replay is resumed and no other.
+CREATE TABLE replays (
+    scenario text NOT NULL,
+    ticks text NOT NULL,
+    is_finished boolean NOT NULL DEFAULT false
+);
+
 CREATE FUNCTION refuse_batch(orders bigint[], accounts bigint[]) RETURNS text
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -179,5 +186,5 @@ $$;
 -- migrate: rollback
 
 DROP FUNCTION refuse_batch;
-DROP TABLE shard_leases, commands, outbox, ledger, deals, orders, accounts, group_symbols, groups,
+DROP TABLE replays, shard_leases, commands, outbox, ledger, deals, orders, accounts, group_symbols, groups,
     quotes, symbols;

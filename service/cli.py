@@ -1,0 +1,91 @@
+"""The command `tapewatch`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+from loguru import logger
+
+from service.instruments import Instruments
+from service.replay import Plan, Replay, ReplayInterrupted, plan_replay
+from service.scenario.fault import ScenarioError
+from service.scenario.make import make_scenario
+from service.servers import open_servers
+from service.settings import ConfigurationError, Settings, load_settings
+from service.storage.server_errors import EmbeddedError
+
+SPEEDS = {"max": None, "1": 1.0, "10": 10.0}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; errors people can act on go to stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings()
+        logger.remove()
+        logger.add(sys.stderr, level=settings.log_level)
+        return int(options.run(options, settings))
+    except (ConfigurationError, ScenarioError, EmbeddedError, ReplayInterrupted) as error:
+        print(f"tapewatch: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tapewatch", description="A broker back end at work.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    replay = commands.add_parser("replay", help="run a scenario on recorded ticks")
+    replay.add_argument("scenario", type=Path, metavar="SCENARIO", help="folder of CSV files")
+    replay.add_argument("--ticks", type=Path, metavar="FILE", help="default: SCENARIO/ticks.csv")
+    replay.add_argument("--speed", choices=SPEEDS, default="max", help="times as recorded")
+    replay.add_argument("--deals", type=Path, metavar="OUT.csv", help="write every deal here")
+    replay.set_defaults(run=_replay)
+
+    scenario = commands.add_parser("scenario", help="work with scenario folders")
+    scenario_commands = scenario.add_subparsers(required=True, metavar="COMMAND")
+    make = scenario_commands.add_parser("make", help="write a scenario from a seed")
+    make.add_argument("folder", type=Path, metavar="FOLDER")
+    make.add_argument("--seed", type=int, default=1)
+    make.add_argument("--accounts", type=int, default=2_000)
+    make.add_argument("--groups", type=int, default=20)
+    make.add_argument("--orders", type=int, default=20_000)
+    make.add_argument("--symbols", type=int, default=30)
+    make.add_argument("--ticks", type=int, default=20_000, help="0: none")
+    make.add_argument("--ticks-file", type=Path, metavar="FILE", help="orders near these ticks")
+    make.set_defaults(run=_make_scenario)
+    return parser
+
+
+def _replay(options: argparse.Namespace, settings: Settings) -> int:
+    plan = plan_replay(options.scenario, options.ticks, SPEEDS[options.speed], options.deals)
+    summary = uvloop.run(_run_replay(plan, settings))
+    print(json.dumps(summary))
+    return 0
+
+
+async def _run_replay(plan: Plan, settings: Settings) -> dict[str, object]:
+    async with open_servers(settings, settings.data_dir / "replay") as servers:
+        return await Replay(plan, servers, Instruments()).run()
+
+
+def _make_scenario(options: argparse.Namespace, settings: Settings) -> int:
+    try:
+        make_scenario(
+            options.folder,
+            seed=options.seed,
+            accounts=options.accounts,
+            groups=options.groups,
+            orders=options.orders,
+            symbols=options.symbols,
+            ticks=options.ticks,
+            ticks_file=options.ticks_file,
+        )
+    except ValueError as error:
+        print(f"tapewatch: {error}", file=sys.stderr)
+        return 2
+    return 0

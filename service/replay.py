@@ -1,0 +1,264 @@
+"""Replay: a scenario and its ticks through the real service path, on a database of its own.
+
+The ticks' times are the clock. Decisions never depend on how long a commit takes, so that the same
+inputs give the same deals, byte for byte. An interrupted replay of the same inputs resumes: prices
+are primed up to the last committed tick, which is judged once more, and the rest follows.
+"""
+
+import asyncio
+import contextlib
+import csv
+import statistics
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from loguru import logger
+from tqdm import tqdm
+
+from service.domain.decision import DealEvent
+from service.domain.desk import Desk
+from service.domain.engine import Engine
+from service.domain.instrument import Symbol
+from service.domain.quote import REPLAY_GUARD, Quote, QuoteRefusal
+from service.feed.replay import ReplayFeed
+from service.instruments import Instruments
+from service.loops.leadership import Leadership, Rules
+from service.loops.publisher import Publisher
+from service.loops.sweep import Sweeps
+from service.loops.trading import Trading
+from service.scenario.fault import Fault
+from service.scenario.folder import Scenario, read_scenario
+from service.scenario.ticks import read_ticks
+from service.servers import Servers
+from service.storage import replays
+from service.storage.cache import Cache
+from service.storage.database import Database, apply_migrations
+from service.storage.errors import Unreachable
+from service.storage.importer import Opening, open_book
+from service.storage.reader import Reader
+from service.storage.writer import MAX_BATCH, Written
+
+LEASE_S = 2.0
+SWEEP_INTERVAL_NS = 5_000_000_000
+MAX_BACKLOG = 4 * MAX_BATCH
+SCENARIO_FILES = ("symbols", "groups", "group_symbols", "accounts", "orders")
+
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
+
+class Plan(NamedTuple):
+    """What to replay; `speed` None is as fast as possible, 1 as recorded."""
+
+    folder: Path
+    scenario: Scenario
+    ticks: Path
+    speed: float | None
+    deals: Path | None
+
+
+def plan_replay(folder: Path, ticks: Path | None, speed: float | None, deals: Path | None) -> Plan:
+    """Check the inputs of a replay.
+
+    Raises:
+        ScenarioError: the scenario is at fault, or there are no ticks.
+    """
+    scenario = read_scenario(folder)
+    return Plan(folder, scenario, ticks or scenario.ticks or folder / "ticks.csv", speed, deals)
+
+
+class Replay:
+    """One replay, from an empty or an interrupted database to its summary."""
+
+    def __init__(self, plan: Plan, servers: Servers, instruments: Instruments) -> None:
+        self._plan = plan
+        self._servers = servers
+        self._instruments = instruments
+        self._dsn = replays.replay_dsn(servers.database_dsn)
+        self._symbols = {symbol.name: symbol for symbol in plan.scenario.symbols}
+        self._refused: Counter[str] = Counter()
+        self._commit_ms: list[float] = []
+
+    async def run(self) -> dict[str, object]:
+        """Replay to the end, write the deals, and return the summary."""
+        await self._prepare()
+        async with AsyncExitStack() as stack:
+            database = Database(self._dsn)
+            stack.push_async_callback(database.close)
+            cache = Cache(self._servers.redis_url, self._instruments)
+            stack.push_async_callback(cache.close)
+            trading = self._trading(database)
+            publisher = Publisher(cache)
+            trading.written_hooks += [self._note_commit, publisher.publish]
+            rules = Rules("replay", REPLAY_GUARD, LEASE_S, is_replay=True)
+            leadership = Leadership(database, trading, rules)
+            sweeps = Sweeps(database, trading, self._instruments)
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(leadership.run()),
+                    tasks.create_task(publisher.run()),
+                ]
+                await leadership.gained()
+                started = time.perf_counter()
+                ticks = await self._feed(trading, sweeps, leadership.last_tick)
+                seconds = time.perf_counter() - started
+                await leadership.stop()
+                for task in background:
+                    task.cancel()
+            async with database.read() as connection:
+                await replays.finish(connection)
+                if self._plan.deals is not None:
+                    await _write_deals(connection, self._plan.deals)
+                return await self._summary(connection, ticks, seconds, sweeps.missed)
+
+    async def _prepare(self) -> None:
+        """Resume the interrupted replay of these inputs, or open the scenario's book anew."""
+        plan = self._plan
+        inputs = replays.Inputs(
+            replays.digest(*(plan.folder / f"{name}.csv" for name in SCENARIO_FILES)),
+            replays.digest(plan.ticks),
+        )
+        if await replays.is_interrupted(self._dsn, inputs):
+            logger.info("resuming the interrupted replay of {}", plan.folder)
+            return
+        await replays.recreate(self._servers.database_dsn)
+        await apply_migrations(self._dsn)
+        first = next(iter(read_ticks(plan.ticks, self._symbols, _ignore)), None)
+        opened = 0 if first is None else first.time
+        scenario = plan.scenario
+        opening = Opening(
+            scenario.symbols,
+            scenario.groups,
+            scenario.group_symbols,
+            scenario.accounts,
+            scenario.orders.placed_at(opened),
+        )
+        connection = await asyncpg.connect(self._dsn)
+        try:
+            await open_book(connection, opening, opened)
+            await replays.begin(connection, inputs)
+        finally:
+            await connection.close()
+
+    def _trading(self, database: Database) -> Trading:
+        def symbols() -> dict[str, Symbol]:
+            return self._symbols
+
+        engine = Engine(Desk(), REPLAY_GUARD)
+        return Trading(database, Reader(database, symbols), self._instruments, engine)
+
+    async def _feed(self, trading: Trading, sweeps: Sweeps, last_tick: int) -> int:
+        """Feed all ticks, sweep on their time and at the end; return how many there were."""
+        ticks = 0
+        next_sweep = 0
+        sweeping: asyncio.Task[None] | None = None
+        plan = self._plan
+        with tqdm(total=_count_lines(plan.ticks) - 1, unit="tick", mininterval=0.5) as bar:
+
+            def take(quote: Quote) -> None:
+                nonlocal ticks
+                ticks += 1
+                judge = trading.on_quote_at if ticks >= last_tick else trading.prime
+                refusal = judge(quote, quote.time)
+                if refusal is not None:
+                    self._refused[refusal] += 1
+
+            async def ready() -> None:
+                nonlocal next_sweep, sweeping
+                bar.update(ticks - bar.n)
+                if trading.backlog > MAX_BACKLOG:
+                    await trading.drained()
+                if not trading.is_leading:
+                    raise ReplayInterrupted("another process took the replay's lease")
+                latest = max(market.time for market in trading.desk.markets.values())
+                if latest >= next_sweep and (sweeping is None or sweeping.done()):
+                    next_sweep = latest + SWEEP_INTERVAL_NS
+                    sweeping = asyncio.create_task(_sweep(sweeps))
+
+            quotes = lambda: read_ticks(plan.ticks, self._symbols, self._note_malformed)  # noqa: E731
+            await ReplayFeed(quotes, speed=plan.speed, ready=ready).run(take)
+            bar.update(ticks - bar.n)
+        if sweeping is not None:
+            await sweeping
+        await trading.drained()
+        await sweeps.run_once()
+        await trading.drained()
+        return ticks
+
+    def _note_malformed(self, fault: Fault) -> None:
+        self._refused[QuoteRefusal.MALFORMED] += 1
+        self._instruments.quote_refused(QuoteRefusal.MALFORMED)
+        logger.debug("malformed tick: {}", fault)
+
+    def _note_commit(self, written: Sequence[Written]) -> None:
+        now = time.perf_counter_ns()
+        self._commit_ms.extend([(now - each.received_ns) / 1e6 for each in written])
+
+    async def _summary(
+        self, connection: "Connection", ticks: int, seconds: float, missed: int
+    ) -> dict[str, object]:
+        opened, closed, cancelled = 0, {}, {}
+        triggered = 0
+        for (event, reason), count in (await replays.count_deals(connection)).items():
+            triggered += count
+            if event == DealEvent.OPEN:
+                opened += count
+            elif event == DealEvent.CLOSE:
+                closed[reason] = count
+            else:
+                cancelled[reason] = count
+        p50, p99 = _percentiles(self._commit_ms)
+        return {
+            "ticks": ticks,
+            "ticks_per_second": round(ticks / seconds),
+            "refused": dict(sorted(self._refused.items())),
+            "triggered": triggered,
+            "opened": opened,
+            "closed": closed,
+            "cancelled": cancelled,
+            "tick_to_commit_p50_ms": p50,
+            "tick_to_commit_p99_ms": p99,
+            "missed_triggers": missed,
+            "ledger_balanced": await replays.unbalanced_accounts(connection) == 0,
+        }
+
+
+class ReplayInterrupted(Exception):
+    """The replay stopped before its end; the same command resumes it."""
+
+
+async def _sweep(sweeps: Sweeps) -> None:
+    with contextlib.suppress(Unreachable):  # the next one will ask again
+        await sweeps.run_once()
+
+
+async def _write_deals(connection: "Connection", path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(replays.DEAL_COLUMNS)
+        async for row in replays.deals(connection):
+            writer.writerow(row)
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float | None, float | None]:
+    if len(values) < 2:
+        only = round(values[0], 3) if values else None
+        return only, only
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    return round(cuts[49], 3), round(cuts[98], 3)
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def _ignore(fault: Fault) -> None:
+    """The first tick is only looked at for its time; faults are counted when it is fed."""

@@ -1,0 +1,46 @@
+"""PostgreSQL and Redis as the settings say: the ones named by a DSN, or embedded ones."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from service.settings import Settings
+from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
+
+
+class Servers(NamedTuple):
+    """Addresses; they contain passwords."""
+
+    database_dsn: str
+    redis_url: str
+
+    def __repr__(self) -> str:
+        return "Servers(…)"
+
+
+@asynccontextmanager
+async def open_servers(
+    settings: Settings,
+    folder: Path,
+    *,
+    database_port: int | None = None,
+    redis_port: int | None = None,
+) -> AsyncIterator[Servers]:
+    """Start what the settings name no DSN for, with its data in `folder`, and stop it in the end.
+
+    Raises:
+        EmbeddedError: a server cannot start; the message says what to do.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            database_dsn = settings.database_url.get_secret_value()
+        else:
+            postgres = EmbeddedPostgres(folder / "postgres", database_port)
+            database_dsn = (await stack.enter_async_context(postgres)).dsn
+        if settings.redis_url is not None:
+            redis_url = settings.redis_url.get_secret_value()
+        else:
+            valkey = EmbeddedValkey(folder / "valkey", redis_port)
+            redis_url = (await stack.enter_async_context(valkey)).url
+        yield Servers(database_dsn, redis_url)
