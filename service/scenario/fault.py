@@ -38,6 +38,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._found: list[Fault] = []
+        self._is_broken = False
 
     def __len__(self) -> int:
         return len(self._found)
@@ -54,6 +55,16 @@ class Faults:
         """Note a fault that is already described; raises as `add` does."""
         self._found.append(fault)
         if len(self._found) >= MAX_FAULTS:
+            self.check()
+
+    def break_off(self, path: Path, line: int, field: str, rule: str) -> None:
+        """Note a fault that kept a file from being read to its end."""
+        self._is_broken = True
+        self.add(path, line, field, rule)
+
+    def check_whole(self) -> None:
+        """Raise `ScenarioError` if a file was not read to its end: what refers to it is moot."""
+        if self._is_broken:
             self.check()
 
     def check(self) -> None:

@@ -46,8 +46,10 @@ def read_scenario(folder: Path) -> Scenario:
         faults.check()
     symbols = read_symbols(folder / "symbols.csv", faults)
     groups = read_groups(folder / "groups.csv", faults)
+    faults.check_whole()
     terms = read_terms(folder / "group_symbols.csv", symbols, groups, faults)
     accounts = read_accounts(folder / "accounts.csv", groups, faults)
+    faults.check_whole()
     orders = check_orders(folder / "orders.csv", Settings(symbols, groups, terms, accounts), faults)
     faults.check()
     usable = {name: symbol for name, symbol in symbols.items() if symbol is not None}

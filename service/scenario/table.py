@@ -44,11 +44,11 @@ def read_rows(
                             f"must have {width} fields, not {len(fields)}",
                         )
             except csv.Error as error:
-                faults.add(path, reader.line_num, "", f"must be CSV: {error}")
+                faults.break_off(path, reader.line_num, "", f"must be CSV: {error}")
     except FileNotFoundError:
-        faults.add(path, 1, "", "the file must be there")
+        faults.break_off(path, 1, "", "the file must be there")
     except UnicodeDecodeError:
-        faults.add(path, _undecodable_line(path), "", "must be UTF-8")
+        faults.break_off(path, _undecodable_line(path), "", "must be UTF-8")
 
 
 def check_header(
@@ -56,18 +56,20 @@ def check_header(
 ) -> bool:
     """Tell whether the first line names exactly these columns; note what is wrong."""
     if header is None or not any(header):
-        faults.add(path, 1, "", f"must not be empty: the first line is {','.join(columns)}")
+        faults.break_off(path, 1, "", f"must not be empty: the first line is {','.join(columns)}")
         return False
     if list(header) == list(columns):
         return True
     missing = [column for column in columns if column not in header]
     extra = [column for column in header if column not in columns]
     for column in missing:
-        faults.add(path, 1, column, "the column is missing")
+        faults.break_off(path, 1, column, "the column is missing")
     for column in extra:
-        faults.add(path, 1, column, "there is no such column")
+        faults.break_off(path, 1, column, "there is no such column")
     if not missing and not extra:
-        faults.add(path, 1, "", f"the columns must be {','.join(columns)}, once and in this order")
+        faults.break_off(
+            path, 1, "", f"the columns must be {','.join(columns)}, once and in this order"
+        )
     return False
 
 
