@@ -1,0 +1,152 @@
+"""The price board: every group's prices, ten times a second, computed once for all who look.
+
+Each run takes the symbols whose quote changed since the last, computes the price of each group that
+trades them, and hands every group with subscribers one message, serialised once. Redis gets the
+same prices from a task of its own, so that a slow Redis never delays a socket; what it has not
+taken yet is overwritten by newer prices, one a group and symbol at most.
+
+A group's messages are numbered from 1 without a gap, whether anybody listens or not. Limits: a
+changed markup shows with the symbol's next quote.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+from loguru import logger
+
+from service.domain.desk import Desk
+from service.domain.market import Market, Terms
+from service.instruments import Instruments
+from service.storage.cache import Cache
+from service.storage.group_views import PriceView, group_symbol_view, price_view
+
+INTERVAL_S = 0.1
+LOOP = "prices"
+
+Callback = Callable[[bytes], None]
+
+
+class PricesMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="quotes"):
+    """Changed prices of a group, as its subscribers get them."""
+
+    group: str
+    sequence: int
+    quotes: list[PriceView]
+
+
+class PriceBoard:
+    """Group prices out of the markets of the present desk."""
+
+    def __init__(self, desk: Callable[[], Desk], cache: Cache, instruments: Instruments) -> None:
+        self._desk = desk
+        self._cache = cache
+        self._instruments = instruments
+        self._shown: dict[str, tuple[int, int, int]] = {}
+        self._terms: dict[str, list[Terms]] = {}
+        self._terms_of: tuple[Desk, int] | None = None
+        self._sequences: dict[str, int] = {}
+        self._subscribers: dict[str, dict[object, Callback]] = {}
+        self._unwritten: dict[str, dict[str, PriceView]] = {}
+        self._wake = asyncio.Event()
+        instruments.declare_loop(LOOP)
+
+    def sequence(self, group: str) -> int:
+        """Return the sequence of the group's last message, 0 before the first."""
+        return self._sequences.get(group, 0)
+
+    def subscribe(self, group: str, callback: Callback) -> Callable[[], None]:
+        """Hand the group's next messages to `callback`, until the returned function is called."""
+        key = object()
+        self._subscribers.setdefault(group, {})[key] = callback
+
+        def unsubscribe() -> None:
+            self._subscribers.get(group, {}).pop(key, None)
+
+        return unsubscribe
+
+    async def run(self) -> None:
+        """Show prices until cancelled; a run that fails is logged and counted, the next goes on."""
+        errors = 0
+        writing = asyncio.create_task(self._write())
+        try:
+            while not writing.done():
+                started = time.perf_counter()
+                try:
+                    self.show()
+                    errors = 0
+                except Exception as error:
+                    errors += 1
+                    logger.opt(exception=error).error("group prices failed")
+                took = time.perf_counter() - started
+                self._instruments.loop_run(
+                    LOOP, took, consecutive_errors=errors, ended_s=time.time()
+                )
+                await asyncio.sleep(max(0.0, INTERVAL_S - took))
+            await writing
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+    def show(self) -> None:
+        """Publish what changed since the last time."""
+        desk = self._desk()
+        changed: dict[str, list[PriceView]] = {}
+        for market in self._changed(desk):
+            for terms in self._terms_on(desk, market.symbol.name):
+                price = price_view(terms)
+                if price is not None:
+                    changed.setdefault(terms.group.name, []).append(price)
+        for group, prices in changed.items():
+            self._sequences[group] = sequence = self.sequence(group) + 1
+            self._unwritten.setdefault(group, {}).update({each.symbol: each for each in prices})
+            callbacks = self._subscribers.get(group)
+            if callbacks:
+                self._hand_out(PricesMessage(group=group, sequence=sequence, quotes=prices))
+        if changed:
+            self._wake.set()
+
+    async def write_symbols(self, groups: Iterable[str] | None = None) -> None:
+        """Store the terms of groups in the cache, all if None: at start and when they change."""
+        desk = self._desk()
+        for group in list(desk.groups) if groups is None else groups:
+            terms = [each for (name, _), each in desk.terms.items() if name == group]
+            symbols = [group_symbol_view(each) for each in terms]
+            await self._cache.groups.write_symbols(group, symbols)
+
+    def _hand_out(self, message: PricesMessage) -> None:
+        content = msgspec.json.encode(message)
+        self._instruments.price_message()
+        for callback in list(self._subscribers[message.group].values()):
+            try:
+                callback(content)
+            except Exception as error:  # one subscriber's fault is not the others'
+                logger.opt(exception=error).error("a subscriber to {} failed", message.group)
+
+    def _changed(self, desk: Desk) -> list[Market]:
+        shown = self._shown
+        changed = []
+        for name, market in desk.markets.items():
+            quote = (market.bid, market.ask, market.time)
+            if market.is_quoted and shown.get(name) != quote:
+                shown[name] = quote
+                changed.append(market)
+        return changed
+
+    def _terms_on(self, desk: Desk, symbol: str) -> list[Terms]:
+        # Terms are added and changed in place, never removed: their number tells of new ones.
+        if self._terms_of != (desk, len(desk.terms)):
+            self._terms = {}
+            for (_, name), terms in desk.terms.items():
+                self._terms.setdefault(name, []).append(terms)
+            self._terms_of = (desk, len(desk.terms))
+        return self._terms.get(symbol, [])
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            waiting, self._unwritten = self._unwritten, {}
+            for group, prices in waiting.items():
+                await self._cache.groups.write_prices(group, prices.values())
