@@ -180,7 +180,7 @@ class CommandDesk:
     def fund(self, account_id: int, amount: Decimal, now: int, key: str | None = None) -> Decision:
         """Deposit (amount > 0) or withdraw (amount < 0) USD in whole cents."""
         account = self._account(account_id)
-        if not amount.is_finite() or amount == 0 or amount % CENT != 0 or abs(amount) >= 10**12:
+        if not amount.is_finite() or amount == 0 or abs(amount) >= 10**12 or amount % CENT != 0:
             raise Rejected(
                 RejectCode.INVALID_AMOUNT, "amount must be whole cents and not zero", "amount"
             )

@@ -7,7 +7,15 @@ less than 1e-20 USD there, so amounts closer than `EQUAL_WITHIN` count as equal:
 whole. Only postings are rounded, half even, to cents.
 """
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+)
 
 ACCOUNT_CURRENCY = "USD"
 VOLUME_UNITS_PER_LOT = 10_000
@@ -16,10 +24,10 @@ VOLUME_DIGITS = 4
 EXACT = Context(
     prec=34, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow]
 )
+_UNROUNDED = Context(prec=34, traps=[InvalidOperation, Overflow, Inexact])
 EQUAL_WITHIN = Decimal("1e-15")
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
-MAX_SCALED = 10**15
 
 
 class ScaleError(ValueError):
@@ -27,8 +35,8 @@ class ScaleError(ValueError):
 
 
 def to_cents(amount: Decimal) -> Decimal:
-    """Round a posting in USD half even to 0.01."""
-    return amount.quantize(CENT, ROUND_HALF_EVEN, EXACT)
+    """Round a posting in USD half even to 0.01; zero has no sign."""
+    return EXACT.plus(amount.quantize(CENT, ROUND_HALF_EVEN, EXACT))
 
 
 def to_scaled(value: Decimal, digits: int) -> int:
@@ -41,11 +49,10 @@ def to_scaled(value: Decimal, digits: int) -> int:
         raise ScaleError(f"{value} is not a finite number")
     if value.adjusted() + digits > 15:
         raise ScaleError(f"{value} is too large")
-    scaled = value.scaleb(digits, EXACT)
-    whole = int(scaled)
-    if whole != scaled:
-        raise ScaleError(f"{value} has more than {digits} decimals")
-    return whole
+    try:
+        return int(value.scaleb(digits, _UNROUNDED).to_integral_exact(context=_UNROUNDED))
+    except Inexact:
+        raise ScaleError(f"{value} has more than {digits} decimals") from None
 
 
 def from_scaled(value: int, digits: int) -> Decimal:
@@ -64,4 +71,4 @@ def format_scaled(value: int, digits: int) -> str:
 
 def format_money(amount: Decimal) -> str:
     """Write an amount of USD rounded half even to cents, without exponent."""
-    return format(to_cents(amount), "f")
+    return str(to_cents(amount))
