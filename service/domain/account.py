@@ -8,19 +8,36 @@ the "larger leg" rule; an account's margin is the sum over its symbols. All exac
 from decimal import Decimal
 
 from service.domain.instrument import Group, UserType
+from service.domain.market import Terms
 from service.domain.money import EXACT, ZERO
 from service.domain.order import Order
 
 
 class Exposure:
-    """An account's positions in one symbol."""
+    """An account's positions in one symbol, all under the same terms.
 
-    __slots__ = ("long_margin", "positions", "short_margin")
+    Sums of volume, and of volume times open price, make the live profit of any number of positions
+    one integer product where no conversion depends on a position's sign.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_long_cost",
+        "_long_volume",
+        "_short_cost",
+        "_short_volume",
+        "long_margin",
+        "positions",
+        "short_margin",
+        "terms",
+    )
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
         self.positions: dict[int, Order] = {}
         self.long_margin = ZERO
         self.short_margin = ZERO
+        self._long_volume = self._long_cost = 0
+        self._short_volume = self._short_cost = 0
 
     @property
     def margin(self) -> Decimal:
@@ -32,14 +49,57 @@ class Exposure:
             return max(EXACT.add(self.long_margin, margin), self.short_margin)
         return max(self.long_margin, EXACT.add(self.short_margin, margin))
 
-    def change_leg(self, margin: Decimal, *, is_long: bool) -> None:
-        if is_long:
+    def add(self, order: Order) -> None:
+        self.positions[order.order_id] = order
+        assert order.margin is not None
+        self._change_leg(order, order.margin, order.volume)
+
+    def remove(self, order: Order) -> None:
+        del self.positions[order.order_id]
+        assert order.margin is not None
+        self._change_leg(order, order.margin.copy_negate(), -order.volume)
+
+    def _change_leg(self, order: Order, margin: Decimal, volume: int) -> None:
+        assert order.open_price is not None
+        cost = volume * order.open_price
+        if order.order_type.is_buy:
             self.long_margin = EXACT.add(self.long_margin, margin)
+            self._long_volume += volume
+            self._long_cost += cost
         else:
             self.short_margin = EXACT.add(self.short_margin, margin)
+            self._short_volume += volume
+            self._short_cost += cost
 
-
-_NO_EXPOSURE = Exposure()
+    def profit(self) -> Decimal | None:
+        """Return the live profit at the group's closing prices, USD; None: it cannot be priced."""
+        terms = self.terms
+        market = terms.market
+        if not market.is_quoted:
+            return None
+        buy, sell, rate = terms.buy, terms.sell, market.rate
+        if rate.is_account_currency:
+            points = (
+                sell * self._long_volume
+                - self._long_cost
+                + self._short_cost
+                - buy * self._short_volume
+            )
+            return EXACT.multiply(market.profit_scale, points)
+        gains = losses = 0
+        for order in self.positions.values():
+            assert order.open_price is not None
+            if order.order_type.is_buy:
+                points = (sell - order.open_price) * order.volume
+            else:
+                points = (order.open_price - buy) * order.volume
+            if points > 0:
+                gains += points
+            else:
+                losses += points
+        gain = rate.gain(EXACT.multiply(market.profit_scale, gains))
+        loss = rate.gain(EXACT.multiply(market.profit_scale, losses))
+        return None if gain is None or loss is None else EXACT.add(gain, loss)
 
 
 class Account:
@@ -76,47 +136,42 @@ class Account:
 
     def additional_margin(self, symbol: str, margin: Decimal, *, is_long: bool) -> Decimal:
         """Return how much the account's margin grows if a position of `margin` opens, USD >= 0."""
-        exposure = self.exposures.get(symbol, _NO_EXPOSURE)
+        exposure = self.exposures.get(symbol)
+        if exposure is None:
+            return margin
         return EXACT.subtract(exposure.margin_with(margin, is_long=is_long), exposure.margin)
 
     def add_position(self, order: Order) -> None:
         """Count an opened order among the positions."""
-        assert order.margin is not None
         symbol = order.terms.market.symbol.name
         exposure = self.exposures.get(symbol)
         if exposure is None:
-            exposure = self.exposures[symbol] = Exposure()
+            exposure = self.exposures[symbol] = Exposure(order.terms)
         before = exposure.margin
-        exposure.positions[order.order_id] = order
-        exposure.change_leg(order.margin, is_long=order.order_type.is_buy)
+        exposure.add(order)
         self.margin = EXACT.add(self.margin, EXACT.subtract(exposure.margin, before))
 
     def remove_position(self, order: Order) -> None:
         """Take an order that closes out of the positions."""
-        assert order.margin is not None
         symbol = order.terms.market.symbol.name
         exposure = self.exposures[symbol]
         before = exposure.margin
-        del exposure.positions[order.order_id]
+        exposure.remove(order)
         if exposure.positions:
-            exposure.change_leg(order.margin.copy_negate(), is_long=order.order_type.is_buy)
             self.margin = EXACT.add(self.margin, EXACT.subtract(exposure.margin, before))
             return
         del self.exposures[symbol]
-        if self.exposures:
-            self.margin = EXACT.subtract(self.margin, before)
-        else:
-            self.margin = ZERO
+        # Without positions nothing of what rounding may have left stays behind.
+        self.margin = EXACT.subtract(self.margin, before) if self.exposures else ZERO
 
     def profit(self) -> Decimal | None:
         """Return the live profit of all positions in USD; None: a position cannot be priced."""
         total = ZERO
         for exposure in self.exposures.values():
-            for order in exposure.positions.values():
-                profit = position_profit(order)
-                if profit is None:
-                    return None
-                total = EXACT.add(total, profit)
+            profit = exposure.profit()
+            if profit is None:
+                return None
+            total = EXACT.add(total, profit)
         return total
 
     def equity(self) -> Decimal | None:

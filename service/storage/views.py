@@ -6,6 +6,7 @@ what is read back from the cache.
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -87,11 +88,19 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     deal: DealView | None
 
 
+# A burst repeats the same times, prices and volumes thousands of times.
+_remember = lru_cache(maxsize=1 << 14)
+
+
+@_remember
 def format_time(time_ns: int) -> str:
     """Write nanoseconds UTC as ISO 8601 with milliseconds and Z."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
+
+
+format_price = _remember(format_scaled)
 
 
 def format_decimal(value: Decimal) -> str:
@@ -103,16 +112,8 @@ def format_decimal(value: Decimal) -> str:
 def order_view(state: OrderState, symbol: Symbol) -> OrderView:
     """Show an order."""
     digits = symbol.digits
-
-    def price(points: int | None) -> str | None:
-        return None if points is None else format_scaled(points, digits)
-
-    def time(time_ns: int | None) -> str | None:
-        return None if time_ns is None else format_time(time_ns)
-
-    def money(amount: Decimal | None) -> str | None:
-        return None if amount is None else format_money(amount)
-
+    price, stop_loss, take_profit = state.price, state.stop_loss, state.take_profit
+    open_price, close_price = state.open_price, state.close_price
     return OrderView(
         order_id=state.order_id,
         account_id=state.account_id,
@@ -121,17 +122,17 @@ def order_view(state: OrderState, symbol: Symbol) -> OrderView:
         type=state.order_type,
         status=state.status,
         volume=format_volume(state.volume),
-        price=price(state.price),
-        stop_loss=price(state.stop_loss),
-        take_profit=price(state.take_profit),
+        price=None if price is None else format_price(price, digits),
+        stop_loss=None if stop_loss is None else format_price(stop_loss, digits),
+        take_profit=None if take_profit is None else format_price(take_profit, digits),
         placed_at=format_time(state.placed_time),
-        open_price=price(state.open_price),
-        opened_at=time(state.open_time),
+        open_price=None if open_price is None else format_price(open_price, digits),
+        opened_at=None if state.open_time is None else format_time(state.open_time),
         margin=None if state.margin is None else format_decimal(state.margin),
-        commission=money(state.commission),
-        close_price=price(state.close_price),
-        closed_at=time(state.close_time),
-        profit=money(state.profit),
+        commission=None if state.commission is None else format_money(state.commission),
+        close_price=None if close_price is None else format_price(close_price, digits),
+        closed_at=None if state.close_time is None else format_time(state.close_time),
+        profit=None if state.profit is None else format_money(state.profit),
         reason=state.reason,
     )
 
@@ -183,6 +184,7 @@ def parse_time(text: str) -> int:
     return int(whole.timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
 
 
+@_remember
 def format_volume(volume: int) -> str:
     """Write a volume in 1/10,000 lot as lots, with two decimals or as many as it needs."""
     text = format_scaled(volume, VOLUME_DIGITS)
@@ -198,7 +200,7 @@ def deal_view(deal_id: int, order: OrderState, deal: Deal, symbol: Symbol) -> De
         event=deal.event,
         reason=deal.reason,
         volume=None if deal.volume is None else format_volume(deal.volume),
-        price=None if deal.price is None else format_scaled(deal.price, symbol.digits),
+        price=None if deal.price is None else format_price(deal.price, symbol.digits),
         slippage_points=deal.slippage,
         profit=format_money(deal.profit),
         commission=format_money(deal.commission),
