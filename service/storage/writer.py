@@ -17,8 +17,9 @@ import asyncio
 import random
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import asyncpg
@@ -39,11 +40,18 @@ RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 1.0
 
 
-class Queued(NamedTuple):
-    """A decision on its way, and when what caused it was received (`perf_counter_ns`)."""
+class Queued:
+    """A decision on its way, and when what caused it was received (`perf_counter_ns`).
 
-    decision: Decision
-    received_ns: int
+    Its event as JSON is written while the batch before it commits, or else when its turn comes.
+    """
+
+    __slots__ = ("decision", "payload", "received_ns")
+
+    def __init__(self, decision: Decision, received_ns: int) -> None:
+        self.decision = decision
+        self.received_ns = received_ns
+        self.payload: str | None = None
 
 
 class Written(NamedTuple):
@@ -179,6 +187,7 @@ class Writer:
         """Commit a batch, bisecting it when the database refuses it."""
         started = asyncio.get_running_loop().time()
         payloads = self._payloads(batch)
+        asyncio.get_running_loop().call_soon(self._write_ahead)
         try:
             await self._send([queued.decision for queued in batch], payloads)
         except asyncpg.PostgresError as error:
@@ -188,7 +197,10 @@ class Writer:
             await self._bisect(batch)
             return
         self._owner.committed(
-            [Written(*queued, payload) for queued, payload in zip(batch, payloads, strict=True)],
+            [
+                Written(queued.decision, queued.received_ns, payload)
+                for queued, payload in zip(batch, payloads, strict=True)
+            ],
             asyncio.get_running_loop().time() - started,
         )
 
@@ -199,9 +211,18 @@ class Writer:
         self._committing = middle
         await self._commit(batch[:middle])
 
-    def _payloads(self, batch: Sequence[Queued]) -> list[str]:
+    def _payloads(self, batch: Iterable[Queued]) -> list[str]:
         symbols, encode_json = self._symbols(), self._encoder.encode
-        return [encode_json(event_view(queued.decision, symbols)).decode() for queued in batch]
+        payloads = []
+        for queued in batch:
+            if queued.payload is None:
+                queued.payload = encode_json(event_view(queued.decision, symbols)).decode()
+            payloads.append(queued.payload)
+        return payloads
+
+    def _write_ahead(self) -> None:
+        """Write the next batch's events while the database is busy with this one."""
+        self._payloads(each for each in islice(self._queue, MAX_BATCH) if isinstance(each, Queued))
 
     async def _send(self, decisions: Sequence[Decision], payloads: Sequence[str]) -> None:
         batch = uuid.uuid4()
