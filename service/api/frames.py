@@ -10,7 +10,7 @@ import struct
 import msgspec
 
 from service.api.messages import Quotes
-from service.api.replies import QuoteView
+from service.storage.group_views import PriceView
 
 
 class _Head(msgspec.Struct):
@@ -47,11 +47,11 @@ class QuotesUpdate:
         self.sequence = head.sequence
         self.frame = text_frame(payload)
         self._payload = payload
-        self._quotes: dict[str, QuoteView] | None = None
+        self._quotes: dict[str, PriceView] | None = None
         self._filtered: dict[frozenset[str], QuotesUpdate | None] = {}
 
     @property
-    def quotes(self) -> dict[str, QuoteView]:
+    def quotes(self) -> dict[str, PriceView]:
         """The prices by symbol."""
         if self._quotes is None:
             self._quotes = {quote.symbol: quote for quote in _QUOTES.decode(self._payload).quotes}
@@ -71,7 +71,7 @@ class QuotesUpdate:
         return quotes_update(self.group, later.sequence, self.quotes | later.quotes)
 
 
-def quotes_update(group: str, sequence: int, quotes: dict[str, QuoteView]) -> QuotesUpdate:
+def quotes_update(group: str, sequence: int, quotes: dict[str, PriceView]) -> QuotesUpdate:
     """Return prices as an update of their own."""
     message = Quotes(group=group, sequence=sequence, quotes=list(quotes.values()))
     return QuotesUpdate(msgspec.json.encode(message))

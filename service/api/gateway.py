@@ -9,6 +9,7 @@ import time
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 
 from service.api import accounts, admin_accounts, admin_settings, market, orders
 from service.api.auth import Authenticator, refuse_token_in_url
@@ -112,7 +113,7 @@ async def _without_token_in_url(request: web.Request, handler: Handler) -> web.S
     return await handler(request)
 
 
-def _measured(instruments: Instruments):  # type: ignore[no-untyped-def]
+def _measured(instruments: Instruments) -> Middleware:
     @web.middleware
     async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()

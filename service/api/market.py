@@ -2,10 +2,11 @@
 
 from service.api.auth import Role
 from service.api.calls import Answer, Call, Route
-from service.api.replies import InstrumentList, QuoteList, QuoteView, instrument_view, quote_view
+from service.api.replies import InstrumentList, QuoteList
 from service.domain.desk import Desk
 from service.domain.market import Terms
 from service.domain.rejection import RejectCode
+from service.storage.group_views import PriceView, group_symbol_view, price_view
 
 
 def group_terms(desk: Desk, group: str) -> list[Terms]:
@@ -14,14 +15,15 @@ def group_terms(desk: Desk, group: str) -> list[Terms]:
     return [terms for name in markets if (terms := desk.terms.get((group, name))) is not None]
 
 
-def group_quotes(desk: Desk, group: str) -> list[QuoteView]:
+def group_quotes(desk: Desk, group: str) -> list[PriceView]:
     """Return the last group price of every symbol that has been quoted, by name."""
-    return [quote_view(terms) for terms in group_terms(desk, group) if terms.market.is_quoted]
+    prices = (price_view(terms) for terms in group_terms(desk, group))
+    return [price for price in prices if price is not None]
 
 
 async def list_symbols(call: Call[None, None]) -> Answer:
     terms = group_terms(call.services.trading.desk, call.account().group.name)
-    return Answer(200, InstrumentList(symbols=[instrument_view(each) for each in terms]))
+    return Answer(200, InstrumentList(symbols=[group_symbol_view(each) for each in terms]))
 
 
 async def list_quotes(call: Call[None, None]) -> Answer:

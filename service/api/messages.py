@@ -17,8 +17,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from service.api.replies import QuoteView
 from service.domain.decision import EventKind
+from service.storage.group_views import PriceView
 from service.storage.views import AccountView, OrderView
 
 MAX_SYMBOLS = 500
@@ -38,7 +38,7 @@ class Snapshot(Message, frozen=True, kw_only=True, tag="snapshot"):
     orders: Sequence[OrderView]
     group: str
     quotes_sequence: int
-    quotes: list[QuoteView]
+    quotes: list[PriceView]
 
 
 class Quotes(Message, frozen=True, kw_only=True, tag="quotes"):
@@ -46,7 +46,7 @@ class Quotes(Message, frozen=True, kw_only=True, tag="quotes"):
 
     group: str
     sequence: int
-    quotes: list[QuoteView]
+    quotes: list[PriceView]
 
 
 class Subscribed(Message, frozen=True, kw_only=True, tag="subscribed"):

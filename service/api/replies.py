@@ -11,15 +11,13 @@ from service.domain.instrument import (
     InstrumentType,
     Symbol,
 )
-from service.domain.market import Terms
-from service.domain.money import format_scaled
+from service.storage.group_views import GroupSymbolView, PriceView
 from service.storage.reader import LedgerView
 from service.storage.views import (
     AccountView,
     DealView,
     OrderView,
     format_decimal,
-    format_time,
     format_volume,
 )
 
@@ -49,40 +47,10 @@ class DealsPage(Reply, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class InstrumentView(Reply, frozen=True, kw_only=True):
-    """A symbol and the caller's group's terms on it; lots and prices are decimal strings."""
-
-    symbol: str
-    digits: int
-    contract_size: str
-    base_currency: str
-    profit_currency: str
-    instrument_type: InstrumentType
-    min_lot: str
-    max_lot: str
-    lot_step: str
-    markup: str
-    commission_type: CommissionType
-    commission_value_type: CommissionValueType
-    commission: str
-    swap_long: str
-    swap_short: str
-    margin_factor: str
-
-
 class InstrumentList(Reply, frozen=True, kw_only=True):
     """The instruments of a group, by name."""
 
-    symbols: list[InstrumentView]
-
-
-class QuoteView(Reply, frozen=True, kw_only=True):
-    """A group price: the group buys at `buy` and sells at `sell`."""
-
-    symbol: str
-    sell: str
-    buy: str
-    time: str
+    symbols: list[GroupSymbolView]
 
 
 class QuoteList(Reply, frozen=True, kw_only=True):
@@ -90,7 +58,7 @@ class QuoteList(Reply, frozen=True, kw_only=True):
 
     group: str
     sequence: int
-    quotes: list[QuoteView]
+    quotes: list[PriceView]
 
 
 class FundingReply(Reply, frozen=True, kw_only=True):
@@ -166,40 +134,6 @@ class TermsView(Reply, frozen=True, kw_only=True):
     swap_long: str
     swap_short: str
     margin_factor: str
-
-
-def instrument_view(terms: Terms) -> InstrumentView:
-    """Show a symbol on a group's terms."""
-    symbol, settings = terms.market.symbol, terms.settings
-    return InstrumentView(
-        symbol=symbol.name,
-        digits=symbol.digits,
-        contract_size=format_decimal(symbol.contract_size),
-        base_currency=symbol.base_currency,
-        profit_currency=symbol.profit_currency,
-        instrument_type=symbol.instrument_type,
-        min_lot=format_volume(symbol.min_volume),
-        max_lot=format_volume(symbol.max_volume),
-        lot_step=format_volume(symbol.volume_step),
-        markup=format_scaled(terms.buy_markup + terms.sell_markup, symbol.digits),
-        commission_type=settings.commission_type,
-        commission_value_type=settings.commission_value_type,
-        commission=format_decimal(settings.commission),
-        swap_long=format_decimal(settings.swap_long),
-        swap_short=format_decimal(settings.swap_short),
-        margin_factor=format_decimal(settings.margin_factor),
-    )
-
-
-def quote_view(terms: Terms) -> QuoteView:
-    """Show the group's price of a symbol that has been quoted."""
-    symbol = terms.market.symbol
-    return QuoteView(
-        symbol=symbol.name,
-        sell=format_scaled(terms.sell, symbol.digits),
-        buy=format_scaled(terms.buy, symbol.digits),
-        time=format_time(terms.market.time),
-    )
 
 
 def symbol_view(symbol: Symbol) -> SymbolView:

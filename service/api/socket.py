@@ -21,8 +21,8 @@ from aiohttp import web
 from loguru import logger
 
 from service.api.frames import QuotesUpdate, quotes_update, text_frame
-from service.api.replies import QuoteView
 from service.instruments import Instruments
+from service.storage.group_views import PriceView
 
 CLOSE_TIMEOUT_S = 2.0
 
@@ -108,7 +108,7 @@ class ClientSocket:
         self._limits = limits
         self._instruments = instruments
         self._messages: deque[bytes] = deque()
-        self._quotes: dict[str, QuoteView] = {}
+        self._quotes: dict[str, PriceView] = {}
         self._group = ""
         self._quotes_sequence = 0
         self._drain_task: asyncio.Task[None] | None = None

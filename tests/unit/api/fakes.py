@@ -1,0 +1,281 @@
+"""What stores and publishes, made by hand around a real desk: lists, and answers at once."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from service.api.messages import Quotes
+from service.api.ports import Decide, Portfolio, Unsubscribe
+from service.domain.account import Account
+from service.domain.commands import CommandDesk
+from service.domain.decision import Decision
+from service.domain.desk import Desk
+from service.domain.engine import Engine
+from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol, UserType
+from service.domain.money import format_money
+from service.domain.order import OrderStatus
+from service.domain.quote import Quote, QuoteGuard, QuoteRefusal
+from service.domain.rejection import RejectCode, Rejected
+from service.storage.group_views import PriceView
+from service.storage.reader import LedgerView
+from service.storage.views import (
+    AccountView,
+    DealView,
+    EventView,
+    OrderView,
+    event_view,
+    format_decimal,
+    format_time,
+)
+
+GUARD = QuoteGuard()
+LIVE = (OrderStatus.PENDING, OrderStatus.OPEN)
+
+Callback = Callable[[bytes], None]
+
+
+class FakeTrading:
+    """Decides on a real desk and commits to lists at once."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.engine = Engine(desk, GUARD)
+        self.is_leading = True
+        self.failure: Exception | None = None
+        self.events: list[EventView] = []
+        self.hooks: list[Callable[[EventView], None]] = []
+        self._keys: dict[tuple[int, str], EventView] = {}
+        self._commands = CommandDesk(desk, GUARD)
+
+    async def command(self, account_id: int, key: str | None, decide: Decide) -> EventView:
+        if self.failure is not None:
+            raise self.failure
+        if key is not None and (account_id, key) in self._keys:
+            return self._keys[account_id, key]
+        event = self._commit(decide(self._commands, time.time_ns()))
+        if key is not None:
+            self._keys[account_id, key] = event
+        return event
+
+    def _commit(self, decision: Decision) -> EventView:
+        symbols = {name: market.symbol for name, market in self.desk.markets.items()}
+        event = event_view(decision, symbols)
+        self.events.append(event)
+        for hook in self.hooks:
+            hook(event)
+        return event
+
+    def quote(self, symbol: str, bid: int, ask: int, age_s: float = 0) -> None:
+        """Take a quote, and commit what it triggers."""
+        now = time.time_ns() - int(age_s * 1e9)
+        outcome = self.engine.on_quote(Quote(symbol, bid, ask, now), now)
+        assert not isinstance(outcome, QuoteRefusal), outcome
+        for decision in outcome:
+            self._commit(decision)
+
+
+class FakeAdministration:
+    """Changes the desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def set_symbol(self, symbol: Symbol) -> None:
+        self._desk.set_symbol(symbol)
+
+    async def set_group(self, group: Group) -> None:
+        self._desk.set_group(group)
+
+    async def set_terms(self, settings: GroupSymbol) -> None:
+        self._desk.set_terms(settings)
+
+    async def create_account(
+        self,
+        account_id: int,
+        user_type: UserType,
+        group: str,
+        leverage: Decimal,
+        balance: Decimal,
+    ) -> None:
+        if account_id in self._desk.accounts:
+            raise Rejected(RejectCode.ACCOUNT_EXISTS, f"there is an account {account_id} already")
+        if group not in self._desk.groups:
+            raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {group}", "group")
+        if leverage <= 0:
+            raise SettingsError("leverage must be above zero")
+        self._desk.accounts[account_id] = Account(
+            account_id, user_type, self._desk.groups[group], leverage, balance
+        )
+
+
+class FakeReader:
+    """Reads what the fake trading committed."""
+
+    def __init__(self, trading: FakeTrading) -> None:
+        self._trading = trading
+        self.failure: Exception | None = None
+
+    async def account(self, account_id: int) -> AccountView | None:
+        if self.failure is not None:
+            raise self.failure
+        account = self._trading.desk.accounts.get(account_id)
+        if account is None:
+            return None
+        return AccountView(
+            account_id=account_id,
+            user_type=account.user_type,
+            group=account.group.name,
+            leverage=format_decimal(account.leverage),
+            balance=format_money(account.balance),
+            margin=format_decimal(account.margin),
+            sequence=account.sequence,
+        )
+
+    async def accounts(self, after: int, limit: int) -> list[AccountView]:
+        ids = sorted(each for each in self._trading.desk.accounts if each > after)[:limit]
+        return [view for each in ids if (view := await self.account(each)) is not None]
+
+    def all_orders(self, account_id: int) -> list[OrderView]:
+        """Return an account's orders as last told, newest first."""
+        latest = {
+            event.order.order_id: event.order
+            for event in self._trading.events
+            if event.order is not None and event.account_id == account_id
+        }
+        return [latest[order_id] for order_id in sorted(latest, reverse=True)]
+
+    async def orders(
+        self,
+        account_id: int,
+        statuses: Collection[OrderStatus] | None,
+        symbol: str | None,
+        limit: int,
+        before: int | None,
+    ) -> list[OrderView]:
+        if self.failure is not None:
+            raise self.failure
+        return [
+            order
+            for order in self.all_orders(account_id)
+            if (before is None or order.order_id < before)
+            and (statuses is None or order.status in statuses)
+            and (symbol is None or order.symbol == symbol)
+        ][:limit]
+
+    async def order(self, account_id: int, order_id: int) -> OrderView | None:
+        found = [each for each in self.all_orders(account_id) if each.order_id == order_id]
+        return found[0] if found else None
+
+    async def ledger(self, account_id: int, limit: int, before: int | None) -> list[LedgerView]:
+        entries = [
+            LedgerView(
+                entry_id=event.sequence,
+                kind=event.kind,
+                amount="1.00",
+                balance_after=event.balance,
+                order_id=None,
+                time=format_time(0),
+            )
+            for event in reversed(self._trading.events)
+            if event.account_id == account_id and (before is None or event.sequence < before)
+        ]
+        return entries[:limit]
+
+    async def deals(self, account_id: int, limit: int, before: int | None) -> list[DealView]:
+        deals = [
+            event.deal
+            for event in reversed(self._trading.events)
+            if event.account_id == account_id and event.deal is not None
+        ]
+        return [deal for deal in deals if before is None or deal.deal_id < before][:limit]
+
+
+class FakePortfolios:
+    """Values accounts with the domain's own rules."""
+
+    def __init__(self, trading: FakeTrading, reader: FakeReader) -> None:
+        self._trading = trading
+        self._reader = reader
+
+    async def static_orders(
+        self, account_id: int
+    ) -> tuple[AccountView, Sequence[OrderView]] | None:
+        account = await self._reader.account(account_id)
+        if account is None:
+            return None
+        return account, [o for o in self._reader.all_orders(account_id) if o.status in LIVE]
+
+    async def process_portfolio_update(self, account_id: int) -> Portfolio | None:
+        found = await self._reader.account(account_id)
+        if found is None:
+            return None
+        account = self._trading.desk.accounts[account_id]
+        equity, free_margin = account.equity(), account.free_margin()
+        return Portfolio(
+            account_id=account_id,
+            user_type=account.user_type,
+            group=account.group.name,
+            leverage=found.leverage,
+            balance=found.balance,
+            equity=None if equity is None else format_money(equity),
+            margin=found.margin,
+            free_margin=None if free_margin is None else format_money(free_margin),
+            margin_level=None,
+            unpriced=[],
+            positions=[],
+            sequence=account.sequence,
+        )
+
+
+class FakeBoard:
+    """Sends what a test tells it to."""
+
+    def __init__(self) -> None:
+        self._sequences: dict[str, int] = {}
+        self.callbacks: dict[str, list[Callback]] = {}
+
+    def sequence(self, group: str) -> int:
+        return self._sequences.get(group, 0)
+
+    def subscribe(self, group: str, callback: Callback) -> Unsubscribe:
+        callbacks = self.callbacks.setdefault(group, [])
+        callbacks.append(callback)
+        return lambda: callbacks.remove(callback)
+
+    def publish(self, group: str, **prices: str) -> int:
+        """Send a group new prices, by symbol; return their sequence."""
+        sequence = self._sequences[group] = self.sequence(group) + 1
+        quotes = [
+            PriceView(symbol=symbol, sell=price, buy=price, time=format_time(sequence))
+            for symbol, price in prices.items()
+        ]
+        message = msgspec.json.encode(Quotes(group=group, sequence=sequence, quotes=quotes))
+        for callback in self.callbacks.get(group, []):
+            callback(message)
+        return sequence
+
+
+class FakeFeed:
+    """Delivers events as they are committed, after catching up."""
+
+    def __init__(self, trading: FakeTrading) -> None:
+        self._trading = trading
+        self.callbacks: dict[int, list[Callback]] = {}
+        self.failure: Exception | None = None
+        trading.hooks.append(self._publish)
+
+    def _publish(self, event: EventView) -> None:
+        for callback in list(self.callbacks.get(event.account_id, [])):
+            callback(msgspec.json.encode(event))
+
+    async def subscribe(self, account_id: int, after: int, callback: Callback) -> Unsubscribe:
+        if self.failure is not None:
+            raise self.failure
+        for event in self._trading.events:
+            if event.account_id == account_id and event.sequence > after:
+                callback(msgspec.json.encode(event))
+        callbacks = self.callbacks.setdefault(account_id, [])
+        callbacks.append(callback)
+        return lambda: callbacks.remove(callback)

@@ -1,0 +1,122 @@
+"""A gateway served on a free port around a real desk, and a client of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from service.api.auth import Role, issue_token
+from service.api.gateway import build_gateway, gateway_runner
+from service.api.socket import SocketLimits
+from service.instruments import Instruments
+from tests.unit.api.fakes import (
+    FakeAdministration,
+    FakeBoard,
+    FakeFeed,
+    FakePortfolios,
+    FakeReader,
+    FakeTrading,
+)
+from tests.unit.api.market import TRADER, make_desk
+
+SECRET = "a secret of the tests, long enough to sign"
+HOST = "127.0.0.1"
+
+
+def token(account_id: int = TRADER, role: Role = Role.TRADER, ttl_s: float = 60) -> str:
+    return issue_token(SECRET, account_id, role, ttl_s)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+class World:
+    """Everything around one gateway; EURUSD and USDJPY are quoted."""
+
+    def __init__(self, limits: SocketLimits | None = None) -> None:
+        self.desk = make_desk()
+        self.trading = FakeTrading(self.desk)
+        self.reader = FakeReader(self.trading)
+        self.portfolios = FakePortfolios(self.trading, self.reader)
+        self.board = FakeBoard()
+        self.feed = FakeFeed(self.trading)
+        self.instruments = Instruments()
+        self.app: web.Application = build_gateway(
+            trading=self.trading,
+            administration=FakeAdministration(self.desk),
+            reader=self.reader,
+            portfolios=self.portfolios,
+            board=self.board,
+            feed=self.feed,
+            instruments=self.instruments,
+            secret=SECRET,
+            version="0",
+            limits=limits,
+        )
+        self.trading.quote("EURUSD", 108_490, 108_500)
+        self.trading.quote("USDJPY", 150_000, 150_010)
+
+    async def __aenter__(self) -> "World":
+        self._runner = gateway_runner(self.app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, HOST, 0).start()
+        self.port: int = self._runner.addresses[0][1]
+        self.client = aiohttp.ClientSession(f"http://{HOST}:{self.port}")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.client.close()
+        await self._runner.cleanup()
+
+    async def stop(self) -> None:
+        """Stop serving, as a shutdown does."""
+        await self._runner.cleanup()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        account_id: int = TRADER,
+        role: Role = Role.TRADER,
+        key: str | None = None,
+    ) -> tuple[int, Any]:
+        """Make a call as an account; return its status and what it said."""
+        headers = bearer(token(account_id, role))
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        async with self.client.request(
+            method, "/api/v1" + path, json=body, headers=headers
+        ) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def admin(
+        self, method: str, path: str, body: object = None, key: str | None = None
+    ) -> tuple[int, Any]:
+        """Make a call as an administrator."""
+        return await self.call(method, "/admin" + path, body, role=Role.ADMIN, key=key)
+
+    @asynccontextmanager
+    async def stream(
+        self, account_id: int = TRADER, ttl_s: float = 60
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a stream as an account."""
+        headers = bearer(token(account_id, ttl_s=ttl_s))
+        async with self.client.ws_connect("/api/v1/stream", headers=headers) as socket:
+            yield socket
+
+    def samples(self, name: str) -> dict[str, float]:
+        """Return the samples of a metric by their labels, as exposed, where not zero."""
+        text = self.instruments.metrics.snapshot().exposition("text/plain")[0].decode()
+        found = (line.rsplit(" ", 1) for line in text.splitlines() if line.startswith(name))
+        return {labels: float(value) for labels, value in found if float(value)}
