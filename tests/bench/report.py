@@ -1,0 +1,92 @@
+"""What a benchmark found: raw rounds, figures drawn from them, and whether a figure met its target.
+
+A target never fails a run: machines differ, and a noisy neighbour is not a regression. The verdict
+stands beside the figure instead.
+"""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+Contender = TypeVar("Contender")
+
+
+class Figure(NamedTuple):
+    """One number worth reading.
+
+    Attributes:
+        spread: half the distance between the quartiles of the rounds, as a share of the median;
+            None where there was one round.
+        target: "<= 1.2 x", None where the figure is only told.
+        verdict: "met" or "missed", None without a target.
+    """
+
+    name: str
+    value: float
+    unit: str
+    spread: float | None
+    target: str | None
+    verdict: str | None
+
+
+class Report:
+    """The rounds and figures of one part."""
+
+    def __init__(self) -> None:
+        self.rounds: dict[str, list[float]] = {}
+        self.figures: list[Figure] = []
+
+    def add(self, series: str, value: float) -> None:
+        """Take one round's value of a series."""
+        self.rounds.setdefault(series, []).append(value)
+
+    def figure(
+        self,
+        name: str,
+        values: Sequence[float],
+        unit: str,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        """Make the median of `values` a figure, judged by at most one target."""
+        median = statistics.median(values)
+        target = verdict = None
+        if at_most is not None:
+            target = f"<= {at_most:,g} {unit}"
+            verdict = "met" if median <= at_most else "missed"
+        elif at_least is not None:
+            target = f">= {at_least:,g} {unit}"
+            verdict = "met" if median >= at_least else "missed"
+        self.figures.append(Figure(name, median, unit, _spread(values), target, verdict))
+
+    def ratio(
+        self,
+        name: str,
+        series: str,
+        baseline: str,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        """Make the median of each round's value over its own baseline a figure.
+
+        Paired rounds ran one after the other, so what slowed one slowed the other.
+        """
+        pairs = zip(self.rounds[series], self.rounds[baseline], strict=True)
+        values = [value / base for value, base in pairs]
+        self.figure(name, values, "x", at_most=at_most, at_least=at_least)
+
+
+def turns(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:
+    """Yield every contender once a round, each round another one first."""
+    for number in range(rounds):
+        for place in range(len(contenders)):
+            yield number, contenders[(number + place) % len(contenders)]
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    if len(values) < 2:
+        return None
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / 2 / median if median else None
