@@ -9,7 +9,8 @@ from pathlib import Path
 
 from service.domain.instrument import Group, GroupSymbol, Symbol
 from service.scenario.fault import Faults
-from service.scenario.orders import OrderFile, Settings, check_orders
+from service.scenario.order_lines import Settings
+from service.scenario.orders import OrderFile, check_orders
 from service.scenario.settings import (
     ScenarioAccount,
     read_accounts,

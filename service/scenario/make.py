@@ -24,7 +24,7 @@ from service.domain.money import VOLUME_DIGITS, format_scaled
 from service.domain.order import OrderKind, OrderType
 from service.domain.quote import Quote
 from service.scenario.instruments import choose_instruments
-from service.scenario.orders import ORDER_COLUMNS
+from service.scenario.order_lines import ORDER_COLUMNS
 from service.scenario.settings import (
     ACCOUNT_COLUMNS,
     GROUP_COLUMNS,
