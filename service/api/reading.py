@@ -17,7 +17,7 @@ MAX_BODY_BYTES = 16 * 1024
 BODY_TIMEOUT_S = 10.0
 
 _FIELD = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
-_UNKNOWN_FIELD = re.compile(r"unknown field `(.*)`$")
+_NAMED_FIELD = re.compile(r"(?:unknown|required) field `(.*)`$")
 _KEY = re.compile(KEY_PATTERN)
 
 Shape = TypeVar("Shape")
@@ -88,9 +88,9 @@ def validation_failed(error: msgspec.ValidationError) -> ApiError:
     found = _FIELD.search(text)
     field = found.group(1) if found else None
     rule = text[: found.start()] if found else text
-    unknown = _UNKNOWN_FIELD.search(rule)
-    if unknown:
-        field = unknown.group(1)
+    named = _NAMED_FIELD.search(rule)
+    if named:
+        field = named.group(1)
     if DECIMAL_PATTERN in rule:
         rule = 'expected a plain decimal string such as "1.08500"'
     elif rule.startswith("Expected `str") and rule.endswith(("got `int`", "got `float`")):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSMsgType, web
 from loguru import logger
 
 from service.api.auth import SUBPROTOCOL, Principal
@@ -41,7 +41,6 @@ from service.storage.views import AccountView, OrderView
 
 EXPIRY_CHECK_S = 3600.0
 SHUTDOWN_TIMEOUT_S = 5.0
-_PROTOCOL_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 _INCOMING: msgspec.json.Decoder[Incoming] = msgspec.json.Decoder(Incoming)
 _HEAD = msgspec.json.Decoder(EventHead)
 _encode = msgspec.json.Encoder().encode
@@ -117,7 +116,7 @@ class Stream:
             self._open.add(socket)
             expiry = asyncio.create_task(_expire(socket, principal.expires_at))
             try:
-                await self._talk(websocket, socket, account, orders)
+                label = await self._talk(websocket, socket, account, orders)
             except Unreachable:
                 socket.close(CloseReason.ERROR)
             except Exception as error:
@@ -130,8 +129,6 @@ class Stream:
                 await socket.finish()
             if socket.close_reason is not None:
                 label = socket.close_reason.label
-            else:
-                label = "protocol" if websocket.close_code in _PROTOCOL_CODES else "client"
         except ConnectionResetError:
             label = "client"
         finally:
@@ -144,7 +141,8 @@ class Stream:
         socket: ClientSocket,
         account: AccountView,
         orders: Sequence[OrderView],
-    ) -> None:
+    ) -> str:
+        """Tell and listen until the client ends it; return why: client or protocol."""
         services, group = self._services, account.group
         socket.sequence = account.sequence
         socket.quotes_after = services.board.sequence(group)
@@ -164,10 +162,11 @@ class Stream:
         try:
             async for message in websocket:
                 if message.type is WSMsgType.ERROR:
-                    break
+                    return "protocol" if isinstance(message.data, WebSocketError) else "client"
                 started = time.perf_counter()
                 name = self._take(socket, group, message.data)
                 services.instruments.socket_received(name, time.perf_counter() - started)
+            return "client"
         finally:
             unsubscribe()
 

@@ -1,0 +1,137 @@
+"""Who is let in: tokens, roles, and where a token may be."""
+
+import time
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+
+from service.api.auth import Authenticator, Role, issue_token
+from tests.unit.api.market import TRADER
+from tests.unit.api.world import SECRET, World, bearer, token
+
+STREAM = "/api/v1/stream"
+
+
+def signed(algorithm: str = "HS256", secret: str = SECRET, **claims: Any) -> str:
+    base = {"sub": "17", "role": "trader", "exp": time.time() + 60}
+    chosen = {name: value for name, value in (base | claims).items() if value is not None}
+    return jwt.encode(chosen, secret, algorithm=algorithm)
+
+
+async def refusal(world: World, headers: dict[str, str], path: str = "/api/v1/orders") -> str:
+    async with world.client.get(path, headers=headers) as response:
+        problem = await response.json(content_type="application/problem+json")
+        assert response.status == problem["status"] == 401
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
+        return str(problem["code"])
+
+
+async def test_a_token_is_needed(world: World) -> None:
+    assert await refusal(world, {}) == "MISSING_TOKEN"
+    assert await refusal(world, {}, STREAM) == "MISSING_TOKEN"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Basic dXNlcjpwYXNz",
+        "Bearer",
+        "Bearer  ",
+        "Bearer not.a.token",
+        "Bearer " + "x" * 5000,
+        "Bearer " + signed(secret="another secret of at least 32 bytes"),
+        "Bearer " + signed(algorithm="HS384", secret=SECRET + " " * 16),
+        "Bearer " + jwt.encode({"sub": "17", "role": "trader", "exp": 2**33}, "", "none"),
+        "Bearer " + signed(exp=None),
+        "Bearer " + signed(sub=None),
+        "Bearer " + signed(role=None),
+        "Bearer " + signed(role="root"),
+        "Bearer " + signed(role=["trader"]),
+        "Bearer " + signed(sub="abc"),
+        "Bearer " + signed(sub="-1"),
+        "Bearer " + signed(sub="0"),
+        "Bearer " + signed(sub="9" * 19),
+        "Bearer " + signed(exp="soon"),
+    ],
+)
+async def test_a_bad_token_is_invalid(world: World, header: str) -> None:
+    assert await refusal(world, {"Authorization": header}) == "INVALID_TOKEN"
+
+
+async def test_an_expired_token_is_told_apart(world: World) -> None:
+    assert await refusal(world, bearer(token(ttl_s=-1))) == "EXPIRED_TOKEN"
+    assert await refusal(world, bearer(token(ttl_s=-1)), STREAM) == "EXPIRED_TOKEN"
+
+
+async def test_roles_do_not_stand_in_for_each_other(world: World) -> None:
+    for path, role in (("/orders", Role.ADMIN), ("/admin/accounts", Role.TRADER)):
+        status, problem = await world.call("GET", path, role=role)
+        assert (status, problem["code"]) == (403, "FORBIDDEN")
+    async with world.client.get(STREAM, headers=bearer(token(role=Role.ADMIN))) as response:
+        assert response.status == 403
+
+
+@pytest.mark.parametrize("parameter", ["token", "access_token", "Token"])
+@pytest.mark.parametrize("path", ["/api/v1/orders", STREAM, "/nowhere", "/openapi.json"])
+async def test_a_token_in_a_url_is_refused(world: World, path: str, parameter: str) -> None:
+    async with world.client.get(
+        path, params={parameter: token()}, headers=bearer(token())
+    ) as response:
+        problem = await response.json(content_type="application/problem+json")
+    assert (problem["status"], problem["code"]) == (400, "TOKEN_IN_URL")
+    assert token() not in problem["detail"]
+
+
+async def test_a_browser_offers_its_token_as_a_subprotocol(world: World) -> None:
+    async with world.client.ws_connect(
+        STREAM, protocols=("tapewatch.v1", f"bearer.{token()}")
+    ) as socket:
+        assert socket.protocol == "tapewatch.v1"  # and never the token
+        assert (await socket.receive_json())["account"]["account_id"] == TRADER
+
+
+@pytest.mark.parametrize(
+    ("protocols", "headers", "status", "code"),
+    [
+        ((f"bearer.{token()}",), {}, 400, "BAD_REQUEST"),
+        (("other",), bearer(token()), 400, "BAD_REQUEST"),
+        (("tapewatch.v1",), {}, 401, "MISSING_TOKEN"),
+        (("tapewatch.v1", "bearer.x"), {}, 401, "INVALID_TOKEN"),
+        (("tapewatch.v1", f"bearer.{token()}"), bearer(token()), 401, "INVALID_TOKEN"),
+        (("tapewatch.v1", "bearer.x", f"bearer.{token()}"), {}, 401, "INVALID_TOKEN"),
+    ],
+)
+async def test_subprotocols_are_checked(
+    world: World, protocols: tuple[str, ...], headers: dict[str, str], status: int, code: str
+) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol": ", ".join(protocols),
+    }
+    async with world.client.get(STREAM, headers=upgrade | headers) as response:
+        problem = await response.json(content_type="application/problem+json")
+    assert (problem["status"], problem["code"]) == (status, code)
+
+
+async def test_a_handshake_with_a_header_needs_no_subprotocol(world: World) -> None:
+    async with world.stream() as socket:
+        assert socket.protocol is None
+
+
+async def test_a_refused_handshake_is_an_http_answer(world: World) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        async with world.stream(ttl_s=-1):
+            pass
+    assert caught.value.status == 401
+
+
+def test_a_short_secret_is_refused() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        Authenticator("short")
+    with pytest.raises(ValueError, match="32 bytes"):
+        issue_token("short", 17, Role.TRADER, 60)
