@@ -10,7 +10,7 @@ from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.instrument import FillPolicy, UserType
 from service.domain.quote import REPLAY_GUARD, QuoteRefusal
-from service.scenario.folder import Scenario, read_scenario
+from service.scenario.folder import DEMO_FOLDER, Scenario, read_scenario
 from service.scenario.make import make_scenario
 from service.scenario.ticks import read_ticks
 
@@ -111,6 +111,12 @@ def test_without_ticks_none_are_written_and_old_ones_go(tmp_path: Path) -> None:
     assert "ticks.csv" in make(tmp_path / "a")
     assert "ticks.csv" not in make(tmp_path / "a", ticks=0)
     assert read_scenario(tmp_path / "a").ticks is None
+
+
+def test_the_demo_is_what_the_generator_makes(tmp_path: Path) -> None:
+    make_scenario(tmp_path, seed=20, accounts=22, groups=3, orders=200, symbols=8, ticks=0)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert made == {path.name: path.read_bytes() for path in DEMO_FOLDER.glob("*.csv")}
 
 
 def test_more_symbols_than_known_instruments_are_copies(tmp_path: Path) -> None:
