@@ -108,7 +108,7 @@ class Engine:
     def _judge(self, market: Market) -> list[Decision]:
         desk = self.desk
         closes: list[tuple[int, TriggerBook, int, Order]] = []
-        opens: list[tuple[int, Order]] = []
+        opens: list[tuple[int, TriggerBook, Order]] = []
         # A tolerance lets one tick reach both levels of a position: the stop loss then counts, so
         # its book comes before that of the take profit, on both sides.
         for book, price in (
@@ -123,19 +123,24 @@ class Engine:
                     continue
                 order = desk.orders[order_id]
                 if order.status is OrderStatus.PENDING:
-                    opens.append((order_id, order))
+                    opens.append((order_id, book, order))
                 else:
                     closes.append((order_id, book, trigger, order))
         closes.sort(key=_by_age)
         opens.sort(key=_by_age)
         decisions = []
+        # What is done away with counts as dead in its book, which it has left already: bury it.
         for order_id, book, trigger, order in closes:
             decision = self._close(order, book)
             if decision is not None:
                 decisions.append(decision)
+                book.bury()
             elif order.status is OrderStatus.OPEN:
                 book.add(trigger, order_id)
-        decisions.extend(self._open(order) for _, order in opens if _is_pending(order))
+        for _, book, order in opens:
+            if order.status is OrderStatus.PENDING:
+                decisions.append(self._open(order))
+                book.bury()
         return decisions
 
     def _close(self, order: Order, book: TriggerBook) -> Decision | None:
@@ -199,7 +204,3 @@ class Engine:
 
 def _by_age(fired: tuple[int, *tuple[object, ...]]) -> int:
     return fired[0]
-
-
-def _is_pending(order: Order) -> bool:
-    return order.status is OrderStatus.PENDING

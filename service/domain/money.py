@@ -71,4 +71,5 @@ def format_scaled(value: int, digits: int) -> str:
 
 def format_money(amount: Decimal) -> str:
     """Write an amount of USD rounded half even to cents, without exponent."""
-    return str(to_cents(amount))
+    text = str(amount) if amount else "0.00"
+    return text if text[-3:-2] == "." else str(to_cents(amount))
