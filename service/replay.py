@@ -39,7 +39,7 @@ from service.servers import Servers
 from service.storage import replays
 from service.storage.cache import Cache
 from service.storage.database import Database, apply_migrations
-from service.storage.errors import Unreachable
+from service.storage.errors import Fenced, Unreachable
 from service.storage.importer import Opening, open_book
 from service.storage.reader import Reader
 from service.storage.writer import MAX_BATCH, Written
@@ -100,18 +100,26 @@ class Replay:
             rules = Rules("replay", REPLAY_GUARD, LEASE_S, is_replay=True)
             leadership = Leadership(database, trading, rules)
             sweeps = Sweeps(database, trading, self._instruments)
-            async with asyncio.TaskGroup() as tasks:
-                background = [
-                    tasks.create_task(leadership.run()),
-                    tasks.create_task(publisher.run()),
-                ]
-                await leadership.gained()
-                started = time.perf_counter()
-                ticks = await self._feed(trading, sweeps, leadership.last_tick)
-                seconds = time.perf_counter() - started
-                await leadership.stop()
-                for task in background:
-                    task.cancel()
+            fenced = False
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    background = [
+                        tasks.create_task(leadership.run()),
+                        tasks.create_task(publisher.run()),
+                    ]
+                    await leadership.gained()
+                    started = time.perf_counter()
+                    ticks = await self._feed(trading, sweeps, leadership.last_tick)
+                    seconds = time.perf_counter() - started
+                    await leadership.stop()
+                    for task in background:
+                        task.cancel()
+            except* Fenced:
+                fenced = True
+            if fenced:
+                raise ReplayInterrupted(
+                    "another replay of the same inputs has taken over: wait for its end"
+                )
             async with database.read() as connection:
                 await replays.finish(connection)
                 if self._plan.deals is not None:
@@ -175,8 +183,6 @@ class Replay:
                 bar.update(ticks - bar.n)
                 if trading.backlog > MAX_BACKLOG:
                     await trading.drained()
-                if not trading.is_leading:
-                    raise ReplayInterrupted("another process took the replay's lease")
                 latest = max(market.time for market in trading.desk.markets.values())
                 if latest >= next_sweep and (sweeping is None or sweeping.done()):
                     next_sweep = latest + SWEEP_INTERVAL_NS

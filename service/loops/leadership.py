@@ -37,7 +37,8 @@ class Rules(NamedTuple):
     Attributes:
         holder: names this process in the lease; must differ between processes.
         lease_life_s: how long the lease outlives a process that died; renewed at a third of it.
-        is_replay: ticks are their own clock, and prices are primed from the file, not restored.
+        is_replay: ticks are their own clock, prices are primed from the file, not restored, and a
+            lost lease is the end: whoever took it feeds the ticks.
     """
 
     holder: str
@@ -66,13 +67,19 @@ class Leadership:
         await self._gained.wait()
 
     async def run(self) -> None:
-        """Wait for the lease, trade under it, and start over when it is lost."""
+        """Wait for the lease, trade under it, and start over when it is lost.
+
+        Raises:
+            Fenced: a replay has lost the lease.
+        """
         while True:
             connection = await self._connect()
             try:
                 self._lease = await self._stand_by(connection)
                 await self._lead(connection, self._lease)
             except Fenced as fenced:
+                if self._rules.is_replay:
+                    raise
                 logger.error("trading stopped: {}; waiting as a standby", fenced)
             except Exception as error:
                 if not is_transient(error):
