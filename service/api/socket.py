@@ -13,6 +13,7 @@ Frames are written to the transport itself, whole, so they mix with aiohttp's ow
 """
 
 import asyncio
+import socket
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
@@ -32,7 +33,7 @@ class SocketLimits:
     """What one client may take up.
 
     Attributes:
-        write_buffer_bytes: what the transport buffers before it counts as full.
+        write_buffer_bytes: what the transport, and what the kernel, buffers before it is full.
         max_pending: order, account and answer messages that may wait.
         stall_timeout_s: how long the transport may stay full.
         heartbeat_s: interval of pings; a client that misses one for half of it is gone.
@@ -101,6 +102,9 @@ class ClientSocket:
         if transport is None:
             raise ConnectionResetError("the client is gone")
         transport.set_write_buffer_limits(high=limits.write_buffer_bytes)
+        # The kernel would buffer megabytes of old prices for a slow client.
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.write_buffer_bytes)
         self._request = request
         self._websocket = websocket
         self._transport = transport
