@@ -24,7 +24,7 @@ import msgspec
 from service.instruments import Instruments
 from service.storage.cache_scripts import APPLY_EVENTS, FILL, OPEN_FILL, SCRIPTS, digest
 from service.storage.group_cache import GroupCache
-from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, RedisLink
+from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Command, RedisLink
 from service.storage.views import AccountView, OrderView
 from telemetry.vocabulary import CACHE_UPDATES
 
@@ -57,10 +57,12 @@ class _Event(msgspec.Struct):
     sequence: int
     balance: str
     margin: str
-    order: msgspec.Raw | None
+    order: msgspec.Raw
 
 
-_APPLY, _OPEN, _FILL = digest(APPLY_EVENTS), digest(OPEN_FILL), digest(FILL)
+_APPLY: Command = ("EVALSHA", digest(APPLY_EVENTS), 2)
+_OPEN: Command = ("EVALSHA", digest(OPEN_FILL), 1)
+_FILL: Command = ("EVALSHA", digest(FILL), 2)
 _LIVE = frozenset({"PENDING", "OPEN"})
 _OWN_FIELDS = frozenset({b"generation", b"sequence", b"account", b"balance", b"margin"})
 _event_from = msgspec.json.Decoder(_Event).decode
@@ -118,10 +120,9 @@ class Cache:
 
     async def _read(self, account_ids: Sequence[int]) -> dict[int, StaticOrders]:
         async def ask() -> list[dict[bytes, bytes]]:
-            pipeline = self._link.client.pipeline(transaction=False)
-            for account_id in account_ids:
-                pipeline.hgetall(orders_key(account_id))
-            return await pipeline.execute()
+            return await self._link.pipeline(
+                [("HGETALL", orders_key(account_id)) for account_id in account_ids]
+            )
 
         found: dict[int, StaticOrders] = {}
         broken: list[int] = []
@@ -152,12 +153,12 @@ class Cache:
         generation = self._generation
 
         async def ask() -> Ticket:
-            pipeline = self._link.client.pipeline(transaction=False)
-            for account_id in account_ids:
-                pipeline.evalsha(
-                    _OPEN, 1, filling_key(account_id), secrets.token_hex(8), FILLING_EXPIRY_S
-                )
-            windows = await pipeline.execute()
+            windows = await self._link.pipeline(
+                [
+                    (*_OPEN, filling_key(account_id), secrets.token_hex(8), FILLING_EXPIRY_S)
+                    for account_id in account_ids
+                ]
+            )
             return Ticket(generation, dict(zip(account_ids, windows, strict=True)))
 
         return await self._link.call("fill_orders", READ_TIMEOUT_S, ask)
@@ -173,21 +174,11 @@ class Cache:
             return 0
 
         async def ask() -> int:
-            pipeline = self._link.client.pipeline(transaction=False)
-            for account, orders in snapshots:
-                account_id = account.account_id
-                pipeline.evalsha(
-                    _FILL,
-                    2,
-                    orders_key(account_id),
-                    filling_key(account_id),
-                    ticket.generation,
-                    ticket.windows.get(account_id, b""),
-                    account.sequence,
-                    ORDERS_EXPIRY_S + account_id % ORDERS_EXPIRY_SPREAD_S,
-                    *_fields(account, orders),
+            return sum(
+                await self._link.pipeline(
+                    [_fill(ticket, account, orders) for account, orders in snapshots]
                 )
-            return sum(await pipeline.execute())
+            )
 
         return await self._link.call("fill_orders", WRITE_TIMEOUT_S, ask) or 0
 
@@ -209,18 +200,19 @@ class Cache:
 
     async def _apply(self, accounts: Sequence[tuple[int, list[bytes | str | int]]]) -> bool:
         async def ask() -> list[list[int]]:
-            pipeline = self._link.client.pipeline(transaction=False)
-            for account_id, arguments in accounts:
-                pipeline.evalsha(
-                    _APPLY,
-                    2,
-                    orders_key(account_id),
-                    filling_key(account_id),
-                    self._generation,
-                    events_channel(account_id),
-                    *arguments,
-                )
-            return await pipeline.execute()
+            return await self._link.pipeline(
+                [
+                    (
+                        *_APPLY,
+                        orders_key(account_id),
+                        filling_key(account_id),
+                        self._generation,
+                        events_channel(account_id),
+                        *arguments,
+                    )
+                    for account_id, arguments in accounts
+                ]
+            )
 
         outcomes = await self._link.call("apply_events", WRITE_TIMEOUT_S, ask)
         if outcomes is None:
@@ -234,11 +226,10 @@ class Cache:
         """Forget accounts whose settings changed (leverage, group); their next read fills anew."""
 
         async def ask() -> bool:
-            pipeline = self._link.client.pipeline(transaction=False)
-            for account_id in account_ids:
-                # The window goes too: a snapshot read before the change must not be stored.
-                pipeline.delete(orders_key(account_id), filling_key(account_id))
-            await pipeline.execute()
+            # The window goes too: a snapshot read before the change must not be stored.
+            await self._link.pipeline(
+                [("DEL", orders_key(each), filling_key(each)) for each in account_ids]
+            )
             return True
 
         if not await self._link.call("remove_accounts", WRITE_TIMEOUT_S, ask):
@@ -249,7 +240,7 @@ def _arguments(event: _Event, payload: bytes | str) -> list[bytes | str | int]:
     """Return an event as the script takes it."""
     order_id: int | str = ""
     order = b""
-    if event.order is not None:
+    if bytes(event.order) != b"null":
         state = _event_order_from(event.order)
         order_id = state.order_id
         if state.status in _LIVE:
@@ -257,13 +248,23 @@ def _arguments(event: _Event, payload: bytes | str) -> list[bytes | str | int]:
     return [event.sequence, event.balance, event.margin, order_id, order, payload]
 
 
-def _fields(account: AccountView, orders: Iterable[OrderView]) -> list[bytes | str | int]:
-    """Return an entry's fields and values, but for those the script sets."""
+def _fill(ticket: Ticket, account: AccountView, orders: Iterable[OrderView]) -> Command:
+    """Return the command that fills an account's entry."""
+    account_id = account.account_id
     fields: list[bytes | str | int] = ["account", _encode(account)]
     fields += ["balance", account.balance, "margin", account.margin]
     for order in orders:
         fields += [order.order_id, _encode(order)]
-    return fields
+    return (
+        *_FILL,
+        orders_key(account_id),
+        filling_key(account_id),
+        ticket.generation,
+        ticket.windows.get(account_id, b""),
+        account.sequence,
+        ORDERS_EXPIRY_S + account_id % ORDERS_EXPIRY_SPREAD_S,
+        *fields,
+    )
 
 
 def _static_orders_from(fields: dict[bytes, bytes]) -> StaticOrders:

@@ -5,10 +5,8 @@ reads and writes are one call each. Redis away: a read finds nothing, a write do
 """
 
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 import msgspec
-from redis.typing import EncodableT, FieldT
 
 from service.instruments import Instruments
 from service.storage.group_views import GroupSymbolView, PriceView
@@ -43,7 +41,8 @@ class GroupCache:
         """Return a group's prices by symbol, or None; a symbol not quoted lately keeps its time."""
 
         async def ask() -> dict[bytes, bytes]:
-            return cast("dict[bytes, bytes]", await self._link.client.hgetall(prices_key(group)))
+            (fields,) = await self._link.pipeline([("HGETALL", prices_key(group))])
+            return dict(fields)
 
         fields = await self._link.call("read_prices", READ_TIMEOUT_S, ask)
         try:
@@ -56,13 +55,12 @@ class GroupCache:
     async def write_prices(self, group: str, prices: Iterable[PriceView]) -> None:
         """Store changed prices of a group among its others."""
         key = prices_key(group)
-        fields: dict[FieldT, EncodableT] = {price.symbol: _encode(price) for price in prices}
+        fields: list[str | bytes] = []
+        for price in prices:
+            fields += [price.symbol, _encode(price)]
 
         async def ask() -> None:
-            pipeline = self._link.client.pipeline(transaction=False)
-            pipeline.hset(key, mapping=fields)
-            pipeline.expire(key, PRICES_EXPIRY_S)
-            await pipeline.execute()
+            await self._link.pipeline([("HSET", key, *fields), ("EXPIRE", key, PRICES_EXPIRY_S)])
 
         if fields:
             await self._link.call("write_prices", WRITE_TIMEOUT_S, ask)
@@ -71,7 +69,8 @@ class GroupCache:
         """Return a group's symbols with its terms, or None."""
 
         async def ask() -> bytes:
-            return cast("bytes | None", await self._link.client.get(symbols_key(group))) or b""
+            (content,) = await self._link.pipeline([("GET", symbols_key(group))])
+            return bytes(content or b"")
 
         content = await self._link.call("read_symbols", READ_TIMEOUT_S, ask)
         try:
@@ -85,7 +84,8 @@ class GroupCache:
         """Store all symbols of a group."""
 
         async def ask() -> None:
-            await self._link.client.set(symbols_key(group), _encode(symbols), ex=SYMBOLS_EXPIRY_S)
+            command = ("SET", symbols_key(group), _encode(symbols), "EX", SYMBOLS_EXPIRY_S)
+            await self._link.pipeline([command])
 
         await self._link.call("write_symbols", WRITE_TIMEOUT_S, ask)
 

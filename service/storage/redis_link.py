@@ -10,12 +10,14 @@ before any command is sent on the connection.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from hiredis import pack_command
 from loguru import logger
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -32,6 +34,9 @@ PAUSE_S = 1.0
 MAX_CONNECTIONS = 16
 
 Result = TypeVar("Result")
+Command = tuple[str | bytes | int, ...]
+# Its published type knows commands of one word only.
+_pack = cast("Callable[[Command], bytes]", pack_command)
 
 
 class RedisLink:
@@ -49,50 +54,68 @@ class RedisLink:
         self._on_replaced = on_replaced
         self._run_id: str | None = None
         self._rests_until = 0.0
-        pool = BlockingConnectionPool.from_url(
+        self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
             timeout=POOL_TIMEOUT_S,
             redis_connect_func=self._on_connect,
             **_options(protocol=3),
         )
-        self.client = Redis.from_pool(pool)
 
     async def close(self) -> None:
-        await self.client.aclose()
+        await self._pool.aclose()
 
     async def call(
         self, operation: str, timeout_s: float, ask: Callable[[], Awaitable[Result]]
     ) -> Result | None:
         """Return what `ask` returns, or None where Redis failed, is slow or is left alone."""
         started = time.perf_counter()
-        failed = True
+        if started < self._rests_until:
+            return None
         try:
-            if started < self._rests_until:
-                return None
             async with asyncio.timeout(timeout_s):
                 result = await ask()
-            failed = False
-            return result
+        except ResponseError as error:
+            logger.error("Redis refused {}: {}", operation, error)
+            # Perhaps its scripts were flushed: new connections load them again.
+            await self._pool.disconnect(inuse_connections=False)
         except (RedisError, OSError, TimeoutError) as error:
-            if self._rests_until == 0.0:
+            if not self._rests_until:
                 logger.warning("Redis failed, going on without it: {!r} in {}", error, operation)
             self._rests_until = time.perf_counter() + PAUSE_S
-            if isinstance(error, ResponseError):
-                # Perhaps its scripts were flushed: new connections load them again.
-                await self.client.connection_pool.disconnect(inuse_connections=False)
-            return None
-        finally:
-            if not failed and self._rests_until:
+        else:
+            if self._rests_until:
                 logger.info("Redis is back")
                 self._rests_until = 0.0
-            self._instruments.redis_call(operation, time.perf_counter() - started, failed=failed)
+            self._instruments.redis_call(operation, time.perf_counter() - started)
+            return result
+        self._instruments.redis_call(operation, time.perf_counter() - started, failed=True)
+        return None
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands at once and return their replies; call it within `call`.
+
+        Packed in C, which redis-py's own asyncio pipeline is not: it takes a third of the time.
+        """
+        pool = self._pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            packed = b"".join(map(_pack, commands))
+            await connection.send_packed_command(packed, check_health=False)
+            # `call` bounds the whole; a timeout for each reply would cost as much as the reply.
+            return [await connection.read_response(timeout=math.inf) for _ in commands]
+        except BaseException:
+            # Replies may be on their way still: nobody may read them as his.
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
 
     async def ping(self) -> bool:
         """Tell whether Redis answers."""
 
         async def ask() -> bool:
-            return bool(await self.client.ping())
+            return await self.pipeline([("PING",)]) == [b"PONG"]
 
         return await self.call("ping", READ_TIMEOUT_S, ask) or False
 
