@@ -9,14 +9,19 @@ from pathlib import Path
 import uvloop
 from loguru import logger
 
+from service.api.auth import Role, issue_token
+from service.app import serve
+from service.demo import open_demo
 from service.instruments import Instruments
 from service.replay import Plan, Replay, ReplayInterrupted, plan_replay
 from service.scenario.fault import ScenarioError
 from service.scenario.make import make_scenario
-from service.servers import open_servers
-from service.settings import ConfigurationError, Settings, load_settings
+from service.servers import Servers, open_servers
+from service.settings import ConfigurationError, Settings, load_settings, read_or_make_secret
+from service.storage.database import apply_migrations
 from service.storage.server_errors import EmbeddedError
 
+DEMO_ACCOUNT = 1
 SPEEDS = {"max": None, "1": 1.0, "10": 10.0}
 
 
@@ -39,6 +44,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tapewatch", description="A broker back end at work.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    run = commands.add_parser("run", help="serve with embedded servers and demo data")
+    run.set_defaults(run=_run)
+    serve = commands.add_parser("serve", help="serve as configured by the environment")
+    serve.set_defaults(run=_serve)
+
+    token = commands.add_parser("token", help="issue an access token")
+    token.add_argument("--account", type=int, default=DEMO_ACCOUNT, help="default: %(default)s")
+    token.add_argument("--role", choices=[str(role) for role in Role], default=str(Role.TRADER))
+    token.add_argument("--hours", type=float, default=12.0, help="valid for, default: 12")
+    token.set_defaults(run=_token)
+
     replay = commands.add_parser("replay", help="run a scenario on recorded ticks")
     replay.add_argument("scenario", type=Path, metavar="SCENARIO", help="folder of CSV files")
     replay.add_argument("--ticks", type=Path, metavar="FILE", help="default: SCENARIO/ticks.csv")
@@ -59,6 +75,41 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--ticks-file", type=Path, metavar="FILE", help="orders near these ticks")
     make.set_defaults(run=_make_scenario)
     return parser
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    secret = read_or_make_secret(settings)
+    uvloop.run(_serve_demo(settings, secret))
+    return 0
+
+
+async def _serve_demo(settings: Settings, secret: str) -> None:
+    async with open_servers(
+        settings,
+        settings.data_dir,
+        database_port=settings.database_port,
+        redis_port=settings.redis_port,
+    ) as servers:
+        await open_demo(servers.database_dsn)
+        await serve(settings, servers, secret)
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    secret, database_dsn, redis_url = settings.required_to_serve()
+    servers = Servers(database_dsn, redis_url)
+    uvloop.run(_serve_migrated(settings, servers, secret))
+    return 0
+
+
+async def _serve_migrated(settings: Settings, servers: Servers, secret: str) -> None:
+    await apply_migrations(servers.database_dsn)
+    await serve(settings, servers, secret)
+
+
+def _token(options: argparse.Namespace, settings: Settings) -> int:
+    secret = read_or_make_secret(settings)
+    print(issue_token(secret, options.account, Role(options.role), options.hours * 3600))
+    return 0
 
 
 def _replay(options: argparse.Namespace, settings: Settings) -> int:

@@ -4,6 +4,9 @@ Every variable starts with `TAPEWATCH_`. A DSN replaces the embedded server of i
 one PostgreSQL and Valkey run as children with their data under `data_dir`.
 """
 
+import os
+import secrets
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +43,9 @@ class Settings(BaseSettings):
         data_dir: where embedded servers, the signing secret and replays keep their files.
         jwt_secret: signs the tokens; at least 32 characters.
         lease_s: how long the shard stays with a process that died, seconds.
+        feed_rate, feed_seed: of the simulated feed, quotes a second; `feed_file`, `feed_speed`
+            (1: as recorded) and `feed_loop` of the replay feed; `feed_url` and
+            `feed_connections` of the websocket feed.
         max_quote_age_s, max_quote_future_s: limits of the quote guard, seconds.
     """
 
@@ -59,6 +65,7 @@ class Settings(BaseSettings):
     feed_url: str | None = None
     feed_connections: int = Field(default=2, ge=1, le=32)
     feed_file: Path | None = None
+    feed_speed: float | None = Field(default=1.0, gt=0)
     feed_loop: bool = False
     feed_rate: float = Field(default=50.0, gt=0, le=100_000)
     feed_seed: int = 1
@@ -81,6 +88,43 @@ class Settings(BaseSettings):
             )
         return faults
 
+    def required_to_serve(self) -> tuple[str, str, str]:
+        """Return the signing secret, the database's and Redis's address.
+
+        Raises:
+            ConfigurationError: one of them is not set.
+        """
+        secret, database, redis = self.jwt_secret, self.database_url, self.redis_url
+        if secret is None or database is None or redis is None:
+            names = [
+                f"TAPEWATCH_{name}: must be set to serve; `tapewatch run` makes its own"
+                for name, value in (
+                    ("JWT_SECRET", secret),
+                    ("DATABASE_URL", database),
+                    ("REDIS_URL", redis),
+                )
+                if value is None
+            ]
+            raise _fault(names)
+        return secret.get_secret_value(), database.get_secret_value(), redis.get_secret_value()
+
+
+def read_or_make_secret(settings: Settings) -> str:
+    """Return the configured signing secret, or the one kept in `data_dir`, made on first use."""
+    if settings.jwt_secret is not None:
+        return settings.jwt_secret.get_secret_value()
+    path = settings.data_dir / "jwt-secret"
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(MIN_SECRET_LENGTH))
+    return path.read_text()
+
+
+def _fault(faults: list[str]) -> ConfigurationError:
+    return ConfigurationError("the configuration is not valid:\n  " + "\n  ".join(faults))
+
 
 def load_settings() -> Settings:
     """Read the environment.
@@ -100,5 +144,5 @@ def load_settings() -> Settings:
     if settings is not None:
         faults = settings.check()
     if settings is None or faults:
-        raise ConfigurationError("the configuration is not valid:\n  " + "\n  ".join(faults))
+        raise _fault(faults)
     return settings

@@ -3,10 +3,10 @@
 from service.api.auth import Role
 from service.api.calls import Answer, Call, Route
 from service.api.paging import cut_page, read_cursor
-from service.api.ports import Portfolio
 from service.api.replies import DealsPage, LedgerPage
 from service.api.requests import PageQuery
 from service.domain.rejection import RejectCode, Rejected
+from service.loops.portfolio import Portfolio
 
 
 async def show_account(call: Call[None, None]) -> Answer:

@@ -8,43 +8,17 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from decimal import Decimal
 from typing import Protocol
 
-import msgspec
-
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.instrument import Group, GroupSymbol, Symbol, UserType
 from service.domain.order import OrderStatus
+from service.loops.portfolio import Portfolio
 from service.storage.reader import LedgerView
 from service.storage.views import AccountView, DealView, EventView, OrderView
 
 Decide = Callable[[CommandDesk, int], Decision]
 Unsubscribe = Callable[[], None]
-
-
-class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """The live profit of a position in USD; None: it cannot be priced."""
-
-    order_id: int
-    symbol: str
-    profit: str | None
-
-
-class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
-    """An account valued at the group's prices; what cannot be priced is None and in `unpriced`."""
-
-    account_id: int
-    user_type: UserType
-    group: str
-    leverage: str
-    balance: str
-    equity: str | None
-    margin: str
-    free_margin: str | None
-    margin_level: str | None
-    unpriced: list[int]
-    positions: list[PositionView]
-    sequence: int
 
 
 class Trading(Protocol):

@@ -56,6 +56,7 @@ class Leadership:
         self._rules = rules
         self._lease: Lease | None = None
         self._gained = asyncio.Event()
+        self._informed = asyncio.Event()
 
     @property
     def last_tick(self) -> int:
@@ -65,6 +66,10 @@ class Leadership:
     async def gained(self) -> None:
         """Wait until this process trades."""
         await self._gained.wait()
+
+    async def informed(self) -> None:
+        """Wait until the symbols are known, on a standby too."""
+        await self._informed.wait()
 
     async def run(self) -> None:
         """Wait for the lease, trade under it, and start over when it is lost.
@@ -104,6 +109,7 @@ class Leadership:
         engine = Engine(Desk(), self._rules.guard)
         await load_settings(connection, engine.desk)
         self._trading.follow(engine)
+        self._informed.set()
         life_s = self._rules.lease_life_s
         said = False
         while True:

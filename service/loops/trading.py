@@ -71,6 +71,15 @@ class Trading:
         writer = self._writer
         return writer is not None and writer.is_connected and writer.backlog < QUEUE_LIMIT
 
+    async def check_writer(self) -> tuple[bool, str]:
+        """Tell whether decisions are being committed, and how many wait."""
+        return self.is_writing, f"{self.backlog} decisions wait"
+
+    def sequence(self, account_id: int) -> int | None:
+        """Return the sequence of what was last decided for an account, None: unknown here."""
+        account = self.desk.accounts.get(account_id)
+        return None if account is None else account.sequence
+
     def symbols(self) -> dict[str, Symbol]:
         """Return the symbols by name."""
         return {name: market.symbol for name, market in self.desk.markets.items()}

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from service.api.messages import Quotes
-from service.api.ports import Decide, Portfolio, Unsubscribe
+from service.api.ports import Decide, Unsubscribe
 from service.domain.account import Account
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
@@ -18,6 +18,7 @@ from service.domain.money import format_money
 from service.domain.order import OrderStatus
 from service.domain.quote import Quote, QuoteGuard, QuoteRefusal
 from service.domain.rejection import RejectCode, Rejected
+from service.loops.portfolio import Portfolio
 from service.storage.group_views import PriceView
 from service.storage.reader import LedgerView
 from service.storage.views import (

@@ -1,0 +1,210 @@
+"""The composition root: everything that serves is wired here and nowhere else.
+
+Resources start in the order of `cleanup_ctx` and stop in the reverse order: the ops port first and
+last, so that a probe always gets an answer; the gateway's sockets close before trading drains.
+"""
+
+import asyncio
+import signal
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
+
+from aiohttp import web
+from loguru import logger
+
+from service.api.gateway import build_gateway, gateway_runner
+from service.api.ops import Check, Readiness, build_ops
+from service.domain.desk import Desk
+from service.domain.engine import Engine
+from service.domain.quote import QuoteGuard
+from service.feed.feed import Feed
+from service.feeds import make_feed
+from service.instruments import Instruments
+from service.loops.administration import Administration
+from service.loops.background import Background
+from service.loops.leadership import Leadership, Rules
+from service.loops.portfolio import Portfolios
+from service.loops.prices import PriceBoard
+from service.loops.publisher import Publisher
+from service.loops.sweep import PENDING_INTERVAL_S, POSITIONS_INTERVAL_S, Sweeps
+from service.loops.trading import Trading
+from service.servers import Servers
+from service.settings import Settings
+from service.storage.cache import Cache
+from service.storage.database import Database
+from service.storage.errors import Unreachable
+from service.storage.events import EventFeed
+from service.storage.loader import save_quotes
+from service.storage.reader import Reader
+
+SAVE_QUOTES_INTERVAL_S = 5.0
+_NS_PER_S = 1_000_000_000
+
+TRADING = web.AppKey("trading", Trading)
+READINESS = web.AppKey("readiness", Readiness)
+
+
+def build_service(settings: Settings, servers: Servers, secret: str) -> web.Application:
+    """Wire the service; starting the application starts everything.
+
+    Raises:
+        ValueError: the signing secret is too short.
+    """
+    instruments = Instruments()
+    guard = QuoteGuard(
+        max_age_ns=int(settings.max_quote_age_s * _NS_PER_S),
+        max_future_ns=int(settings.max_quote_future_s * _NS_PER_S),
+    )
+    database = Database(servers.database_dsn)
+    cache = Cache(servers.redis_url, instruments)
+    engine = Engine(Desk(), guard)
+    reader = Reader(database, lambda: trading.symbols())
+    trading = Trading(database, reader, instruments, engine)
+    leadership = Leadership(database, trading, Rules(_holder(), guard, settings.lease_s))
+    publisher = Publisher(cache)
+    trading.written_hooks.append(publisher.publish)
+    sweeps = Sweeps(database, trading, instruments)
+    board = PriceBoard(lambda: trading.desk, cache, instruments)
+    events = EventFeed(servers.redis_url, reader, instruments, trading.sequence)
+    portfolios = Portfolios(cache, reader, lambda: trading.desk)
+    readiness = Readiness(lambda: trading.is_leading)
+
+    app = build_gateway(
+        trading=trading,
+        administration=Administration(trading),
+        reader=reader,
+        portfolios=portfolios,
+        board=board,
+        feed=events,
+        instruments=instruments,
+        secret=secret,
+        version=version("tapewatch"),
+    )
+    app[TRADING] = trading
+    app[READINESS] = readiness
+
+    async def ops(_: web.Application) -> AsyncIterator[None]:
+        runner = web.AppRunner(build_ops(instruments, readiness), access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, settings.ops_host, settings.ops_port).start()
+        yield
+        await runner.cleanup()
+
+    async def stores(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await cache.close()
+        await database.close()
+
+    async def trade(_: web.Application) -> AsyncIterator[None]:
+        async with Background(instruments) as background:
+            background.keep("leadership", leadership.run)
+            background.keep("publisher", publisher.run)
+            background.keep("events", events.run)
+            background.keep("prices", board.run)
+            yield
+            await leadership.stop()
+
+    async def market(_: web.Application) -> AsyncIterator[None]:
+        async with Background(instruments) as background:
+
+            async def run_feed() -> None:
+                await leadership.informed()
+                feed = make_feed(settings, trading.symbols, instruments)
+                watched.feed = feed
+                await feed.run(trading.on_quote)
+
+            async def save() -> None:
+                async with database.read() as connection:
+                    await save_quotes(connection, trading.desk)
+
+            background.keep("feed", run_feed)
+            background.repeat("pending_sweep", PENDING_INTERVAL_S, sweeps.pending.run_once)
+            background.repeat("positions_sweep", POSITIONS_INTERVAL_S, sweeps.positions.run_once)
+            background.repeat("save_quotes", SAVE_QUOTES_INTERVAL_S, save)
+            yield
+
+    watched = _Watched(settings.max_quote_age_s)
+    instruments.watch_feed(lambda: watched.is_healthy, lambda: watched.last_message_s)
+    instruments.watch_last_quotes(
+        lambda: {name: m.time / _NS_PER_S for name, m in trading.desk.markets.items()}
+    )
+    readiness.register("database", _answers(database.ping))
+    readiness.register("writer", trading.check_writer)
+    readiness.register("feed", watched.check)
+    readiness.register("redis", _says(cache.ping), required=False)
+    app.cleanup_ctx.extend([ops, stores, trade, market])
+    return app
+
+
+class _Watched:
+    """The feed as seen from outside; there is none before the symbols are known."""
+
+    def __init__(self, max_age_s: float) -> None:
+        self.feed: Feed | None = None
+        self._max_age_s = max_age_s
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.feed is not None and self.feed.healthy
+
+    @property
+    def last_message_s(self) -> float:
+        last = None if self.feed is None else self.feed.last_message_time
+        return 0.0 if last is None else last / _NS_PER_S
+
+    async def check(self) -> tuple[bool, str]:
+        if not self.is_healthy:
+            return False, "no quote yet"
+        age_s = time.time() - self.last_message_s
+        return age_s <= self._max_age_s, f"last quote {age_s:.1f} s ago"
+
+
+def _answers(ping: Callable[[], Awaitable[object]]) -> Check:
+    async def check() -> tuple[bool, str]:
+        try:
+            await ping()
+        except Unreachable as error:
+            return False, str(error)
+        return True, "answers"
+
+    return check
+
+
+def _says(ping: Callable[[], Awaitable[bool]]) -> Check:
+    async def check() -> tuple[bool, str]:
+        ok = await ping()
+        return ok, "answers" if ok else "does not answer: reads fall back to the database"
+
+    return check
+
+
+def _holder() -> str:
+    """Name this process in the lease, so that no two are ever taken for one."""
+    return f"{socket.gethostname()}-{uuid.uuid4()}"
+
+
+async def serve(settings: Settings, servers: Servers, secret: str) -> None:
+    """Serve until SIGINT or SIGTERM; unready first, then bounded shutdown in order.
+
+    Raises:
+        OSError: a port is in use.
+    """
+    app = build_service(settings, servers, secret)
+    runner = gateway_runner(app)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, stopping.set)
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        logger.info("API on http://{}:{}/api/v1", settings.host, settings.port)
+        logger.info("metrics on http://{}:{}/metrics", settings.ops_host, settings.ops_port)
+        await stopping.wait()
+        logger.info("stopping")
+    finally:
+        app[READINESS].shutting_down()
+        await runner.cleanup()
