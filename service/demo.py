@@ -1,4 +1,4 @@
-"""The demo book for the simulated feed: accounts and resting orders, opened in an empty database."""
+"""The demo book for the simulated feed: accounts and resting orders, for an empty database."""
 
 import time
 
