@@ -206,7 +206,6 @@ class Cache:
                         *_APPLY,
                         orders_key(account_id),
                         filling_key(account_id),
-                        self._generation,
                         events_channel(account_id),
                         *arguments,
                     )

@@ -12,19 +12,14 @@ older than that is refused, as is one whose window is gone or another's.
 
 import hashlib
 
-# KEYS entry, window; ARGV generation, channel, then for each event: sequence, balance, margin,
-# order id ('' without an order), order as JSON ('' when it has ended), the event as JSON.
+# KEYS entry, window; ARGV channel, then for each event: sequence, balance, margin, order id ('' if
+# it has none), order as JSON ('' when it has ended), the event as JSON.
 # Returns how many events were applied, found no entry, were repeated, removed the entry.
 APPLY_EVENTS = """
 local entry, window = KEYS[1], KEYS[2]
-local known = redis.call('HMGET', entry, 'generation', 'sequence')
-local sequence = tonumber(known[2])
-if sequence and known[1] ~= ARGV[1] then
-  redis.call('DEL', entry)
-  sequence = nil
-end
+local sequence = tonumber(redis.call('HGET', entry, 'sequence'))
 local applied, absent, repeated, removed, last = 0, 0, 0, 0, 0
-for i = 3, #ARGV, 6 do
+for i = 2, #ARGV, 6 do
   local next = tonumber(ARGV[i])
   if next > last then last = next end
   if not sequence then
@@ -45,7 +40,7 @@ for i = 3, #ARGV, 6 do
     end
     applied = applied + 1
   end
-  redis.call('PUBLISH', ARGV[2], ARGV[i + 5])
+  redis.call('PUBLISH', ARGV[1], ARGV[i + 5])
 end
 local noted = redis.call('HGET', window, 'sequence')
 if noted and tonumber(noted) < last then
