@@ -9,7 +9,7 @@ import struct
 
 import msgspec
 
-from service.api.messages import Quotes
+from service.loops.prices import PricesMessage
 from service.storage.group_views import PriceView
 
 
@@ -19,7 +19,7 @@ class _Head(msgspec.Struct):
 
 
 _HEAD = msgspec.json.Decoder(_Head)
-_QUOTES = msgspec.json.Decoder(Quotes)
+_QUOTES = msgspec.json.Decoder(PricesMessage)
 _FINAL_TEXT = 0x81
 _SHORT = struct.Struct("!BB").pack
 _MEDIUM = struct.Struct("!BBH").pack
@@ -37,7 +37,7 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class QuotesUpdate:
-    """Changed prices of one group, as a `Quotes` message in JSON."""
+    """Changed prices of one group, as a `quotes` message in JSON."""
 
     __slots__ = ("_filtered", "_payload", "_quotes", "frame", "group", "sequence")
 
@@ -73,5 +73,5 @@ class QuotesUpdate:
 
 def quotes_update(group: str, sequence: int, quotes: dict[str, PriceView]) -> QuotesUpdate:
     """Return prices as an update of their own."""
-    message = Quotes(group=group, sequence=sequence, quotes=list(quotes.values()))
+    message = PricesMessage(group=group, sequence=sequence, quotes=list(quotes.values()))
     return QuotesUpdate(msgspec.json.encode(message))

@@ -1,10 +1,10 @@
 """The messages of the stream, both ways. JSON text frames; `type` tells them apart.
 
-Out: `snapshot` first; then `quotes` (their `sequence` counts per group; updates that waited come as
-one, with the newest price of each symbol), and `order` and `account`, which are `EventView`s with a
-type: their sequence counts per account, together and without a gap. A `subscribed` and the current
-quotes answer each subscribe and unsubscribe, an `error` what could not be understood, a `pong` each
-ping.
+Out: `snapshot` first; then `quotes` (a `PricesMessage`: its sequence counts per group; what waited
+comes as one, with the newest price of each symbol), and `order` and `account`, which are
+`EventView`s with a type: their sequence counts per account, together and without a gap. A
+`subscribed` and the current quotes answer each subscribe and unsubscribe, an `error` what could not
+be understood, a `pong` each ping.
 
 In: a socket starts with all symbols of its group. The first `subscribe` with symbols narrows that
 to them, later ones add; without symbols it is all again. `unsubscribe` takes symbols away, without
@@ -38,14 +38,6 @@ class Snapshot(Message, frozen=True, kw_only=True, tag="snapshot"):
     orders: Sequence[OrderView]
     group: str
     quotes_sequence: int
-    quotes: list[PriceView]
-
-
-class Quotes(Message, frozen=True, kw_only=True, tag="quotes"):
-    """Changed prices of a group."""
-
-    group: str
-    sequence: int
     quotes: list[PriceView]
 
 

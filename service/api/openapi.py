@@ -17,6 +17,7 @@ from service.api.auth import SUBPROTOCOL
 from service.api.calls import Route
 from service.api.errors import PROBLEM_TYPE, STATUS, ErrorCode, Problem, TransportCode
 from service.api.requests import Key
+from service.loops.prices import PricesMessage
 from service.storage.views import EventView
 
 JsonObject = dict[str, Any]
@@ -28,7 +29,7 @@ _REFERENCE = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _STREAM_TYPES: tuple[type[msgspec.Struct], ...] = (
     messages.Snapshot,
-    messages.Quotes,
+    PricesMessage,
     messages.Subscribed,
     messages.Pong,
     messages.Error,

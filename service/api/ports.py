@@ -87,6 +87,10 @@ class Portfolios(Protocol):
         self, account_id: int
     ) -> tuple[AccountView, Sequence[OrderView]] | None: ...
 
+    async def refresh(self, account_id: int) -> tuple[AccountView, Sequence[OrderView]] | None:
+        """Read from the database and fill the cache; raises `Unreachable`."""
+        ...
+
     async def process_portfolio_update(self, account_id: int) -> Portfolio | None: ...
 
 

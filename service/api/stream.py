@@ -76,7 +76,7 @@ class Stream:
         account_id = principal.account_id
         self._admit(account_id)
         try:
-            found = await self._services.portfolios.static_orders(account_id)
+            found = await self._live_orders(account_id)
             if found is None:
                 raise Rejected(RejectCode.UNKNOWN_ACCOUNT, f"there is no account {account_id}")
             await websocket.prepare(request)
@@ -86,6 +86,14 @@ class Stream:
             if not self._per_account[account_id]:
                 del self._per_account[account_id]
         return websocket
+
+    async def _live_orders(self, account_id: int) -> tuple[AccountView, Sequence[OrderView]] | None:
+        """Read an account anew for the cache, since its user connects (R1.3), if that can be."""
+        portfolios = self._services.portfolios
+        try:
+            return await portfolios.refresh(account_id)
+        except Unreachable:
+            return await portfolios.static_orders(account_id)
 
     def _admit(self, account_id: int) -> None:
         if self._is_stopping:

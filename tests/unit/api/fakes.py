@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import msgspec
 
-from service.api.messages import Quotes
 from service.api.ports import Decide, Unsubscribe
 from service.domain.account import Account
 from service.domain.commands import CommandDesk
@@ -19,6 +18,7 @@ from service.domain.order import OrderStatus
 from service.domain.quote import Quote, QuoteGuard, QuoteRefusal
 from service.domain.rejection import RejectCode, Rejected
 from service.loops.portfolio import Portfolio
+from service.loops.prices import PricesMessage
 from service.storage.group_views import PriceView
 from service.storage.reader import LedgerView
 from service.storage.views import (
@@ -199,6 +199,12 @@ class FakePortfolios:
     def __init__(self, trading: FakeTrading, reader: FakeReader) -> None:
         self._trading = trading
         self._reader = reader
+        self.failure: Exception | None = None
+
+    async def refresh(self, account_id: int) -> tuple[AccountView, Sequence[OrderView]] | None:
+        if self.failure is not None:
+            raise self.failure
+        return await self.static_orders(account_id)
 
     async def static_orders(
         self, account_id: int
@@ -252,7 +258,7 @@ class FakeBoard:
             PriceView(symbol=symbol, sell=price, buy=price, time=format_time(sequence))
             for symbol, price in prices.items()
         ]
-        message = msgspec.json.encode(Quotes(group=group, sequence=sequence, quotes=quotes))
+        message = msgspec.json.encode(PricesMessage(group=group, sequence=sequence, quotes=quotes))
         for callback in self.callbacks.get(group, []):
             callback(message)
         return sequence

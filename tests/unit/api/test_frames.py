@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.frames import QuotesUpdate, quotes_update, text_frame
-from service.api.messages import Quotes
+from service.loops.prices import PricesMessage
 from service.storage.group_views import PriceView
 
 
@@ -43,7 +43,7 @@ def update(sequence: int, prices: dict[str, str]) -> QuotesUpdate:
 
 def read(update: QuotesUpdate) -> tuple[int, dict[str, str]]:
     payload = update.frame[update.frame.index(b"{") :]
-    message = msgspec.json.decode(payload, type=Quotes)
+    message = msgspec.json.decode(payload, type=PricesMessage)
     return message.sequence, {quote.symbol: quote.buy for quote in message.quotes}
 
 

@@ -232,6 +232,20 @@ async def test_an_unknown_account_is_refused_before_the_upgrade(world: World) ->
     assert caught.value.status == 404
 
 
+async def test_without_the_database_a_cached_account_will_do(world: World) -> None:
+    world.portfolios.failure = Unreachable()
+    async with world.stream() as socket:
+        assert (await socket.receive_json())["type"] == "snapshot"
+
+
+async def test_without_database_and_cache_there_is_no_stream(world: World) -> None:
+    world.portfolios.failure = world.reader.failure = Unreachable()
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        async with world.stream():
+            pass
+    assert caught.value.status == 503
+
+
 async def test_a_plain_request_is_told_to_upgrade(world: World) -> None:
     async with world.client.get("/api/v1/stream", headers=bearer(token())) as response:
         problem = await response.json(content_type=None)
