@@ -12,11 +12,8 @@ from service.domain.order import OrderState, OrderStatus, OrderType
 from service.domain.quote import Quote
 from tests.property.oracle import MARKET, MAX_AGE, MAX_AHEAD, SECOND
 from tests.property.oracle_commands import Levels
-from tests.property.runs import (
-    BASE_POINTS,
-    DIGITS,
-    GROUPS,
-    SYMBOLS,
+from tests.property.runs import BASE_POINTS, DIGITS, GROUPS, SYMBOLS, group_symbol
+from tests.property.steps import (
     BadTick,
     Cancel,
     ChangeTerms,
@@ -32,7 +29,6 @@ from tests.property.runs import (
     Sweep,
     Tick,
     Wait,
-    group_symbol,
 )
 from tests.property.twins import Twins
 from tests.property.valuation import LONG, PlainOrder
@@ -64,11 +60,13 @@ class Player:
         self.run = run
         self.now = START
         terms = [
-            group_symbol(group, symbol, run.terms[group * len(SYMBOLS) + symbol])
+            group_symbol(group, symbol, run.setting.terms[group * len(SYMBOLS) + symbol])
             for group in range(len(GROUPS))
             for symbol in range(len(SYMBOLS))
         ]
-        self.twins = Twins({(term.group, term.symbol): term for term in terms}, run.accounts)
+        self.twins = Twins(
+            {(term.group, term.symbol): term for term in terms}, run.setting.accounts
+        )
         self.oracle = self.twins.oracle
         for number, plan in enumerate(run.resting, 1):
             self._rest(number, plan)
@@ -76,7 +74,7 @@ class Player:
 
     def play(self) -> Counter[str]:
         """Play to the end and return what was seen. Raises Disagreement."""
-        for symbol in self.run.quoted:
+        for symbol in self.run.setting.quoted:
             self._take(Tick(symbol, 0, 1, 0))
         for step in self.run.steps:
             self._take(step)

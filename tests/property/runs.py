@@ -1,14 +1,12 @@
-"""Runs: a small market with its accounts and orders, and what happens to it, for hypothesis.
+"""Runs: a small market with its accounts and orders, and what happens to it.
 
 Prices are offsets in points from a base price of the symbol, in a range so small that most ticks
 trigger something. Balances are such that margin is often just enough, equal, or a cent short.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import NamedTuple
-
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
+from random import Random
 
 from service.domain.instrument import (
     CommissionType,
@@ -20,6 +18,26 @@ from service.domain.instrument import (
     Symbol,
 )
 from service.domain.order import OrderType
+from tests.property.steps import (
+    AccountPlan,
+    BadTick,
+    Cancel,
+    ChangeTerms,
+    Close,
+    Fund,
+    FundAndPlace,
+    Modify,
+    OrderPlan,
+    Place,
+    Restart,
+    Run,
+    Setting,
+    Step,
+    Sweep,
+    Terms,
+    Tick,
+    Wait,
+)
 
 
 def _symbol(name: str, digits: int, size: str, base: str, profit: str, tolerance: int) -> Symbol:
@@ -41,7 +59,7 @@ def _symbol(name: str, digits: int, size: str, base: str, profit: str, tolerance
 SYMBOLS = (
     _symbol("EURUSD", 4, "100000", "EUR", "USD", 0),
     _symbol("USDJPY", 2, "100000", "USD", "JPY", 0),
-    _symbol("EURJPY", 2, "100000", "EUR", "JPY", 2),
+    _symbol("EURJPY", 2, "100000", "EUR", "JPY", 4),
     _symbol("DAX", 1, "25", "DAX", "EUR", 0),
 )
 BASE_POINTS = (11_000, 15_000, 16_500, 180_000)
@@ -73,135 +91,10 @@ BALANCES = (
     "11",
     "0",
 )
+ACCOUNTS = 3
 LEVERAGES = (100, 500, 3)
-VOLUMES = (100, 700, 1_000, 2_500, 10_000, 30_000)
+VOLUMES = (100, 1_000, 2_500, 10_000, 30_000, 100_000)
 BAD_VOLUMES = (0, 150, 1_000_100)
-
-
-class Terms(NamedTuple):
-    """A group's terms on a symbol; `commission` and `factor` are indices of tables above."""
-
-    markup: int
-    commission: int = 0
-    factor: int = 0
-
-
-class OrderPlan(NamedTuple):
-    """An order: `offset` points from a price, SL and TP this far on their right side of it.
-
-    A resting order is `offset` from the base price; one placed later `offset` from the last quote,
-    on the side where it may rest.
-    """
-
-    account: int
-    symbol: int
-    order_type: OrderType
-    volume: int
-    offset: int
-    stop: int | None
-    take: int | None
-
-
-class AccountPlan(NamedTuple):
-    group: int
-    leverage: int
-    balance: str
-
-
-class Tick(NamedTuple):
-    symbol: int
-    offset: int
-    spread: int
-    seconds: int
-
-
-class BadTick(NamedTuple):
-    symbol: int
-    offset: int
-    fault: str
-
-
-class Place(NamedTuple):
-    plan: OrderPlan
-
-
-class FundAndPlace(NamedTuple):
-    """Fund the account so that it has just the margin for a market order, `cents` apart."""
-
-    plan: OrderPlan
-    cents: int
-
-
-class Modify(NamedTuple):
-    """Change `changes` of the live order number `which`; `back` changes them back at once.
-
-    `stray`: price and volume of a position too.
-    """
-
-    which: int
-    changes: frozenset[str]
-    plan: OrderPlan
-    back: bool
-    stray: bool
-
-
-class Cancel(NamedTuple):
-    which: int
-
-
-class Close(NamedTuple):
-    which: int
-
-
-class Fund(NamedTuple):
-    account: int
-    amount: Decimal
-
-
-class ChangeTerms(NamedTuple):
-    group: int
-    symbol: int
-    terms: Terms
-
-
-class Wait(NamedTuple):
-    """Let the last quotes grow too old to deal at."""
-
-
-class Sweep(NamedTuple):
-    """Judge every live order against the last quotes, as the timed sweeps do."""
-
-
-class Restart(NamedTuple):
-    """Go on with a new engine, loaded from what was stored; a replay still has its quotes."""
-
-    keeps_quotes: bool
-
-
-Step = (
-    Tick
-    | BadTick
-    | Place
-    | FundAndPlace
-    | Modify
-    | Cancel
-    | Close
-    | Fund
-    | ChangeTerms
-    | Wait
-    | Sweep
-    | Restart
-)
-
-
-class Run(NamedTuple):
-    """`quoted` are the symbols with a first tick, `resting` the orders placed before it."""
-
-    terms: tuple[Terms, ...]
-    accounts: tuple[AccountPlan, ...]
-    quoted: tuple[int, ...]
-    resting: list[OrderPlan]
-    steps: list[Step]
 
 
 def group_symbol(group: int, symbol: int, terms: Terms) -> GroupSymbol:
@@ -221,84 +114,104 @@ def group_symbol(group: int, symbol: int, terms: Terms) -> GroupSymbol:
     )
 
 
-def _whole(low: int, high: int) -> SearchStrategy[int]:
-    return st.integers(low, high)
+# Drawn from a `Random`, so that hypothesis can shrink a run (`st.randoms`) and a seed repeat one.
 
 
-_WHICH = _whole(0, 11)
-_SYMBOL = st.sampled_from((0, 0, 0, 1, 1, 2, 2, 3))
-_OFFSET = _whole(-8, 8)
-_DISTANCE = st.sampled_from((None, None, None, 2, 3, 4, 5, 6, 8, 1, 1, 0, -2))
-_PLAN = st.builds(
-    OrderPlan,
-    _whole(0, 2),
-    _SYMBOL,
-    st.sampled_from(OrderType),
-    st.sampled_from((*VOLUMES, *VOLUMES, *VOLUMES, *BAD_VOLUMES)),
-    st.sampled_from((1, 2, 3, 4, 5, 6, 8, -1)),
-    _DISTANCE,
-    _DISTANCE,
-)
-_RESTING = st.builds(
-    OrderPlan,
-    _whole(0, 2),
-    _SYMBOL,
-    st.sampled_from(OrderType),
-    st.sampled_from(VOLUMES),
-    _OFFSET,
-    st.sampled_from((None, 1, 2, 3, 5)),
-    st.sampled_from((None, 1, 2, 3, 5)),
-)
-_TERMS = st.builds(Terms, _whole(0, 7), _whole(0, 6), st.sampled_from((0, 0, 0, 1, 2)))
-_TICK = st.builds(Tick, _SYMBOL, _OFFSET, st.sampled_from((0, 1, 2, 3, 30)), _whole(0, 1))
-_CHANGES = st.sampled_from(
-    (
-        frozenset({"price"}),
-        frozenset({"price"}),
-        frozenset({"stop_loss"}),
-        frozenset({"take_profit"}),
-        frozenset({"stop_loss", "take_profit"}),
-        frozenset({"stop_loss", "take_profit"}),
-        frozenset({"volume"}),
-        frozenset({"price", "volume", "stop_loss", "take_profit"}),
+def make_run(random: Random) -> Run:
+    """Draw a run."""
+    resting = [make_resting(random) for _ in range(random.randint(0, 8))]
+    steps = [make_step(random) for _ in range(random.randint(10, 60))]
+    return Run(make_setting(random), resting, steps)
+
+
+def make_setting(random: Random) -> Setting:
+    """Draw terms, accounts and which symbols are quoted from the start."""
+    return Setting(
+        tuple(_terms(random) for _ in range(len(GROUPS) * len(SYMBOLS))),
+        tuple(
+            AccountPlan(random.randint(0, 1), random.choice(LEVERAGES), random.choice(BALANCES))
+            for _ in range(ACCOUNTS)
+        ),
+        random.choice(((0, 1, 2, 3), (0, 1, 2, 3), (3, 2, 0), (2, 1), ())),
     )
+
+
+def make_step(random: Random) -> Step:
+    return _STEPS[random.choice(_CHOICES)](random)
+
+
+def _terms(random: Random) -> Terms:
+    return Terms(random.randint(0, 7), random.randint(0, 6), random.choice((0, 0, 0, 1, 2)))
+
+
+def make_resting(random: Random) -> OrderPlan:
+    levels = (None, 1, 2, 3, 5)
+    return OrderPlan(
+        random.randrange(ACCOUNTS),
+        random.choice(_SYMBOL),
+        random.choice(_TYPES),
+        random.choice(VOLUMES),
+        random.randint(-8, 8),
+        random.choice(levels),
+        random.choice(levels),
+    )
+
+
+def _plan(random: Random) -> OrderPlan:
+    return OrderPlan(
+        random.randrange(ACCOUNTS),
+        random.choice(_SYMBOL),
+        random.choice(_TYPES),
+        random.choice(BAD_VOLUMES if random.randrange(20) == 0 else VOLUMES),
+        random.choice((1, 2, 3, 4, 5, 6, 8, -1, 0)),
+        random.choice(_DISTANCE),
+        random.choice(_DISTANCE),
+    )
+
+
+def _tick(random: Random) -> Tick:
+    spread = random.choice((0, 1, 2, 3, 30))
+    return Tick(random.choice(_SYMBOL), random.randint(-8, 8), spread, random.randint(0, 1))
+
+
+def _modify(random: Random) -> Modify:
+    which, changes = random.randint(0, 11), random.choice(_CHANGES)
+    stray = random.randrange(4) == 0
+    return Modify(which, changes, _plan(random), random.choice((False, True)), stray)
+
+
+def _fund(random: Random) -> Fund:
+    amount = Decimal(random.choice((random.randint(-300_000, 300_000), 0, Decimal("0.5")))) / 100
+    return Fund(random.choice((0, 0, 1, 1, 2, 2, ACCOUNTS)), amount)
+
+
+_SYMBOL = (0, 0, 0, 1, 2, 2, 2, 3)
+_TYPES = tuple(OrderType)
+_DISTANCE = (None, None, None, 2, 3, 4, 5, 6, 8, 1, 1, 0, -2)
+_CHANGES = (
+    frozenset({"price"}),
+    frozenset({"price"}),
+    frozenset({"stop_loss"}),
+    frozenset({"take_profit"}),
+    frozenset({"stop_loss", "take_profit"}),
+    frozenset({"stop_loss", "take_profit"}),
+    frozenset({"volume"}),
+    frozenset({"price", "volume", "stop_loss", "take_profit"}),
 )
-_AMOUNT = st.decimals("-3000", "3000", places=2)
-_FAULT = st.sampled_from(
-    ("crossed", "zero", "negative", "late", "unknown", "stale", "aged", "ahead", "future")
+_FAULTS = ("crossed", "zero", "negative", "late", "unknown", "stale", "aged", "ahead", "future")
+_WEIGHTED: tuple[tuple[int, Callable[[Random], Step]], ...] = (
+    (36, _tick),
+    (12, lambda random: Place(_plan(random))),
+    (8, _modify),
+    (8, lambda random: FundAndPlace(_plan(random), random.randint(-1, 1))),
+    (2, lambda random: Cancel(random.randint(0, 11))),
+    (2, lambda random: Close(random.randint(0, 11))),
+    (2, _fund),
+    (4, lambda random: ChangeTerms(random.randint(0, 1), random.choice(_SYMBOL), _terms(random))),
+    (2, lambda random: BadTick(random.choice(_SYMBOL), 0, random.choice(_FAULTS))),
+    (1, lambda random: Wait()),
+    (4, lambda random: Sweep()),
+    (2, lambda random: Restart(random.choice((True, False)))),
 )
-_MODIFY = st.builds(
-    Modify, _WHICH, _CHANGES, _PLAN, st.booleans(), st.sampled_from((False, False, False, True))
-)
-# A choice by weight: `one_of` would count each strategy once.
-_WEIGHTED: tuple[tuple[int, SearchStrategy[Step]], ...] = (
-    (32, _TICK),
-    (12, st.builds(Place, _PLAN)),
-    (8, _MODIFY),
-    (3, st.builds(FundAndPlace, _PLAN, _whole(-1, 1))),
-    (2, st.builds(Cancel, _WHICH)),
-    (2, st.builds(Close, _WHICH)),
-    (2, st.builds(Fund, st.sampled_from((0, 0, 1, 1, 2, 2, 3)), _AMOUNT)),
-    (4, st.builds(ChangeTerms, _whole(0, 1), _SYMBOL, _TERMS)),
-    (2, st.builds(BadTick, _SYMBOL, _OFFSET, _FAULT)),
-    (1, st.just(Wait())),
-    (5, st.just(Sweep())),
-    (2, st.builds(Restart, st.booleans())),
-)
-_CHOICES = tuple(strategy for weight, strategy in _WEIGHTED for _ in range(weight))
-_STEP = st.sampled_from(range(len(_CHOICES))).flatmap(_CHOICES.__getitem__)
-RUNS: SearchStrategy[Run] = st.builds(
-    Run,
-    st.tuples(*[_TERMS] * (len(GROUPS) * len(SYMBOLS))),
-    st.tuples(
-        *[
-            st.builds(
-                AccountPlan, _whole(0, 1), st.sampled_from(LEVERAGES), st.sampled_from(BALANCES)
-            )
-        ]
-        * 3
-    ),
-    st.sampled_from(((0, 1, 2, 3), (0, 1, 2, 3), (3, 2, 0), (2, 1), ())),
-    st.lists(_RESTING, max_size=8),
-    st.lists(_STEP, min_size=20, max_size=50),
-)
+_STEPS = tuple(make for _, make in _WEIGHTED)
+_CHOICES = tuple(which for which, (weight, _) in enumerate(_WEIGHTED) for _ in range(weight))

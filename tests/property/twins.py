@@ -16,7 +16,8 @@ from service.domain.quote import REPLAY_GUARD, Quote, QuoteRefusal
 from service.domain.rejection import Rejected
 from tests.property.fact import Fact, agree, fact_of
 from tests.property.oracle_commands import CommandOracle, Refused
-from tests.property.runs import DIGITS, GROUPS, SYMBOLS, AccountPlan
+from tests.property.runs import DIGITS, GROUPS, SYMBOLS
+from tests.property.steps import AccountPlan
 from tests.property.valuation import PlainAccount
 
 
