@@ -23,7 +23,7 @@ from service.storage.rows import (
     group_symbol_row,
     symbol_row,
 )
-from service.storage.writer import SettingsStatement
+from service.storage.settings_write import SettingsStatement
 
 
 def _upsert(table: str, columns: str, key: str) -> str:

@@ -16,7 +16,7 @@ from service.domain.quote import QuoteGuard
 from service.loops.trading import Trading
 from service.storage import lease as leases
 from service.storage.database import Database
-from service.storage.errors import Fenced, Unreachable, is_transient
+from service.storage.errors import Diverged, Fenced, Unreachable, is_transient
 from service.storage.lease import Lease
 from service.storage.loader import load_engine, load_quotes, load_settings, save_quotes
 from service.storage.writer import Writer
@@ -56,6 +56,8 @@ class Leadership:
         self._rules = rules
         self._lease: Lease | None = None
         self._gained = asyncio.Event()
+        self._is_released = False
+        self._at_lease = asyncio.Lock()
         self._informed = asyncio.Event()
 
     @property
@@ -82,10 +84,10 @@ class Leadership:
             try:
                 self._lease = await self._stand_by(connection)
                 await self._lead(connection, self._lease)
-            except Fenced as fenced:
+            except (Fenced, Diverged) as error:
                 if self._rules.is_replay:
                     raise
-                logger.error("trading stopped: {}; waiting as a standby", fenced)
+                logger.error("trading stopped: {}; starting over as a standby", error)
             except Exception as error:
                 if not is_transient(error):
                     raise
@@ -161,20 +163,29 @@ class Leadership:
 
     async def _renew(self, connection: "Connection", lease: Lease) -> None:
         life_s = self._rules.lease_life_s
-        while True:
-            await asyncio.sleep(life_s / 3)
-            try:
-                if connection.is_closed():
-                    connection = await self._database.connect()
-                if not await leases.renew(connection, lease, life_s):
-                    raise Fenced(f"the lease of shard {lease.shard} was taken over")
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                connection.terminate()
+        try:
+            while True:
+                await asyncio.sleep(life_s / 3)
+                try:
+                    if connection.is_closed():
+                        connection = await self._database.connect()
+                    async with self._at_lease:
+                        if self._is_released:
+                            continue
+                        if not await leases.renew(connection, lease, life_s):
+                            raise Fenced(f"the lease of shard {lease.shard} was taken over")
+                except Exception as error:
+                    if not is_transient(error):
+                        raise
+                    connection.terminate()
+        finally:
+            connection.terminate()
 
     async def stop(self) -> None:
-        """Commit what is decided, store the last prices and let the next owner in; bounded."""
+        """Commit what is decided, store the last prices and let the next owner in; bounded.
+
+        The caller then ends `run`: until it does, the lease is not renewed.
+        """
         lease = self._lease
         if lease is None or not self._trading.is_leading:
             return
@@ -184,7 +195,9 @@ class Leadership:
                 async with self._database.read() as connection:
                     if not self._rules.is_replay:
                         await save_quotes(connection, self._trading.desk)
-                    await leases.release(connection, lease)
+                    async with self._at_lease:
+                        await leases.release(connection, lease)
+                        self._is_released = True
         except (TimeoutError, Unreachable) as error:
             logger.error(
                 "stopped with {} decisions not committed; they will be judged anew: {}",

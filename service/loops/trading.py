@@ -23,11 +23,12 @@ from service.domain.quote import Quote, QuoteRefusal
 from service.instruments import Instruments
 from service.loops.answers import ANSWER_TIMEOUT_S, Answer, Answers, Unavailable, Withdrawn
 from service.storage.database import Database
-from service.storage.errors import Unreachable
+from service.storage.errors import Diverged, Fenced, Unreachable
 from service.storage.loader import load_account
 from service.storage.reader import Reader
+from service.storage.settings_write import SettingsStatement
 from service.storage.views import EventView
-from service.storage.writer import QUEUE_LIMIT, SettingsStatement, Writer, Written
+from service.storage.writer import QUEUE_LIMIT, Writer, Written
 
 RELOAD_RETRY_S = 0.5
 _TRIGGERED_CLOSES = (CloseReason.STOP_LOSS, CloseReason.TAKE_PROFIT)
@@ -100,7 +101,9 @@ class Trading:
         """Stop trading: what is decided and not committed is forgotten, and its callers told."""
         self._instruments.decisions_fenced(self.backlog)
         self._writer = None
-        self._answers.refuse_all(Unavailable("trading stopped before this was committed"))
+        self._answers.refuse_all(
+            Unavailable("trading stopped before the commit was seen")
+        )
 
     async def drained(self) -> None:
         """Wait until what is decided is committed."""
@@ -199,6 +202,7 @@ class Trading:
         Raises:
             Rejected: by `apply`.
             Unavailable: standby, or the database is away.
+            Withdrawn: the database refused it; trading starts over from what is stored.
         """
         writer = self._require_writer()
         stored = writer.put_settings(apply(self.desk))
@@ -207,6 +211,10 @@ class Trading:
                 await asyncio.shield(stored)
         except TimeoutError as error:
             raise Unavailable("changed, but not stored yet: look again later", 5) from error
+        except Fenced as error:
+            raise Unavailable("trading stopped before this was stored") from error
+        except Diverged as error:
+            raise Withdrawn("the database refused this change: nothing changed") from error
 
     # What the writer tells
 

@@ -1,7 +1,7 @@
 """The way to PostgreSQL: pools, migrations, and errors turned into `Unreachable`."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -11,11 +11,15 @@ from pogo_core.util import migrate
 from service.storage.errors import Unreachable, is_transient
 
 CONNECT_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 2.0
 READ_POOL_SIZE = 8
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 7_446_921  # any number that no one else locks
+
+# Whatever the server says against a connection, it says nothing on the work to be done on it.
+_CANNOT_CONNECT = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class Database:
@@ -27,8 +31,17 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """Open a connection of one's own."""
-        return await asyncpg.connect(self.dsn, timeout=CONNECT_TIMEOUT_S)
+        """Open a connection of one's own.
+
+        Raises:
+            Unreachable: the server is down, or lets nobody in: password, database, too many.
+        """
+        try:
+            return await asyncpg.connect(
+                self.dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+            )
+        except _CANNOT_CONNECT as error:
+            raise Unreachable(f"cannot connect to the database: {error}") from error
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
@@ -46,10 +59,16 @@ class Database:
                     timeout=CONNECT_TIMEOUT_S,
                     command_timeout=READ_TIMEOUT_S,
                 )
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            async with AsyncExitStack() as stack:
+                try:
+                    connection = await stack.enter_async_context(
+                        self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+                    )
+                except _CANNOT_CONNECT as error:
+                    raise Unreachable(f"cannot connect to the database: {error}") from error
                 yield connection
         except Exception as error:
-            if is_transient(error):
+            if is_transient(error) and not isinstance(error, Unreachable):
                 raise Unreachable(f"the database did not answer: {error}") from error
             raise
 

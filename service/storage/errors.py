@@ -3,14 +3,19 @@
 import asyncpg
 
 # SQLSTATE classes and codes after which the same work may succeed later: connection (08), resources
-# (53), operator (57), serialization and deadlock (40), read-only standby (25006).
+# (53), operator (57), serialization and deadlock (40), read-only standby (25006), a lock not given
+# in time (55P03), input or output (58030).
 _RETRY_CLASSES = ("08", "53", "57", "40")
-_RETRY_CODES = ("25006",)
+_RETRY_CODES = ("25006", "55P03", "58030")
 CONFLICT_CODE = "TW001"
 
 
 class Unreachable(Exception):
     """PostgreSQL cannot be reached or cannot work now: try again later."""
+
+
+class Diverged(Exception):
+    """The database refused what memory has taken already: start over from what is stored."""
 
 
 class Fenced(Exception):
@@ -22,4 +27,4 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         code = error.sqlstate or ""
         return code.startswith(_RETRY_CLASSES) or code in _RETRY_CODES
-    return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)
+    return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError | Unreachable)

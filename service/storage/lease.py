@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
-
+TIMEOUT_S = 5.0
 _ACQUIRE = """
 UPDATE shard_leases
 SET epoch = epoch + 1, holder = $2, expires_at = now() + make_interval(secs => $3)
@@ -41,15 +41,17 @@ class Lease:
 
 async def acquire(connection: "Connection", shard: int, holder: str, life_s: float) -> Lease | None:
     """Take a free or expired lease; None while someone else holds it."""
-    row = await connection.fetchrow(_ACQUIRE, shard, holder, life_s)
+    row = await connection.fetchrow(_ACQUIRE, shard, holder, life_s, timeout=TIMEOUT_S)
     return None if row is None else Lease(shard, *row)
 
 
 async def renew(connection: "Connection", lease: Lease, life_s: float) -> bool:
     """Prolong a lease; False: someone else has taken it."""
-    return bool(await connection.fetchval(_RENEW, lease.shard, lease.epoch, life_s))
+    return bool(
+        await connection.fetchval(_RENEW, lease.shard, lease.epoch, life_s, timeout=TIMEOUT_S)
+    )
 
 
 async def release(connection: "Connection", lease: Lease) -> None:
     """Let the next owner in at once."""
-    await connection.execute(_RELEASE, lease.shard, lease.epoch)
+    await connection.execute(_RELEASE, lease.shard, lease.epoch, timeout=TIMEOUT_S)

@@ -8,7 +8,8 @@ decisions wait in order and `backlog` grows; the owner stops taking commands and
 
 A batch that the database refuses is bisected until the decision at fault stands alone: it is rolled
 back and reported, the rest commits, and its account's later decisions are withdrawn before the
-account is loaded anew (`Owner.failed`). When the lease has a newer epoch, `Fenced` ends the writer.
+account is loaded anew (`Owner.failed`). When the lease has a newer epoch, `Fenced` ends the writer;
+when a change of settings is refused, which memory has taken already, `Diverged` does.
 
 One writer a shard; `put` and the callbacks belong to the event loop's thread.
 """
@@ -18,7 +19,6 @@ import random
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -29,8 +29,9 @@ from service.domain.decision import Decision
 from service.domain.instrument import Symbol
 from service.storage.batch import COMMIT_STATEMENT, COMMITTED, encode
 from service.storage.database import Database
-from service.storage.errors import Fenced, is_transient
+from service.storage.errors import Diverged, Fenced, is_transient
 from service.storage.lease import Lease
+from service.storage.settings_write import SettingsStatement, SettingsWrite
 from service.storage.views import event_view
 
 MAX_BATCH = 1_000
@@ -60,17 +61,6 @@ class Written(NamedTuple):
     decision: Decision
     received_ns: int
     payload: str
-
-
-SettingsStatement = tuple[str, tuple[object, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsWrite:
-    """A change of settings in its place among the decisions: statements with their arguments."""
-
-    statements: Sequence[SettingsStatement]
-    done: "asyncio.Future[None]"
 
 
 class Owner(Protocol):
@@ -152,6 +142,7 @@ class Writer:
 
         Raises:
             Fenced: the lease has a newer epoch; what is queued was never written.
+            Diverged: a change of settings was refused; what is queued was never written.
         """
         try:
             while True:
@@ -161,6 +152,9 @@ class Writer:
                 self._wake.clear()
                 self._idle.set()
         finally:
+            for item in self._queue:
+                if isinstance(item, SettingsWrite):
+                    item.fail(Fenced("the writer stopped before this was stored"))
             if self._connection is not None:
                 self._connection.terminate()
 
@@ -257,22 +251,19 @@ class Writer:
             )
 
     async def _write_settings(self, write: SettingsWrite) -> None:
+        batch = uuid.uuid4()
+
         async def attempt(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-            async with connection.transaction():
-                epoch = await connection.fetchval(
-                    "SELECT epoch FROM shard_leases WHERE shard = $1 FOR UPDATE", self._lease.shard
-                )
-                if epoch != self._lease.epoch:
-                    raise Fenced(f"shard {self._lease.shard} has a newer owner")
-                for statement, arguments in write.statements:
-                    await connection.execute(statement, *arguments, timeout=COMMIT_TIMEOUT_S)
+            if not await write.store(connection, self._lease, self._last_batch, batch):
+                await self._check_written(connection, batch)
 
         try:
             await self._until_it_answers(attempt)
         except asyncpg.PostgresError as error:
-            if not write.done.done():
-                write.done.set_exception(error)
-            return
+            refused = Diverged(f"the database refused a change of settings: {error}")
+            write.fail(refused)
+            raise refused from error
+        self._last_batch = batch
         if not write.done.done():
             write.done.set_result(None)
 

@@ -1,0 +1,332 @@
+"""The writer against a real PostgreSQL: every decision is applied once, in order, or taken back."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from service.domain.order import OrderType
+from service.loops.answers import Unavailable, Withdrawn
+from service.storage import writer
+from service.storage.batch import COMMIT_STATEMENT, encode
+from service.storage.errors import is_transient
+from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT, through
+from tests.adversity.shard import (
+    Resting,
+    Shard,
+    check_book,
+    execute,
+    fetch,
+    open_small_book,
+    opened,
+    trading_shard,
+)
+from tests.faultproxy import FaultProxy, Moment
+from tests.support import eventually
+
+ACCOUNTS = 60
+PER_ACCOUNT = 5
+# Orders 1 to 300, five for each account, all on one price.
+CROWD = [
+    Resting(1 + number // PER_ACCOUNT, OrderType.BUY_LIMIT, 110_000)
+    for number in range(ACCOUNTS * PER_ACCOUNT)
+]
+OF_TEN = range(46, 51)  # the orders of account 10
+
+
+@pytest.fixture
+async def proxy(postgres_dsn: str) -> AsyncIterator[FaultProxy]:
+    parts = urlsplit(postgres_dsn)
+    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
+    """A shard with the crowd resting just below the market."""
+    await open_small_book(postgres_dsn, ACCOUNTS, CROWD)
+    async with trading_shard(postgres_dsn) as shard:
+        shard.quote(110_100)
+        yield shard
+
+
+def fire(shard: Shard) -> None:
+    """Let the crowd trigger on one tick."""
+    shard.quote(109_900)
+
+
+# Lost connections
+
+
+@pytest.mark.parametrize("moment", Moment)
+async def test_a_connection_lost_in_a_commit_applies_the_batch_once(
+    moment: Moment, postgres_dsn: str, proxy: FaultProxy
+) -> None:
+    await open_small_book(postgres_dsn, ACCOUNTS, CROWD)
+    async with trading_shard(through(proxy, postgres_dsn)) as shard:
+        shard.quote(110_100)
+        trap = proxy.arm(EVENT, moment, reply=COMMITTED_REPLY)
+        fire(shard)
+        await trap.sprung()
+        written = await fetch(postgres_dsn, "SELECT count(*) FROM deals")
+        assert written == [(0 if moment is Moment.BEFORE_FORWARD else 300,)]
+        trap.cut()
+        await shard.drained()
+        assert shard.decisions("committed") == 300
+        await check_book(postgres_dsn, shard)
+
+
+async def test_a_batch_that_arrives_after_its_repetition_changes_nothing(
+    postgres_dsn: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "COMMIT_TIMEOUT_S", 0.5)
+    await open_small_book(postgres_dsn, ACCOUNTS, CROWD)
+    async with trading_shard(through(proxy, postgres_dsn)) as shard:
+        shard.quote(110_100)
+        trap = proxy.arm(EVENT, Moment.BEFORE_FORWARD)
+        fire(shard)
+        await trap.sprung()
+        await shard.drained()  # by another connection, after the time-out
+        before = await fetch(postgres_dsn, "SELECT * FROM shard_leases, accounts")
+        connections = proxy.connections
+        trap.release()
+        await eventually(lambda: proxy.connections < connections)
+        assert await fetch(postgres_dsn, "SELECT * FROM shard_leases, accounts") != []
+        assert [row[:2] for row in before] != []
+        await shard.fund(1, "5.00")
+        await check_book(postgres_dsn, shard)
+        assert shard.decisions("fenced") == 0
+
+
+async def test_of_the_same_batch_sent_twice_at_once_one_is_applied(shard: Shard) -> None:
+    dsn = shard.database.dsn
+    fire(shard)
+    await shard.drained()
+    [(epoch, last)] = await fetch(dsn, "SELECT epoch, last_batch FROM shard_leases")
+    decision = shard.trading.engine.judge_order(10**9)
+    assert decision is None
+    arguments = encode_fund(shard, epoch, last)
+    holder = await asyncpg.connect(dsn)
+    one, other = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM shard_leases FOR UPDATE")
+            sent = [
+                asyncio.create_task(connection.fetchval(COMMIT_STATEMENT, *arguments))
+                for connection in (one, other)
+            ]
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            while await holder.fetchval(waiting) < 2:  # noqa: ASYNC110 - a server has no event
+                await asyncio.sleep(0.02)
+        assert sorted(await asyncio.gather(*sent)) == ["committed", "fenced"]
+        assert await one.fetchval(COMMIT_STATEMENT, *arguments) == "fenced"
+    finally:
+        for connection in (holder, one, other):
+            await connection.close()
+    await check_book(dsn)
+
+
+def encode_fund(shard: Shard, epoch: int, last: uuid.UUID) -> list[object]:
+    """Return the arguments of a batch that deposits, decided on the shard's memory."""
+    from decimal import Decimal
+
+    from service.domain.commands import CommandDesk
+
+    decision = CommandDesk(shard.desk, shard.trading.engine.guard).fund(1, Decimal("1.00"), 1)
+    return encode([decision], ["{}"], epoch=epoch, previous_batch=last, batch=uuid.uuid4())
+
+
+# Decisions that fail alone
+
+
+async def test_a_decision_that_fails_alone_leaves_the_batch_and_takes_its_account_back(
+    shard: Shard,
+) -> None:
+    dsn = shard.database.dsn
+    await execute(
+        dsn, "UPDATE orders SET status = 'CANCELLED', reason = 'CLIENT' WHERE order_id = 47"
+    )
+    fire(shard)
+    await shard.drained()
+    assert shard.decisions("failed") == 1
+    assert shard.decisions("withdrawn") == 3  # 48, 49, 50: decided on what 47 left behind
+    assert shard.decisions("committed") == 296
+    assert 47 not in shard.desk.orders
+    assert opened(shard) == [n for n in range(1, 301) if n not in (47, 48, 49, 50)]
+    await check_book(dsn, shard)
+
+    shard.quote(109_900)  # the account is judged anew
+    await shard.drained()
+    assert opened(shard) == [n for n in range(1, 301) if n != 47]
+    assert shard.decisions("failed") == 1
+    await check_book(dsn, shard)
+
+
+async def test_an_order_that_cannot_be_stored_rests_until_it_can(shard: Shard) -> None:
+    dsn = shard.database.dsn
+    await execute(
+        dsn,
+        "ALTER TABLE orders ADD CONSTRAINT planted CHECK (order_id <> 48 OR status = 'PENDING')",
+    )
+    for failures in (1, 2, 3):
+        fire(shard)
+        await shard.drained()
+        assert shard.decisions("failed") == failures
+        await check_book(dsn, shard)
+    assert opened(shard) == [n for n in range(1, 301) if n not in (48, 49, 50)]
+    await execute(dsn, "ALTER TABLE orders DROP CONSTRAINT planted")
+    fire(shard)
+    await shard.drained()
+    assert opened(shard) == list(range(1, 301))
+    await check_book(dsn, shard)
+
+
+async def test_failures_all_over_a_batch_are_each_taken_out(shard: Shard) -> None:
+    dsn = shard.database.dsn
+    await execute(
+        dsn,
+        "ALTER TABLE orders ADD CONSTRAINT planted "
+        "CHECK (order_id % 50 <> 0 OR status = 'PENDING')",  # the last of accounts 10, 20, ...
+    )
+    fire(shard)
+    await shard.drained()
+    assert shard.decisions("failed") == 6
+    assert shard.decisions("withdrawn") == 0
+    assert opened(shard) == [n for n in range(1, 301) if n % 50]
+    await check_book(dsn, shard)
+
+
+async def test_commands_behind_a_failed_decision_are_told(shard: Shard) -> None:
+    dsn = shard.database.dsn
+    await execute(
+        dsn, "UPDATE orders SET status = 'CANCELLED', reason = 'CLIENT' WHERE order_id = 50"
+    )
+    fire(shard)
+    told = await asyncio.gather(
+        shard.fund(10, "7.00", key="k"),
+        shard.place(10, OrderType.BUY_LIMIT, 100_000),
+        shard.fund(11, "7.00"),
+        return_exceptions=True,
+    )
+    assert isinstance(told[0], Withdrawn)
+    assert isinstance(told[1], Withdrawn)
+    assert not isinstance(told[2], BaseException)
+    await check_book(dsn, shard)
+    again = await shard.fund(10, "7.00", key="k")  # nothing was stored under the key
+    assert again.sequence == shard.desk.accounts[10].sequence
+    await check_book(dsn, shard)
+
+
+async def test_what_no_database_can_store_is_taken_back(shard: Shard) -> None:
+    """A NUL in a text gets as far as the server: it must fail alone, and only once."""
+    with pytest.raises(Withdrawn):
+        await shard.place(3, OrderType.BUY_LIMIT, 100_000, client_order_id="a\0b")
+    assert shard.decisions("failed") == 1
+    await check_book(shard.database.dsn, shard)
+    await shard.place(3, OrderType.BUY_LIMIT, 100_000, client_order_id="ab")
+    await check_book(shard.database.dsn, shard)
+
+
+async def test_a_client_order_id_used_before_is_taken_back(shard: Shard) -> None:
+    await shard.place(3, OrderType.BUY_LIMIT, 100_000, client_order_id="mine")
+    with pytest.raises(Withdrawn):
+        await shard.place(3, OrderType.BUY_LIMIT, 100_000, client_order_id="mine")
+    await shard.place(4, OrderType.BUY_LIMIT, 100_000, client_order_id="mine")
+    await check_book(shard.database.dsn, shard)
+
+
+async def test_an_account_changed_behind_its_back_is_taken_as_stored(shard: Shard) -> None:
+    dsn = shard.database.dsn
+    await execute(
+        dsn,
+        "UPDATE accounts SET balance = balance + 5 WHERE account_id = 10",
+        "INSERT INTO ledger (account_id, kind, amount, balance_after, time) "
+        "VALUES (10, 'DEPOSIT', 5, 1000005, 1)",
+    )
+    fire(shard)
+    await shard.drained()
+    assert shard.decisions("failed") == 1
+    assert shard.decisions("withdrawn") == 4
+    fire(shard)
+    await shard.drained()
+    assert opened(shard) == list(range(1, 301))
+    await check_book(dsn, shard)
+
+
+# A database that cannot work for a while
+
+
+@pytest.mark.parametrize("code", ["53100", "53200", "57014", "40P01", "58030", "55P03"])
+async def test_a_server_in_trouble_is_waited_for(code: str, shard: Shard) -> None:
+    """Disk full, out of memory, cancelled, deadlock, I/O error, no lock: not the data's fault."""
+    dsn = shard.database.dsn
+    await execute(
+        dsn,
+        "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"RAISE EXCEPTION 'planted' USING ERRCODE = '{code}'; END $$",
+        "CREATE TRIGGER trouble BEFORE INSERT ON deals EXECUTE FUNCTION trouble()",
+    )
+    fire(shard)
+    await eventually(lambda: not shard.trading.is_writing)
+    with pytest.raises(Unavailable):
+        await shard.fund(1, "1.00")
+    assert shard.trading.backlog == 300
+    await execute(dsn, "DROP TRIGGER trouble ON deals")
+    await shard.drained()
+    assert shard.decisions("failed") == 0
+    assert shard.decisions("committed") == 300
+    assert shard.trading.is_writing
+    await check_book(dsn, shard)
+
+
+async def test_a_statement_time_out_is_waited_out(shard: Shard) -> None:
+    dsn = shard.database.dsn
+    holder = await asyncpg.connect(dsn)
+    async with holder.transaction():
+        await holder.execute("SELECT FROM accounts WHERE account_id = 10 FOR UPDATE")
+        # For the connections to come: the writer's present one is ended.
+        await execute(
+            dsn,
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = ''200ms''', "
+            "current_database()); END $$",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+            "datname = current_database() AND state = 'idle'",
+        )
+        fire(shard)
+        await eventually(lambda: not shard.trading.is_writing)
+        await asyncio.sleep(0.5)
+    await holder.close()
+    await shard.drained()
+    assert shard.decisions("committed") == 300
+    assert shard.decisions("failed") == 0
+    await check_book(dsn, shard)
+
+
+async def test_a_database_that_refuses_connections_is_waited_for(
+    shard: Shard, postgres_dsn: str
+) -> None:
+    """An error of connecting says nothing on the decisions."""
+    server, _, name = postgres_dsn.rpartition("/")
+    elsewhere = f"{server}/postgres"
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    await execute(elsewhere, end, f"ALTER DATABASE {name} RENAME TO {name}_away")
+    fire(shard)
+    await eventually(lambda: not shard.trading.is_writing)
+    await asyncio.sleep(0.3)
+    assert shard.trading.backlog == 300
+    await execute(elsewhere, f"ALTER DATABASE {name}_away RENAME TO {name}")
+    await shard.drained()
+    assert shard.decisions("committed") == 300
+    assert shard.decisions("failed") == 0
+    await check_book(postgres_dsn, shard)
+
+
+def test_errors_of_the_data_are_not_waited_for() -> None:
+    assert not is_transient(asyncpg.UniqueViolationError(""))
+    assert not is_transient(asyncpg.CheckViolationError(""))
+    assert not is_transient(asyncpg.NumericValueOutOfRangeError(""))
+    assert not is_transient(asyncpg.CharacterNotInRepertoireError(""))
+    assert not is_transient(AssertionError())
