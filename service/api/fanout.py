@@ -51,21 +51,20 @@ class Fanout:
         self._waiting[update.group] = update if waiting is None else waiting.followed_by(update)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-            self._task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.opt(exception=error).error("a fan-out of prices failed")
 
     async def _run(self) -> None:
-        while self._waiting:
-            group, update = next(iter(self._waiting.items()))
-            del self._waiting[group]
-            sockets = tuple(self._sockets.get(group, ()))
-            for start in range(0, len(sockets), CHUNK):
-                self._write(sockets[start : start + CHUNK], update)
-                await asyncio.sleep(0)
+        try:
+            while self._waiting:
+                group, update = next(iter(self._waiting.items()))
+                del self._waiting[group]
+                sockets = tuple(self._sockets.get(group, ()))
+                for start in range(0, len(sockets), CHUNK):
+                    self._write(sockets[start : start + CHUNK], update)
+                    await asyncio.sleep(0)
+        except Exception as error:  # the next update starts anew
+            logger.opt(exception=error).error("a fan-out of prices failed")
+        finally:
+            self._task = None
 
     def _write(self, sockets: tuple[ClientSocket, ...], update: QuotesUpdate) -> None:
         sent = conflated = 0

@@ -65,7 +65,9 @@ class World:
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, 0).start()
         self.port: int = self._runner.addresses[0][1]
-        self.client = aiohttp.ClientSession(f"http://{HOST}:{self.port}")
+        self.client = aiohttp.ClientSession(
+            f"http://{HOST}:{self.port}", connector=aiohttp.TCPConnector(limit=0)
+        )
         return self
 
     async def __aexit__(

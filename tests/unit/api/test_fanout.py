@@ -1,0 +1,63 @@
+"""Fan-out of prices: every socket, in turns with the event loop."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+
+from service.api.fanout import CHUNK
+from service.api.socket import SocketLimits
+from tests.unit.api.test_stream import prices
+from tests.unit.api.world import World
+
+
+async def test_a_long_fan_out_gives_way_and_reaches_everybody() -> None:
+    count = CHUNK * 2 + 1
+    async with World(SocketLimits(max_per_account=count)) as world, AsyncExitStack() as stack:
+        sockets: list[aiohttp.ClientWebSocketResponse] = [
+            await stack.enter_async_context(world.stream()) for _ in range(count)
+        ]
+        for socket in sockets:
+            await socket.receive_json()
+        world.board.publish("gold", EURUSD="1.1")
+        turns = 0
+        while sent(world) < count:
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= 3
+        for socket in sockets:
+            assert prices(await socket.receive_json()) == {"EURUSD": "1.1"}
+
+
+async def test_prices_published_at_any_turn_arrive(world: World) -> None:
+    async with world.stream() as socket:
+        await socket.receive_json()
+        for turns in range(12):
+            world.board.publish("gold", EURUSD=f"1.{turns}")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            last = world.board.publish("gold", XAUUSD=f"2.{turns}")
+            while (await socket.receive_json())["sequence"] != last:
+                pass
+
+
+async def test_one_update_that_cannot_be_sent_does_not_end_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    async with world.stream() as socket:
+        await socket.receive_json()
+        with monkeypatch.context() as broken:
+            broken.setattr(world.instruments, "socket_sent", fail)
+            world.board.publish("gold", EURUSD="1.1")
+            assert prices(await socket.receive_json()) == {"EURUSD": "1.1"}
+        world.board.publish("gold", EURUSD="1.2")
+        assert prices(await socket.receive_json()) == {"EURUSD": "1.2"}
+
+
+def sent(world: World) -> float:
+    samples = world.samples("tapewatch_websocket_messages_sent_total")
+    return sum(count for labels, count in samples.items() if "quotes" in labels)
