@@ -169,7 +169,7 @@ def _plan(random: Random) -> OrderPlan:
     )
 
 
-def _tick(random: Random) -> Tick:
+def make_tick(random: Random) -> Tick:
     spread = random.choice((0, 1, 2, 3, 30))
     return Tick(random.choice(_SYMBOL), random.randint(-8, 8), spread, random.randint(0, 1))
 
@@ -200,7 +200,7 @@ _CHANGES = (
 )
 _FAULTS = ("crossed", "zero", "negative", "late", "unknown", "stale", "aged", "ahead", "future")
 _WEIGHTED: tuple[tuple[int, Callable[[Random], Step]], ...] = (
-    (36, _tick),
+    (36, make_tick),
     (12, lambda random: Place(_plan(random))),
     (8, _modify),
     (8, lambda random: FundAndPlace(_plan(random), random.randint(-1, 1))),

@@ -1,9 +1,12 @@
 """What a tick does: which orders it fires, in what order, and when not."""
 
+from decimal import Decimal
+
 import pytest
 
+from service.domain.dealing import order_state
 from service.domain.decision import DealEvent, EventKind
-from service.domain.order import CancelReason, CloseReason, OrderType
+from service.domain.order import CancelReason, CloseReason, OrderStatus, OrderType
 from service.domain.quote import Quote, QuoteRefusal
 from tests.unit.domain.floor import SECOND, Floor, deal_of, order_of
 
@@ -233,3 +236,34 @@ def test_an_equal_time_passes() -> None:
     floor.now -= SECOND
     assert floor.tick("EURUSD", 110_001, 110_001) == []
     assert floor.desk.markets["EURUSD"].bid == 110_001
+
+
+def test_a_reloaded_account_stands_as_stored_and_is_judged_anew() -> None:
+    floor = Floor()
+    kept = floor.rest(OrderType.BUY, account=2)
+    order = floor.rest(OrderType.BUY_LIMIT, 110_000, stop_loss=109_000)
+    stored = order_state(floor.desk.orders[order], None)
+    floor.tick("EURUSD", 110_000, 110_000)
+    account = floor.desk.accounts[1]
+    assert account.margin == 1100
+    fresh = floor.add_account(1)
+    floor.engine.reload(fresh, [stored])
+    assert floor.desk.accounts[1].margin == 0
+    assert floor.desk.orders[order].status is OrderStatus.PENDING
+    assert floor.desk.accounts[2].margin == 1100
+    assert floor.tick("EURUSD", 108_000, 110_001) == []  # the lost position's stop loss is gone
+    (decision,) = floor.tick("EURUSD", 109_990, 109_990)
+    assert (order_of(decision).order_id, decision.kind) == (order, EventKind.OPENED)
+    assert decision.account.margin == Decimal("1099.9")
+    assert set(floor.desk.orders) == {kept, order}
+
+
+@pytest.mark.parametrize("where", ["judged", "gone"])
+def test_the_sweep_repairs_only_what_is_crossed(where: str) -> None:
+    floor = Floor()
+    order = floor.rest(OrderType.BUY_LIMIT, 110_000)
+    assert floor.engine.judge_order(order) is None  # not quoted yet
+    floor.tick("EURUSD", 109_999, 110_001)
+    assert floor.engine.judge_order(order) is None
+    floor.tick("EURUSD", 109_999, 110_000)
+    assert floor.engine.judge_order(order if where == "judged" else 99) is None
