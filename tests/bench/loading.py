@@ -83,9 +83,7 @@ async def _in_fresh_process(task: Task, dsn: str) -> dict[str, float]:
 def _conclude(report: Report) -> None:
     rounds = report.rounds
     load, bare, empty = Task.LOAD, Task.BARE_READ, Task.NO_ORDERS
-    report.figure(
-        "resident memory", rounds[f"{load}: resident, MB"], "MB", at_most=MAX_RESIDENT_MB
-    )
+    report.figure("resident memory", rounds[f"{load}: resident, MB"], "MB", at_most=MAX_RESIDENT_MB)
     report.figure("resident before loading", rounds[f"{load}: resident before, MB"], "MB")
     report.figure("peak while loading", rounds[f"{load}: peak, MB"], "MB")
     report.figure("load time", rounds[f"{load}: load, s"], "s", at_most=MAX_LOAD_S)

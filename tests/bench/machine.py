@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -38,3 +39,9 @@ def _field(path: Path, name: str) -> str | None:
         if key.strip() == name:
             return value.strip()
     return None
+
+
+def allow_sockets() -> None:
+    """Let this process open as many sockets as the machine allows a user."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

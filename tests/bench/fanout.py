@@ -1,0 +1,131 @@
+"""(d) One message of prices to 1,000 WebSockets, against a bare aiohttp broadcast loop.
+
+Measured: messages delivered per second, from the first write until the last byte has been read,
+when a message of five prices (some 500 bytes) goes to 1,000 sockets, 20 times over. The service's
+gateway sends it: framed once, written to each socket unless that is busy or chose other symbols,
+giving way to the event loop after every 64.
+
+Against: `async for`-handlers of aiohttp and a loop that awaits `send_str` on every socket.
+
+Both servers run at the same time, on uvloop, each with its clients in another process (raw sockets
+that count bytes); they take turns, another one first each round. The server's own CPU time is told
+too: it does not depend on what the client had left of the machine.
+
+Target: at least 0.8 of the bare loop.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import uvloop
+from tqdm import tqdm
+
+from service.api.frames import text_frame
+from tests.bench.fanout_server import Sender, Sent, messages
+from tests.bench.report import Report, turns
+
+SOCKETS = 1_000
+MESSAGES_A_TURN = 20
+ROUNDS = 25
+WARM_UPS = 2
+MIN_RATIO = 0.8
+ANSWER_TIMEOUT_S = 120.0
+
+
+def run(report: Report) -> None:
+    """Measure both senders in turns."""
+    uvloop.run(_run(report))
+
+
+async def _run(report: Report) -> None:
+    async with _Pair.of(Sender.GATEWAY) as gateway, _Pair.of(Sender.BARE) as bare:
+        pairs = (gateway, bare)
+        total = (WARM_UPS + ROUNDS) * len(pairs)
+        for number, pair in tqdm(turns(pairs, WARM_UPS + ROUNDS), total=total, leave=False):
+            seconds, sent = await pair.broadcast()
+            if number >= WARM_UPS:
+                delivered = SOCKETS * MESSAGES_A_TURN
+                report.add(f"{pair.sender}: messages/s", delivered / seconds)
+                report.add(f"{pair.sender}: server CPU, µs/message", sent.cpu_s / delivered * 1e6)
+    _conclude(report)
+
+
+class _Pair:
+    """A server and its clients, each a process of its own."""
+
+    def __init__(
+        self, sender: Sender, server: asyncio.subprocess.Process, client: asyncio.subprocess.Process
+    ) -> None:
+        self.sender = sender
+        self._server = server
+        self._client = client
+        self._expected = sum(len(text_frame(message)) for message in messages(MESSAGES_A_TURN))
+
+    @staticmethod
+    @asynccontextmanager
+    async def of(sender: Sender) -> "AsyncIterator[_Pair]":
+        """Start a server and connect its clients; end both when left."""
+        async with _process("tests.bench.fanout_server", sender) as server:
+            port = await _answer(server)
+            async with _process("tests.bench.fanout_client", port, str(SOCKETS)) as client:
+                await _answer(client)
+                yield _Pair(sender, server, client)
+
+    async def broadcast(self) -> tuple[float, Sent]:
+        """Send a turn's messages; return the seconds until all were read, and the server's word."""
+        _tell(self._client, self._expected)
+        await _answer(self._client)
+        _tell(self._server, MESSAGES_A_TURN)
+        received = float(await _answer(self._client))
+        sent = msgspec.json.decode(await _answer(self._server), type=Sent)
+        return received - sent.started, sent
+
+
+@asynccontextmanager
+async def _process(module: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def _tell(process: asyncio.subprocess.Process, number: int) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{number}\n".encode())
+
+
+async def _answer(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        line = await process.stdout.readline()
+    if not line:
+        raise RuntimeError("a process of the benchmark ended: see above")
+    return line.decode().strip()
+
+
+def _conclude(report: Report) -> None:
+    gateway, bare = Sender.GATEWAY, Sender.BARE
+    for sender in (gateway, bare):
+        report.figure(f"{sender}: messages", report.rounds[f"{sender}: messages/s"], "/s")
+    for sender in (gateway, bare):
+        series = f"{sender}: server CPU, µs/message"
+        report.figure(f"{sender}: server CPU a message", report.rounds[series], "µs")
+    report.ratio(
+        "messages/s, gateway : bare",
+        f"{gateway}: messages/s",
+        f"{bare}: messages/s",
+        at_least=MIN_RATIO,
+    )

@@ -1,0 +1,83 @@
+"""The receiving process of the fan-out benchmark: many raw sockets that only count bytes.
+
+Run as `python -m tests.bench.fanout_client PORT SOCKETS`. It opens the sockets, reads until they
+are silent and prints a line. Then it answers each number of bytes on stdin, awaited on every
+socket, with a line at once and with the monotonic time at which the last byte had come.
+
+A client that parsed frames would be slower than the server it measures. All messages of a turn
+have one length, so the bytes of a socket tell its messages.
+"""
+
+import select
+import socket
+import sys
+import time
+
+from service.api.auth import Role, issue_token
+from service.api.openapi import STREAM_PATH
+from service.api.socket import SocketLimits
+from tests.bench.fanout_server import HOST, SECRET
+from tests.bench.machine import allow_sockets
+
+SILENT_S = 0.5
+TOKEN_LIFE_S = 3_600.0
+RECEIVE_TIMEOUT_S = 60.0
+BUFFER_BYTES = 256 * 1024
+
+
+def main(port: int, count: int) -> None:
+    """Open the sockets, then count for each line on stdin."""
+    sockets = [
+        _connect(port, 1 + number // SocketLimits().max_per_account) for number in range(count)
+    ]
+    poll = select.epoll()
+    by_number = {each.fileno(): each for each in sockets}
+    for number in by_number:
+        poll.register(number, select.EPOLLIN)
+    buffer = bytearray(BUFFER_BYTES)
+    while ready := poll.poll(SILENT_S):
+        for number, _ in ready:
+            by_number[number].recv_into(buffer)
+    print("open", flush=True)
+    for line in sys.stdin:
+        print("counting", flush=True)
+        print(_count(poll, by_number, int(line), buffer), flush=True)
+
+
+def _connect(port: int, account_id: int) -> socket.socket:
+    token = issue_token(SECRET, account_id, Role.TRADER, TOKEN_LIFE_S)
+    connection = socket.create_connection((HOST, port))
+    connection.sendall(
+        f"GET {STREAM_PATH} HTTP/1.1\r\nHost: {HOST}:{port}\r\n"
+        f"Authorization: Bearer {token}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    answer = connection.recv(BUFFER_BYTES)
+    if not answer.startswith(b"HTTP/1.1 101 "):
+        raise RuntimeError(f"the server refused a socket: {answer!r}")
+    connection.setblocking(False)
+    return connection
+
+
+def _count(
+    poll: select.epoll, sockets: dict[int, socket.socket], expected: int, buffer: bytearray
+) -> float:
+    """Read until every socket has had its `expected` bytes; return when that was."""
+    awaited = dict.fromkeys(sockets, expected)
+    while awaited:
+        ready = poll.poll(RECEIVE_TIMEOUT_S)
+        if not ready:
+            raise TimeoutError(f"{len(awaited)} sockets wait for more in vain")
+        for number, _ in ready:
+            left = awaited.pop(number, 0) - sockets[number].recv_into(buffer)
+            if left > 0:
+                awaited[number] = left
+            elif left < 0:
+                raise RuntimeError("a socket was sent more than the messages of this turn")
+    return time.monotonic()
+
+
+if __name__ == "__main__":
+    allow_sockets()
+    main(*(int(argument) for argument in sys.argv[1:]))
