@@ -55,6 +55,7 @@ class Stream:
         self._fanout = Fanout(services.board, services.instruments)
         self._open: set[ClientSocket] = set()
         self._per_account: Counter[int] = Counter()
+        self._admitted = 0
         self._is_stopping = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -82,6 +83,7 @@ class Stream:
             await websocket.prepare(request)
             await self._serve(request, websocket, principal, *found)
         finally:
+            self._admitted -= 1
             self._per_account[account_id] -= 1
             if not self._per_account[account_id]:
                 del self._per_account[account_id]
@@ -104,9 +106,10 @@ class Stream:
                 TransportCode.TOO_MANY_SOCKETS,
                 f"an account may have {limits.max_per_account} sockets: close one",
             )
-        if self._per_account.total() >= limits.max_total:
+        if self._admitted >= limits.max_total:
             raise ApiError(TransportCode.TOO_MANY_SOCKETS, "too many sockets: try again later")
         self._per_account[account_id] += 1
+        self._admitted += 1
 
     async def _serve(
         self,
