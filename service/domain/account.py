@@ -17,12 +17,17 @@ class Exposure:
     """An account's positions in one symbol, all under the same terms.
 
     Sums of volume, and of volume times open price, make the live profit of any number of positions
-    one integer product where no conversion depends on a position's sign.
+    one integer product where no conversion depends on a position's sign. Where one does, gains and
+    losses are summed once for the prices of a tick and then kept up by what opens and closes.
     """
 
     __slots__ = (
+        "_buy",
+        "_gains",
         "_long_cost",
         "_long_volume",
+        "_losses",
+        "_sell",
         "_short_cost",
         "_short_volume",
         "long_margin",
@@ -38,6 +43,8 @@ class Exposure:
         self.short_margin = ZERO
         self._long_volume = self._long_cost = 0
         self._short_volume = self._short_cost = 0
+        self._buy = self._sell = 0
+        self._gains = self._losses = 0
 
     @property
     def margin(self) -> Decimal:
@@ -66,10 +73,18 @@ class Exposure:
             self.long_margin = EXACT.add(self.long_margin, margin)
             self._long_volume += volume
             self._long_cost += cost
+            self._count(self._sell * volume - cost, is_gain=self._sell > order.open_price)
         else:
             self.short_margin = EXACT.add(self.short_margin, margin)
             self._short_volume += volume
             self._short_cost += cost
+            self._count(cost - self._buy * volume, is_gain=order.open_price > self._buy)
+
+    def _count(self, points: int, *, is_gain: bool) -> None:
+        if is_gain:
+            self._gains += points
+        else:
+            self._losses += points
 
     def profit(self) -> Decimal | None:
         """Return the live profit at the group's closing prices, USD; None: it cannot be priced."""
@@ -86,20 +101,22 @@ class Exposure:
                 - buy * self._short_volume
             )
             return EXACT.multiply(market.profit_scale, points)
-        gains = losses = 0
+        if (sell, buy) != (self._sell, self._buy):
+            self._value(sell, buy)
+        gain = rate.gain(EXACT.multiply(market.profit_scale, self._gains))
+        loss = rate.gain(EXACT.multiply(market.profit_scale, self._losses))
+        return None if gain is None or loss is None else EXACT.add(gain, loss)
+
+    def _value(self, sell: int, buy: int) -> None:
+        self._sell, self._buy = sell, buy
+        self._gains = self._losses = 0
         for order in self.positions.values():
             assert order.open_price is not None
             if order.order_type.is_buy:
                 points = (sell - order.open_price) * order.volume
             else:
                 points = (order.open_price - buy) * order.volume
-            if points > 0:
-                gains += points
-            else:
-                losses += points
-        gain = rate.gain(EXACT.multiply(market.profit_scale, gains))
-        loss = rate.gain(EXACT.multiply(market.profit_scale, losses))
-        return None if gain is None or loss is None else EXACT.add(gain, loss)
+            self._count(points, is_gain=points > 0)
 
 
 class Account:
