@@ -5,6 +5,7 @@ last, so that a probe always gets an answer; the gateway's sockets close before 
 """
 
 import asyncio
+import errno
 import signal
 import socket
 import time
@@ -89,9 +90,12 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     async def ops(_: web.Application) -> AsyncIterator[None]:
         runner = web.AppRunner(build_ops(instruments, readiness), access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, settings.ops_host, settings.ops_port).start()
-        yield
-        await runner.cleanup()
+        try:
+            host, port = settings.ops_host, settings.ops_port
+            await _listen(runner, "the ops port", host, port, "TAPEWATCH_OPS")
+            yield
+        finally:
+            await runner.cleanup()
 
     async def stores(_: web.Application) -> AsyncIterator[None]:
         yield
@@ -186,11 +190,30 @@ def _holder() -> str:
     return f"{socket.gethostname()}-{uuid.uuid4()}"
 
 
+class CannotListen(Exception):
+    """A port that the service should listen on is not to be had; the message says what to do."""
+
+
+async def _listen(runner: web.AppRunner, what: str, host: str, port: int, prefix: str) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(
+                f"port {port} on {host} is in use, {what} cannot listen there: stop what uses it, "
+                f"or set {prefix}_PORT to a free port"
+            ) from None
+        raise CannotListen(
+            f"{what} cannot listen on {host}:{port} ({error.strerror or error}): "
+            f"set {prefix}_HOST and {prefix}_PORT to an address of this machine"
+        ) from None
+
+
 async def serve(settings: Settings, servers: Servers, secret: str) -> None:
     """Serve until SIGINT or SIGTERM; unready first, then bounded shutdown in order.
 
     Raises:
-        OSError: a port is in use.
+        CannotListen: a port is in use, or an address is not this machine's.
     """
     app = build_service(settings, servers, secret)
     runner = gateway_runner(app)
@@ -200,7 +223,7 @@ async def serve(settings: Settings, servers: Servers, secret: str) -> None:
         loop.add_signal_handler(signal_number, stopping.set)
     try:
         await runner.setup()
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        await _listen(runner, "the API", settings.host, settings.port, "TAPEWATCH")
         logger.info("API on http://{}:{}/api/v1", settings.host, settings.port)
         logger.info("metrics on http://{}:{}/metrics", settings.ops_host, settings.ops_port)
         await stopping.wait()

@@ -10,19 +10,36 @@ import uvloop
 from loguru import logger
 
 from service.api.auth import Role, issue_token
-from service.app import serve
+from service.app import CannotListen, serve
 from service.demo import open_demo
 from service.instruments import Instruments
 from service.replay import Plan, Replay, ReplayInterrupted, plan_replay
 from service.scenario.fault import ScenarioError
 from service.scenario.make import make_scenario
-from service.servers import Servers, open_servers
-from service.settings import ConfigurationError, Settings, load_settings, read_or_make_secret
+from service.servers import NoDatabase, open_servers
+from service.settings import (
+    ConfigurationError,
+    Settings,
+    load_settings,
+    make_secret,
+    read_secret,
+)
 from service.storage.database import apply_migrations
 from service.storage.server_errors import EmbeddedError
+from service.watch import CannotWatch, watch
 
 DEMO_ACCOUNT = 1
 SPEEDS = {"max": None, "1": 1.0, "10": 10.0}
+WATCH_HOURS = 12.0
+FAULTS = (
+    ConfigurationError,
+    CannotListen,
+    CannotWatch,
+    EmbeddedError,
+    NoDatabase,
+    ReplayInterrupted,
+    ScenarioError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         logger.remove()
-        logger.add(sys.stderr, level=settings.log_level)
+        # Never the values of variables: some are secrets.
+        logger.add(sys.stderr, level=settings.log_level, diagnose=False)
         return int(options.run(options, settings))
-    except (ConfigurationError, ScenarioError, EmbeddedError, ReplayInterrupted) as error:
+    except FAULTS as error:
         print(f"tapewatch: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -54,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--role", choices=[str(role) for role in Role], default=str(Role.TRADER))
     token.add_argument("--hours", type=float, default=12.0, help="valid for, default: 12")
     token.set_defaults(run=_token)
+
+    watch = commands.add_parser("watch", help="print an account's stream, one JSON line a message")
+    watch.add_argument("--account", type=int, default=DEMO_ACCOUNT, help="default: %(default)s")
+    watch.add_argument(
+        "--symbol", action="append", default=[], metavar="SYMBOL", help="quotes of it; repeatable"
+    )
+    watch.set_defaults(run=_watch)
 
     replay = commands.add_parser("replay", help="run a scenario on recorded ticks")
     replay.add_argument("scenario", type=Path, metavar="SCENARIO", help="folder of CSV files")
@@ -78,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:
-    secret = read_or_make_secret(settings)
+    secret = make_secret(settings)
     uvloop.run(_serve_demo(settings, secret))
     return 0
 
@@ -95,20 +120,27 @@ async def _serve_demo(settings: Settings, secret: str) -> None:
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
-    secret, database_dsn, redis_url = settings.required_to_serve()
-    servers = Servers(database_dsn, redis_url)
-    uvloop.run(_serve_migrated(settings, servers, secret))
+    secret = settings.required_to_serve()
+    uvloop.run(_serve_migrated(settings, secret))
     return 0
 
 
-async def _serve_migrated(settings: Settings, servers: Servers, secret: str) -> None:
-    await apply_migrations(servers.database_dsn)
-    await serve(settings, servers, secret)
+async def _serve_migrated(settings: Settings, secret: str) -> None:
+    async with open_servers(settings, settings.data_dir) as servers:
+        await apply_migrations(servers.database_dsn)
+        await serve(settings, servers, secret)
 
 
 def _token(options: argparse.Namespace, settings: Settings) -> int:
-    secret = read_or_make_secret(settings)
+    secret = read_secret(settings)
     print(issue_token(secret, options.account, Role(options.role), options.hours * 3600))
+    return 0
+
+
+def _watch(options: argparse.Namespace, settings: Settings) -> int:
+    secret = read_secret(settings)
+    token = issue_token(secret, options.account, Role.TRADER, WATCH_HOURS * 3600)
+    uvloop.run(watch(settings.host, settings.port, token, options.symbol, sys.stdout))
     return 0
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service.settings import Settings
+from service.storage.database import Database
 from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
+from service.storage.errors import Unreachable
+
+
+class NoDatabase(Exception):
+    """The database that was named does not let us in; the message says what to do."""
 
 
 class Servers(NamedTuple):
@@ -31,10 +37,12 @@ async def open_servers(
 
     Raises:
         EmbeddedError: a server cannot start; the message says what to do.
+        NoDatabase: the named PostgreSQL cannot be reached.
     """
     async with AsyncExitStack() as stack:
         if settings.database_url is not None:
             database_dsn = settings.database_url.get_secret_value()
+            await _reach(database_dsn)
         else:
             postgres = EmbeddedPostgres(folder / "postgres", database_port)
             database_dsn = (await stack.enter_async_context(postgres)).dsn
@@ -44,3 +52,11 @@ async def open_servers(
             valkey = EmbeddedValkey(folder / "valkey", redis_port)
             redis_url = (await stack.enter_async_context(valkey)).url
         yield Servers(database_dsn, redis_url)
+
+
+async def _reach(database_dsn: str) -> None:
+    try:
+        connection = await Database(database_dsn).connect()
+    except Unreachable as error:
+        raise NoDatabase(f"{error}: check TAPEWATCH_DATABASE_URL and its server") from None
+    await connection.close()

@@ -1,7 +1,8 @@
 """Settings from the environment: the only reader of it. All errors are reported together.
 
-Every variable starts with `TAPEWATCH_`. A DSN replaces the embedded server of its kind; without
-one PostgreSQL and Valkey run as children with their data under `data_dir`.
+Every variable starts with `TAPEWATCH_`; one that is empty counts as not set. A DSN replaces the
+embedded server of its kind; without one PostgreSQL and Valkey run as children with their data under
+`data_dir`.
 """
 
 import os
@@ -10,12 +11,16 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 MIN_SECRET_LENGTH = 32
+DATABASE_SCHEMES = ("postgresql", "postgres")
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+FEED_SCHEMES = ("ws", "wss")
 
 
 class FeedKind(StrEnum):
@@ -49,7 +54,13 @@ class Settings(BaseSettings):
         max_quote_age_s, max_quote_future_s: limits of the quote guard, seconds.
     """
 
-    model_config = SettingsConfigDict(env_prefix="TAPEWATCH_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TAPEWATCH_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+    )
 
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
@@ -75,12 +86,19 @@ class Settings(BaseSettings):
     log_level: LogLevel = LogLevel.INFO
 
     def check(self) -> list[str]:
-        """Return what the fields contradict each other in."""
-        faults = []
-        if self.feed is FeedKind.WEBSOCKET and not self.feed_url:
+        """Return what is wrong with the fields beyond their types, one line each."""
+        faults = [
+            *_scheme_faults("DATABASE_URL", self.database_url, DATABASE_SCHEMES),
+            *_scheme_faults("REDIS_URL", self.redis_url, REDIS_SCHEMES),
+            *_scheme_faults("FEED_URL", self.feed_url, FEED_SCHEMES),
+        ]
+        if self.feed is FeedKind.WEBSOCKET and self.feed_url is None:
             faults.append("TAPEWATCH_FEED_URL: the websocket feed needs an address")
-        if self.feed is FeedKind.REPLAY and self.feed_file is None:
-            faults.append("TAPEWATCH_FEED_FILE: the replay feed needs a tick file")
+        if self.feed is FeedKind.REPLAY:
+            if self.feed_file is None:
+                faults.append("TAPEWATCH_FEED_FILE: the replay feed needs a tick file")
+            elif not self.feed_file.is_file():
+                faults.append(f"TAPEWATCH_FEED_FILE: there is no file {self.feed_file}")
         secret = self.jwt_secret
         if secret is not None and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
             faults.append(
@@ -88,38 +106,95 @@ class Settings(BaseSettings):
             )
         return faults
 
-    def required_to_serve(self) -> tuple[str, str, str]:
-        """Return the signing secret, the database's and Redis's address.
+    def required_to_serve(self) -> str:
+        """Return the signing secret; nothing that serves for others is made up.
 
         Raises:
-            ConfigurationError: one of them is not set.
+            ConfigurationError: the secret or the address of a server is not set.
         """
-        secret, database, redis = self.jwt_secret, self.database_url, self.redis_url
-        if secret is None or database is None or redis is None:
-            names = [
-                f"TAPEWATCH_{name}: must be set to serve; `tapewatch run` makes its own"
-                for name, value in (
-                    ("JWT_SECRET", secret),
-                    ("DATABASE_URL", database),
-                    ("REDIS_URL", redis),
-                )
-                if value is None
-            ]
-            raise _fault(names)
-        return secret.get_secret_value(), database.get_secret_value(), redis.get_secret_value()
+        required = ("jwt_secret", "database_url", "redis_url")
+        missing = [
+            f"TAPEWATCH_{name.upper()}: must be set to serve; `tapewatch run` makes its own"
+            for name in required
+            if getattr(self, name) is None
+        ]
+        if self.jwt_secret is None or missing:
+            raise _fault(missing)
+        return self.jwt_secret.get_secret_value()
 
 
-def read_or_make_secret(settings: Settings) -> str:
-    """Return the configured signing secret, or the one kept in `data_dir`, made on first use."""
+def make_secret(settings: Settings) -> str:
+    """Return the configured signing secret, or the one kept in `data_dir`, made on first use.
+
+    Raises:
+        ConfigurationError: it cannot be kept there.
+    """
+    if settings.jwt_secret is None and not _secret_path(settings).exists():
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            _write_once(_secret_path(settings), secrets.token_urlsafe(MIN_SECRET_LENGTH))
+        except OSError as error:
+            raise _fault(
+                [
+                    f"TAPEWATCH_DATA_DIR: cannot write to {settings.data_dir} ({error.strerror}): "
+                    "choose a directory that this user can write to"
+                ]
+            ) from error
+    return read_secret(settings)
+
+
+def read_secret(settings: Settings) -> str:
+    """Return the signing secret of the service that runs with these settings.
+
+    Raises:
+        ConfigurationError: it was not made yet, or cannot be read.
+    """
     if settings.jwt_secret is not None:
         return settings.jwt_secret.get_secret_value()
-    path = settings.data_dir / "jwt-secret"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    path = _secret_path(settings)
+    try:
+        secret = path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"there is no signing secret in {settings.data_dir}: start the service first "
+            "(`tapewatch run`, from the same directory), or set TAPEWATCH_JWT_SECRET"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    if len(secret) < MIN_SECRET_LENGTH:
+        raise ConfigurationError(
+            f"the signing secret in {path} is too short: delete the file to have a new one made"
+        )
+    return secret
+
+
+def _secret_path(settings: Settings) -> Path:
+    return settings.data_dir / "jwt-secret"
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all; one that is there stays."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
     with suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(MIN_SECRET_LENGTH))
-    return path.read_text()
+        os.link(draft, path)
+    draft.unlink()
+
+
+def _scheme_faults(name: str, url: str | SecretStr | None, schemes: tuple[str, ...]) -> list[str]:
+    if url is None:
+        return []
+    text = url if isinstance(url, str) else url.get_secret_value()
+    try:
+        if urlsplit(text).scheme in schemes:
+            return []
+    except ValueError:
+        pass  # not an address at all, which the rule below says as well
+    # The address itself may hold a password.
+    starts = " or ".join(f"{scheme}://" for scheme in schemes)
+    return [f"TAPEWATCH_{name}: must start with {starts}"]
 
 
 def _fault(faults: list[str]) -> ConfigurationError:
@@ -133,16 +208,14 @@ def load_settings() -> Settings:
         ConfigurationError: it has faults; all of them are named.
     """
     faults = []
-    settings = None
     try:
         settings = Settings()
     except ValidationError as error:
-        faults = [
-            f"TAPEWATCH_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-            for fault in error.errors(include_input=False)
-        ]
-    if settings is not None:
-        faults = settings.check()
-    if settings is None or faults:
+        wrong = {str(fault["loc"][0]): fault["msg"] for fault in error.errors(include_input=False)}
+        faults = [f"TAPEWATCH_{name.upper()}: {rule}" for name, rule in wrong.items()]
+        # The rest is checked as well, with the defaults in place of what is wrong.
+        settings = Settings(**{name: Settings.model_fields[name].default for name in wrong})
+    faults += settings.check()
+    if faults:
         raise _fault(faults)
     return settings

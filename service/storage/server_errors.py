@@ -25,7 +25,7 @@ class DataDirInUse(EmbeddedError):
     def __init__(self, data_dir: Path, owner: str) -> None:
         super().__init__(
             f"{data_dir} is in use by process {owner or 'unknown'}: stop that process, or choose "
-            "another data directory"
+            "another data directory (TAPEWATCH_DATA_DIR)"
         )
         self.data_dir = data_dir
 
