@@ -63,9 +63,15 @@ class Listener:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "POLL_S", 0.1)
+def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The poll finds whatever is missing: without it the tests see what comes at once."""
+    monkeypatch.setattr(events, "POLL_S", 3600.0)
     monkeypatch.setattr(events, "RECONNECT_S", 0.1)
+
+
+@pytest.fixture
+def polls(no_polls: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "POLL_S", 0.1)
 
 
 @pytest.fixture
@@ -104,11 +110,12 @@ async def feed(
         yield feed
 
 
-async def subscribed(redis_url: str, account_id: int) -> None:
-    """Wait until the account's channel has a subscriber."""
+async def subscribed(redis_url: str, account_id: int, count: int = 1) -> None:
+    """Wait until the account's channel has that many subscribers."""
     client = redis.asyncio.Redis.from_url(redis_url)
+    channel = events_channel(account_id)
     async with asyncio.timeout(30):
-        while (await client.pubsub_numsub(events_channel(account_id)))[0][1] == 0:  # noqa: ASYNC110
+        while (await client.pubsub_numsub(channel))[0][1] != count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await client.aclose()
 
@@ -161,6 +168,7 @@ async def test_the_outbox_is_not_read_when_nothing_happened_since_the_snapshot(
     assert outbox.reads == 0
 
 
+@pytest.mark.usefixtures("polls")
 async def test_an_account_nobody_knows_here_is_read_from_the_outbox(
     redis_url: str, outbox: Outbox, instruments: Instruments
 ) -> None:
@@ -184,6 +192,7 @@ async def test_subscribers_of_an_account_start_where_each_says(
     await eventually(has(first, 4))
     await feed.subscribe(ACCOUNT, 1, second)
     await feed.subscribe(ACCOUNT, 4, third)
+    await eventually(has(second, 2, 3, 4))
     await cache.apply_events([truth.place(5)])
     await eventually(has(second, 2, 3, 4, 5))
     await eventually(has(third, 5))
@@ -203,7 +212,7 @@ async def test_a_gap_is_closed_from_the_outbox(
     await cache.apply_events([truth.place(3)])
     await eventually(has(listener, 1, 2, 3))
     assert listener.sequences == [1, 2, 3]
-    assert catchups(instruments).keys() <= {"gap", "poll"}
+    assert catchups(instruments) == {"gap": 1}
 
 
 async def test_repeated_and_late_events_are_delivered_once(
@@ -220,6 +229,7 @@ async def test_repeated_and_late_events_are_delivered_once(
     await eventually(has(listener, 1, 2, 3, 4))
 
 
+@pytest.mark.usefixtures("polls")
 async def test_a_last_event_that_never_reached_redis_is_found(
     feed: EventFeed, outbox: Outbox, redis_url: str, instruments: Instruments
 ) -> None:
@@ -260,6 +270,7 @@ async def test_what_the_outbox_no_longer_holds_is_skipped(
     await eventually(has(listener, 4, 5, 6))
 
 
+@pytest.mark.usefixtures("polls")
 async def test_redis_away_events_come_from_the_outbox_and_go_on_after(
     tmp_path: Path, outbox: Outbox, instruments: Instruments
 ) -> None:
@@ -284,6 +295,7 @@ async def test_redis_away_events_come_from_the_outbox_and_go_on_after(
         await cache.close()
 
 
+@pytest.mark.usefixtures("polls")
 @pytest.mark.parametrize("fault", ["cut", "black hole"])
 async def test_a_lost_connection_is_made_anew_and_nothing_is_lost(
     redis_url: str,
@@ -319,6 +331,29 @@ async def test_a_lost_connection_is_made_anew_and_nothing_is_lost(
             assert listener.sequences == [1, 2, 3]
 
 
+async def test_an_account_left_while_redis_was_away_can_be_come_back_to(
+    redis_url: str, outbox: Outbox, cache: Cache, instruments: Instruments
+) -> None:
+    truth, listener = outbox.account(ACCOUNT), Listener()
+    target = urlsplit(redis_url)
+    async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:
+        feed = EventFeed(through(proxy, redis_url), outbox, instruments, outbox.latest)
+        async with running(feed):
+            unsubscribe = await feed.subscribe(ACCOUNT, 0, Listener())
+            await subscribed(redis_url, ACCOUNT)
+            await proxy.cut()
+            await eventually(lambda: not feed.is_connected)
+            unsubscribe()
+            await proxy.restore()
+            await eventually(lambda: feed.is_connected)
+            await asyncio.sleep(0.05)
+            await feed.subscribe(ACCOUNT, 0, listener)
+            await subscribed(redis_url, ACCOUNT)
+            await cache.apply_events([truth.place(1)])
+            await eventually(has(listener, 1))
+
+
+@pytest.mark.usefixtures("polls")
 async def test_a_database_that_is_away_is_asked_again(feed: EventFeed, outbox: Outbox) -> None:
     truth, listener = outbox.account(ACCOUNT), Listener()
     truth.place(1)
@@ -375,6 +410,43 @@ async def test_leaving_and_coming_back_loses_nothing(
     assert listener.sequences == list(range(1, 41))
 
 
+async def test_coming_back_later_subscribes_anew(
+    feed: EventFeed, cache: Cache, outbox: Outbox, redis_url: str
+) -> None:
+    truth, listener = outbox.account(ACCOUNT), Listener()
+    unsubscribe = await feed.subscribe(ACCOUNT, 0, Listener())
+    await subscribed(redis_url, ACCOUNT)
+    unsubscribe()
+    await subscribed(redis_url, ACCOUNT, 0)
+    await feed.subscribe(ACCOUNT, 0, listener)
+    await subscribed(redis_url, ACCOUNT)
+    await cache.apply_events([truth.place(1)])
+    await eventually(has(listener, 1))
+
+
+async def test_who_comes_during_a_read_from_further_back_misses_nothing(
+    feed: EventFeed, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, first, second = outbox.account(ACCOUNT), Listener(), Listener()
+    for order_id in range(1, 7):
+        truth.place(order_id)
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(account_id: int, sequence: int, limit: int) -> list[bytes]:
+        reading.set()
+        await go_on.wait()
+        return truth.events_after(sequence, limit)
+
+    monkeypatch.setattr(outbox, "events_after", slow)
+    await feed.subscribe(ACCOUNT, 4, first)
+    await reading.wait()
+    await feed.subscribe(ACCOUNT, 1, second)
+    go_on.set()
+    await eventually(has(first, 5, 6))
+    await eventually(has(second, 6))
+    assert second.sequences == [2, 3, 4, 5, 6]
+
+
 async def test_a_thousand_subscribers_share_one_connection(
     feed: EventFeed, cache: Cache, outbox: Outbox, redis_url: str
 ) -> None:
@@ -389,6 +461,7 @@ async def test_a_thousand_subscribers_share_one_connection(
     await client.aclose()
 
 
+@pytest.mark.usefixtures("polls")
 @pytest.mark.parametrize("seed", range(8))
 async def test_under_random_loss_repetition_and_disorder_each_event_comes_once_in_order(
     feed: EventFeed, cache: Cache, outbox: Outbox, seed: int
