@@ -50,7 +50,9 @@ class Sweep:
         return missed
 
     def _last_quotes(self) -> LastQuotes:
-        quoted = [market for market in self._trading.desk.markets.values() if market.is_quoted]
+        # Prices of before a restart or a change of settings have judged nothing: a tick will.
+        armed_tick = self._trading.armed_tick
+        quoted = [m for m in self._trading.desk.markets.values() if m.tick > armed_tick]
         return LastQuotes(
             [market.symbol.name for market in quoted],
             [market.bid for market in quoted],

@@ -45,6 +45,8 @@ class Trading:
         self._instruments = instruments
         self._writer: Writer | None = None
         self._answers = Answers()
+        self.armed_tick = 0
+        """The last tick when triggers were armed anew: quotes of up to it have not judged them."""
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
@@ -90,6 +92,7 @@ class Trading:
     def lead(self, engine: Engine, writer: Writer) -> None:
         """Trade on a loaded engine."""
         self.follow(engine)
+        self.armed_tick = engine.desk.tick
         self._writer = writer
 
     def follow(self, engine: Engine) -> None:
@@ -101,9 +104,7 @@ class Trading:
         """Stop trading: what is decided and not committed is forgotten, and its callers told."""
         self._instruments.decisions_fenced(self.backlog)
         self._writer = None
-        self._answers.refuse_all(
-            Unavailable("trading stopped before the commit was seen")
-        )
+        self._answers.refuse_all(Unavailable("trading stopped before the commit was seen"))
 
     async def drained(self) -> None:
         """Wait until what is decided is committed."""
@@ -206,6 +207,7 @@ class Trading:
         """
         writer = self._require_writer()
         stored = writer.put_settings(apply(self.desk))
+        self.armed_tick = self.desk.tick
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await asyncio.shield(stored)
@@ -266,6 +268,7 @@ class Trading:
         assert self._writer is not None
         withdrawn = self._writer.withdraw(account_id)
         self.engine.reload(account, orders)
+        self.armed_tick = self.desk.tick
         self._instruments.decisions_failed()
         self._instruments.decisions_withdrawn(len(withdrawn))
         self._answers.refuse(

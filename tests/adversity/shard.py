@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 
+from service.domain.account import Account
 from service.domain.commands import CommandDesk, PlaceOrder
 from service.domain.dealing import order_state
 from service.domain.decision import Decision
@@ -129,8 +130,6 @@ async def open_small_book(dsn: str, accounts: int, resting: Sequence[Resting] = 
 
 
 def _orders(desk: Desk, resting: Sequence[Resting]) -> list[OrderState]:
-    from service.domain.account import Account
-
     states = []
     for number, one in enumerate(resting, start=1):
         group = PLAIN if one.account_id % 2 else GOLD
@@ -291,6 +290,17 @@ async def fetch(dsn: str, statement: str, *arguments: object) -> list[tuple[Any,
         return [tuple(row) for row in await connection.fetch(statement, *arguments)]
     finally:
         await connection.close()
+
+
+async def locked_out(dsn: str, count: int = 1) -> None:
+    """Wait until `count` statements wait for a lock."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    async with asyncio.timeout(30):
+        while (await fetch(dsn, waiting))[0][0] < count:  # noqa: ASYNC110 - a server has no event
+            await asyncio.sleep(0.02)
 
 
 def opened(shard: Shard) -> list[int]:
