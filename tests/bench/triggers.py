@@ -220,15 +220,19 @@ def _check(burst: Burst, decisions: Sequence[Decision]) -> None:
 
 
 def _series(size: int, name: str) -> str:
-    return f"{size:,} orders: {name}, ms"
+    return f"{_orders(size)}: {name}, ms"
+
+
+def _orders(size: int) -> str:
+    return f"{size:,} order{'s' if size > 1 else ''}"
 
 
 def _conclude(report: Report) -> None:
     for size in ROUNDS:
         for name in ("tick to commit", "bare SQL", "decide", "encode"):
-            report.figure(f"{size:,} orders: {name}", report.rounds[_series(size, name)], "ms")
+            report.figure(f"{_orders(size)}: {name}", report.rounds[_series(size, name)], "ms")
         report.ratio(
-            f"{size:,} orders: tick to commit : bare SQL",
+            f"{_orders(size)}: tick to commit : bare SQL",
             _series(size, "tick to commit"),
             _series(size, "bare SQL"),
             at_most=MAX_RATIO[size],
