@@ -41,8 +41,8 @@ from service.storage.cache import Cache
 from service.storage.database import Database, apply_migrations
 from service.storage.errors import Fenced, Unreachable
 from service.storage.importer import Opening, open_book
+from service.storage.queue import MAX_BATCH, Written
 from service.storage.reader import Reader
-from service.storage.writer import MAX_BATCH, Written
 
 LEASE_S = 2.0
 SWEEP_INTERVAL_NS = 5_000_000_000

@@ -1,14 +1,24 @@
-"""PostgreSQL and Redis as the settings say: the ones named by a DSN, or embedded ones."""
+"""PostgreSQL and Redis as the settings say: the ones named by a DSN, or embedded ones.
 
+An embedded server that dies is started again on its data and port; one that is named is not ours.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from loguru import logger
 
 from service.settings import Settings
 from service.storage.database import Database
-from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
+from service.storage.embedded import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey
 from service.storage.errors import Unreachable
+from service.storage.server_errors import EmbeddedError
+
+LOOK_AFTER_INTERVAL_S = 1.0
+_Server = TypeVar("_Server", bound=EmbeddedServer)
 
 
 class NoDatabase(Exception):
@@ -45,13 +55,38 @@ async def open_servers(
             await _reach(database_dsn)
         else:
             postgres = EmbeddedPostgres(folder / "postgres", database_port)
-            database_dsn = (await stack.enter_async_context(postgres)).dsn
+            database_dsn = (await stack.enter_async_context(_kept(postgres))).dsn
         if settings.redis_url is not None:
             redis_url = settings.redis_url.get_secret_value()
         else:
             valkey = EmbeddedValkey(folder / "valkey", redis_port)
-            redis_url = (await stack.enter_async_context(valkey)).url
+            redis_url = (await stack.enter_async_context(_kept(valkey))).url
         yield Servers(database_dsn, redis_url)
+
+
+@asynccontextmanager
+async def _kept(server: _Server) -> AsyncIterator[_Server]:
+    """Run a server, and start it again whenever it dies."""
+    async with server:
+        looking = asyncio.create_task(_look_after(server))
+        try:
+            yield server
+        finally:
+            looking.cancel()
+            await asyncio.wait((looking,))
+
+
+async def _look_after(server: EmbeddedServer) -> None:
+    while True:
+        await asyncio.sleep(LOOK_AFTER_INTERVAL_S)
+        if server.process.running:
+            continue
+        logger.error("{} has died: starting it again", server.name)
+        try:
+            await server.stop()
+            await server.start()
+        except EmbeddedError as error:
+            logger.error("{} does not start, trying on: {}", server.name, error)
 
 
 async def _reach(database_dsn: str) -> None:

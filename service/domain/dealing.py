@@ -31,6 +31,11 @@ from service.domain.order import (
 from service.domain.pricing import commission_at, fill_price
 
 _NO_POSTINGS: tuple[Posting, ...] = ()
+# Reading a member off its enum costs as much as a call in Python 3.11.
+_PENDING, _OPEN, _CLOSED = OrderStatus.PENDING, OrderStatus.OPEN, OrderStatus.CLOSED
+_DEAL_OPEN, _DEAL_CLOSE = DealEvent.OPEN, DealEvent.CLOSE
+_OPENED_EVENT, _CLOSED_EVENT = EventKind.OPENED, EventKind.CLOSED
+_PROFIT, _COMMISSION = PostingKind.PROFIT, PostingKind.COMMISSION
 
 
 class Opening(NamedTuple):
@@ -78,7 +83,7 @@ def open_order(
 ) -> Decision:
     """Open a disarmed order; `expected` is None for a market order that was never stored."""
     terms, account = order.terms, order.account
-    order.status = OrderStatus.OPEN
+    order.status = _OPEN
     order.open_price = opening.price
     order.open_time = time
     order.open_tick = desk.tick
@@ -87,9 +92,9 @@ def open_order(
     desk.orders[order.order_id] = order
     account.add_position(order)
     desk.arm(order)
-    postings = _post(account, ((PostingKind.COMMISSION, -opening.commission),))
+    postings = _post(account, ((_COMMISSION, -opening.commission),))
     deal = Deal(
-        DealEvent.OPEN,
+        _DEAL_OPEN,
         order.order_type,
         order.volume,
         opening.price,
@@ -101,7 +106,7 @@ def open_order(
         terms.buy,
         terms.market.time,
     )
-    return _record(desk, EventKind.OPENED, order, expected, deal, postings, time, key)
+    return _record(desk, _OPENED_EVENT, order, expected, deal, postings, time, key)
 
 
 def close_order(
@@ -128,10 +133,10 @@ def close_order(
     account.remove_position(order)
     assert order.commission is not None
     order.commission += commission
-    order.status = OrderStatus.CLOSED
-    postings = _post(account, ((PostingKind.PROFIT, profit), (PostingKind.COMMISSION, -commission)))
+    order.status = _CLOSED
+    postings = _post(account, ((_PROFIT, profit), (_COMMISSION, -commission)))
     deal = Deal(
-        DealEvent.CLOSE,
+        _DEAL_CLOSE,
         reason,
         order.volume,
         price,
@@ -143,7 +148,7 @@ def close_order(
         terms.buy,
         terms.market.time,
     )
-    return _record(desk, EventKind.CLOSED, order, OrderStatus.OPEN, deal, postings, time, key)
+    return _record(desk, _CLOSED_EVENT, order, _OPEN, deal, postings, time, key)
 
 
 def cancel_order(
@@ -169,7 +174,7 @@ def cancel_order(
         desk,
         EventKind.CANCELLED,
         order,
-        OrderStatus.PENDING,
+        _PENDING,
         deal,
         _NO_POSTINGS,
         time,
@@ -248,7 +253,7 @@ def order_state(order: Order, deal: Deal | None) -> OrderState:
     close_price = close_time = profit = reason = None
     if deal is not None and not isinstance(deal.reason, OrderType):
         reason = deal.reason
-        if deal.event is DealEvent.CLOSE:
+        if deal.event is _DEAL_CLOSE:
             close_price, close_time, profit = deal.price, deal.time, deal.profit
     return OrderState(
         order.order_id,

@@ -21,6 +21,7 @@ from service.domain.order import CancelReason, CloseReason, Order, OrderState, O
 from service.domain.quote import JUMP_CONFIRMATIONS, Quote, QuoteGuard, QuoteRefusal
 
 _NOTHING: tuple[Decision, ...] = ()
+_PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
 _DEFAULT_JUMP_SHARE = 50  # a move of more than 1/50 of the last bid needs confirmation
 
 
@@ -108,7 +109,7 @@ class Engine:
     def _judge(self, market: Market) -> list[Decision]:
         desk = self.desk
         closes: list[tuple[int, TriggerBook, int, Order]] = []
-        opens: list[tuple[int, TriggerBook, Order]] = []
+        opens: list[tuple[int, Order]] = []
         # A tolerance lets one tick reach both levels of a position: the stop loss then counts, so
         # its book comes before that of the take profit, on both sides.
         for book, price in (
@@ -122,32 +123,32 @@ class Engine:
                     book.bury()
                     continue
                 order = desk.orders[order_id]
-                if order.status is OrderStatus.PENDING:
-                    opens.append((order_id, book, order))
+                if order.status is _PENDING:
+                    opens.append((order_id, order))
                 else:
                     closes.append((order_id, book, trigger, order))
         closes.sort(key=_by_age)
         opens.sort(key=_by_age)
         decisions = []
-        # What is done away with counts as dead in its book, which it has left already: bury it.
         for order_id, book, trigger, order in closes:
             decision = self._close(order, book)
             if decision is not None:
                 decisions.append(decision)
-                book.bury()
-            elif order.status is OrderStatus.OPEN:
+                book.bury()  # closing counted it dead, but it had left the book already
+            elif order.status is _OPEN:
+                order.armed_tick = desk.tick
                 book.add(trigger, order_id)
-        for _, book, order in opens:
-            if order.status is OrderStatus.PENDING:
+        for _, order in opens:
+            if order.status is _PENDING:
+                order.trigger = None
                 decisions.append(self._open(order))
-                book.bury()
         return decisions
 
     def _close(self, order: Order, book: TriggerBook) -> Decision | None:
         """Close a position whose trigger fired; None: it is not to be closed on this tick."""
         market = order.terms.market
         assert order.open_tick is not None
-        if order.status is not OrderStatus.OPEN or order.open_tick >= market.tick:
+        if order.status is not _OPEN or order.open_tick >= market.tick:
             return None
         is_stop = book is market.stop_loss_book(is_long=order.order_type.is_buy)
         reason = CloseReason.STOP_LOSS if is_stop else CloseReason.TAKE_PROFIT
@@ -157,13 +158,12 @@ class Engine:
         return decision
 
     def _open(self, order: Order) -> Decision:
-        """Open a triggered order, or cancel it for want of margin or of a rate."""
+        """Open an order whose trigger has left its book, or cancel it for margin or rate."""
         desk, time = self.desk, order.terms.market.time
-        desk.disarm(order)
         opening = price_opening(order)
         if isinstance(opening, CancelReason):
             return cancel_order(desk, order, opening, time)
-        return open_order(desk, order, opening, time, expected=OrderStatus.PENDING)
+        return open_order(desk, order, opening, time, expected=_PENDING)
 
     # The sweep, and the way in and out of memory
 
@@ -171,16 +171,18 @@ class Engine:
         """Judge one order against the last quote: the sweep's repair of a missed trigger.
 
         Returns:
-            The decision, or None where the order is not live or nothing of it is crossed.
+            The decision, or None where the order is not live, nothing of it is crossed, or its
+            symbol was not quoted since it was armed: then no tick has missed it.
         """
         order = self.desk.orders.get(order_id)
-        if order is None or not order.terms.market.is_quoted:
+        if order is None or order.armed_tick >= order.terms.market.tick:
             return None
         market = order.terms.market
         for book, price in self.desk.triggers(order):
             quote = market.ask if book in (market.ask_at_most, market.ask_at_least) else market.bid
             if quote <= price if book.fires_at_most else quote >= price:
-                if order.status is OrderStatus.PENDING:
+                if order.status is _PENDING:
+                    self.desk.disarm(order)
                     return self._open(order)
                 return self._close(order, book)
         return None

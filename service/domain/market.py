@@ -93,7 +93,7 @@ class Terms:
     A group price is `buy = ask + buy_markup`, `sell = bid - sell_markup`, in points.
     """
 
-    __slots__ = ("buy_markup", "group", "market", "sell_markup", "settings")
+    __slots__ = ("buy_markup", "group", "lot_commissions", "market", "sell_markup", "settings")
 
     def __init__(self, settings: GroupSymbol, group: Group, market: Market) -> None:
         self.group = group
@@ -108,6 +108,7 @@ class Terms:
         """
         markup = settings.markup_points(self.market.symbol.digits)
         self.settings = settings
+        self.lot_commissions: dict[int, Decimal] = {}  # by volume, filled by `commission_at`
         self.buy_markup = markup - markup // 2
         self.sell_markup = markup // 2
 

@@ -65,12 +65,13 @@ class Order:
     """A live order. Prices in points (None: not set), volume in 1/10,000 lot, times in ns UTC.
 
     `trigger`, `stop_loss_trigger` and `take_profit_trigger` are the normalised prices its entries
-    in the trigger books rest at; `open_tick` is the tick it was filled on, whose quote does not
-    judge its own stop loss and take profit. `margin` is exact, in USD.
+    in the trigger books rest at, since `armed_tick`; `open_tick` is the tick it was filled on,
+    whose quote does not judge its own stop loss and take profit. `margin` is exact, in USD.
     """
 
     __slots__ = (
         "account",
+        "armed_tick",
         "client_order_id",
         "commission",
         "margin",
@@ -115,6 +116,7 @@ class Order:
         self.client_order_id = client_order_id
         self.placed_time = placed_time
         self.status = OrderStatus.PENDING
+        self.armed_tick = 0
         self.trigger: int | None = None
         self.stop_loss_trigger: int | None = None
         self.take_profit_trigger: int | None = None

@@ -6,6 +6,12 @@ from service.domain.instrument import CommissionValueType, FillPolicy
 from service.domain.money import EXACT, VOLUME_UNITS_PER_LOT, ZERO, to_cents
 from service.domain.order import Order, OrderKind
 
+MAX_LOT_COMMISSIONS = 10_000
+# Reading a member off its enum costs as much as a call in Python 3.11.
+_MARKET, _LIMIT = OrderKind.MARKET, OrderKind.LIMIT
+_REQUESTED = FillPolicy.REQUESTED
+_PER_LOT = CommissionValueType.PER_LOT
+
 
 def fill_price(
     order: Order, kind: OrderKind, requested: int | None, group_price: int, *, buys: bool
@@ -15,12 +21,12 @@ def fill_price(
     `market`: stops fill at the group price, limits at the group price but never worse than asked.
     `requested`: at the price asked for. Without a requested price: at the group price.
     """
-    if requested is None or kind is OrderKind.MARKET:
+    if requested is None or kind is _MARKET:
         return group_price, 0
-    if order.terms.group.fill_policy is FillPolicy.REQUESTED:
+    if order.terms.group.fill_policy is _REQUESTED:
         return requested, 0
     price = group_price
-    if kind is OrderKind.LIMIT:
+    if kind is _LIMIT:
         price = min(price, requested) if buys else max(price, requested)
     return price, price - requested if buys else requested - price
 
@@ -33,10 +39,15 @@ def commission_at(order: Order, price: int) -> Decimal | None:
     settings = order.terms.settings
     if not settings.commission:
         return ZERO
-    if settings.commission_value_type is CommissionValueType.PER_LOT:
-        return to_cents(
-            EXACT.divide(EXACT.multiply(settings.commission, order.volume), VOLUME_UNITS_PER_LOT)
-        )
+    if settings.commission_value_type is _PER_LOT:
+        known = order.terms.lot_commissions
+        commission = known.get(order.volume)
+        if commission is None:
+            if len(known) >= MAX_LOT_COMMISSIONS:
+                known.clear()
+            lots = EXACT.divide(order.volume, VOLUME_UNITS_PER_LOT)
+            commission = known[order.volume] = to_cents(EXACT.multiply(settings.commission, lots))
+        return commission
     market = order.terms.market
     notional = EXACT.multiply(market.profit_scale, price * order.volume)
     charge = market.rate.loss(EXACT.multiply(notional, settings.commission).scaleb(-2, EXACT))

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from service.storage.cache import Cache
-from service.storage.writer import Written
+from service.storage.queue import Written
 
 QUEUE_LIMIT = 50_000
 MAX_PUBLISH = 2_000

@@ -25,10 +25,11 @@ from service.loops.answers import ANSWER_TIMEOUT_S, Answer, Answers, Unavailable
 from service.storage.database import Database
 from service.storage.errors import Diverged, Fenced, Unreachable
 from service.storage.loader import load_account
+from service.storage.queue import Written
 from service.storage.reader import Reader
 from service.storage.settings_write import SettingsStatement
 from service.storage.views import EventView
-from service.storage.writer import QUEUE_LIMIT, Writer, Written
+from service.storage.writer import QUEUE_LIMIT, Writer
 
 RELOAD_RETRY_S = 0.5
 _TRIGGERED_CLOSES = (CloseReason.STOP_LOSS, CloseReason.TAKE_PROFIT)

@@ -8,6 +8,7 @@ before this one was the last: sent twice, it applies once.
 
 import uuid
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from service.domain.decision import Decision
@@ -88,9 +89,7 @@ _CHANGE_COLUMNS = (
     ("expected", "text"),
     *(c for c in _ORDER_COLUMNS[_FIRST_MUTABLE:] if c[0] not in _NEVER_UPDATED),
 )
-_CHANGE_INDEXES = tuple(
-    ORDER_COLUMNS.index(name) for name, _ in _CHANGE_COLUMNS if name != "expected"
-)[1:]
+_changes_of = itemgetter(*(ORDER_COLUMNS.index(name) for name, _ in _CHANGE_COLUMNS[2:]))
 
 
 def _statement() -> str:
@@ -157,15 +156,15 @@ SELECT CASE
 COMMIT_STATEMENT = _statement()
 
 
-def encode(
-    decisions: Sequence[Decision],
-    payloads: Sequence[str],
-    *,
-    epoch: int,
-    previous_batch: uuid.UUID,
-    batch: uuid.UUID,
+def commit_arguments(
+    rows: list[Any], last: Decision, *, epoch: int, previous_batch: uuid.UUID, batch: uuid.UUID
 ) -> list[Any]:
-    """Return the arguments of `COMMIT_STATEMENT`; `payloads` are the events as JSON."""
+    """Return the arguments of `COMMIT_STATEMENT` for encoded decisions that end with `last`."""
+    return [epoch, previous_batch, batch, last.tick, last.decision_id, *rows]
+
+
+def encode(decisions: Sequence[Decision], payloads: Sequence[str]) -> list[Any]:
+    """Return decisions as rows by column; `payloads` are their events as JSON."""
     new_orders: dict[int, Any] = {}
     changed_orders: dict[int, Any] = {}
     expected: dict[int, str] = {}
@@ -206,17 +205,11 @@ def encode(
         outbox.append((decision_id, account_id, account.sequence, payload))
         if key is not None:
             commands.append((account_id, key, payload))
-    last = decisions[-1]
     return [
-        epoch,
-        previous_batch,
-        batch,
-        last.tick,
-        last.decision_id,
         *_arrays(list(new_orders.values()), _ORDER_COLUMNS),
         *_arrays(
             [
-                (order_id, expected[order_id], *(order[index] for index in _CHANGE_INDEXES))
+                (order_id, expected[order_id], *_changes_of(order))
                 for order_id, order in changed_orders.items()
             ],
             _CHANGE_COLUMNS,

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _ACCOUNTS = "SELECT account_id, user_type, group_name, leverage, balance, sequence FROM accounts"
 _LIVE = f"SELECT {ORDER_SELECT} FROM orders WHERE status IN ('PENDING', 'OPEN')"
 _FETCH_ROWS = 5_000
+# What is frozen does not count as old, so that the default would look at all that is young far too
+# often: a burst of a thousand decisions allocates ten thousand objects that live on in the queue.
+GC_THRESHOLDS = (50_000, 20, 50)
 _SAVE_QUOTES = """
 INSERT INTO quotes SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
 ON CONFLICT (symbol) DO UPDATE SET bid = excluded.bid, ask = excluded.ask, time = excluded.time
@@ -113,4 +116,5 @@ def _garbage_collector_resting() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()

@@ -12,7 +12,8 @@ before any command is sent on the connection.
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from hiredis import pack_command
@@ -73,7 +74,7 @@ class RedisLink:
         if started < self._rests_until:
             return None
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s), _uncancelled():
                 result = await ask()
         except ResponseError as error:
             logger.error("Redis refused {}: {}", operation, error)
@@ -129,6 +130,21 @@ class RedisLink:
         for script in self._scripts:
             await connection.send_command("SCRIPT", "LOAD", script)
             await connection.read_response()
+
+
+@asynccontextmanager
+async def _uncancelled() -> AsyncIterator[None]:
+    """Cancel once more what was cancelled inside and went on.
+
+    redis-py sends within `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that
+    arrives together with its result. A loop would then run on for ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    yield
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def make_connection(url: str) -> AbstractConnection:

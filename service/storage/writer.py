@@ -17,50 +17,24 @@ One writer a shard; `put` and the callbacks belong to the event loop's thread.
 import asyncio
 import random
 import uuid
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import islice
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import asyncpg
-import msgspec
 
 from service.domain.decision import Decision
 from service.domain.instrument import Symbol
-from service.storage.batch import COMMIT_STATEMENT, COMMITTED, encode
+from service.storage.batch import COMMIT_STATEMENT, COMMITTED, commit_arguments
 from service.storage.database import Database
 from service.storage.errors import Diverged, Fenced, is_transient
 from service.storage.lease import Lease
+from service.storage.queue import Batch, Queued, WriterQueue, Written
 from service.storage.settings_write import SettingsStatement, SettingsWrite
-from service.storage.views import event_view
 
-MAX_BATCH = 1_000
 QUEUE_LIMIT = 100_000
 COMMIT_TIMEOUT_S = 30.0
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 1.0
-
-
-class Queued:
-    """A decision on its way, and when what caused it was received (`perf_counter_ns`).
-
-    Its event as JSON is written while the batch before it commits, or else when its turn comes.
-    """
-
-    __slots__ = ("decision", "payload", "received_ns")
-
-    def __init__(self, decision: Decision, received_ns: int) -> None:
-        self.decision = decision
-        self.received_ns = received_ns
-        self.payload: str | None = None
-
-
-class Written(NamedTuple):
-    """A committed decision with its event as JSON."""
-
-    decision: Decision
-    received_ns: int
-    payload: str
 
 
 class Owner(Protocol):
@@ -90,16 +64,14 @@ class Writer:
     ) -> None:
         self._database = database
         self._lease = lease
-        self._symbols = symbols
         self._owner = owner
-        self._queue: deque[Queued | SettingsWrite] = deque()
+        self._queue = WriterQueue(symbols)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._last_batch = lease.last_batch
         self._committing = 0
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self._encoder = msgspec.json.Encoder()
         self.is_connected = True
 
     @property
@@ -109,29 +81,21 @@ class Writer:
 
     def put(self, decisions: Sequence[Decision], received_ns: int) -> None:
         """Queue decisions for commit, in order."""
-        self._queue.extend([Queued(decision, received_ns) for decision in decisions])
+        self._queue.put(decisions, received_ns)
         self._idle.clear()
         self._wake.set()
 
     def put_settings(self, statements: Sequence[SettingsStatement]) -> "asyncio.Future[None]":
         """Queue a change of settings behind what was decided before it."""
         write = SettingsWrite(statements, asyncio.get_running_loop().create_future())
-        self._queue.append(write)
+        self._queue.put_settings(write)
         self._idle.clear()
         self._wake.set()
         return write.done
 
     def withdraw(self, account_id: int) -> list[Decision]:
         """Take an account's queued decisions back; none of them is being committed."""
-        withdrawn = []
-        kept: deque[Queued | SettingsWrite] = deque()
-        for item in self._queue:
-            if isinstance(item, Queued) and item.decision.account.account_id == account_id:
-                withdrawn.append(item.decision)
-            else:
-                kept.append(item)
-        self._queue = kept
-        return withdrawn
+        return self._queue.withdraw(account_id)
 
     async def drained(self) -> None:
         """Wait until everything queued is committed."""
@@ -152,77 +116,49 @@ class Writer:
                 self._wake.clear()
                 self._idle.set()
         finally:
-            for item in self._queue:
-                if isinstance(item, SettingsWrite):
-                    item.fail(Fenced("the writer stopped before this was stored"))
+            for write in self._queue.settings():
+                write.fail(Fenced("the writer stopped before this was stored"))
             if self._connection is not None:
                 self._connection.terminate()
 
     async def _commit_next(self) -> None:
-        first = self._queue[0]
-        if isinstance(first, SettingsWrite):
-            await self._write_settings(first)
-            self._queue.popleft()
-            return
-        batch: list[Queued] = []
-        while self._queue and len(batch) < MAX_BATCH:
-            item = self._queue[0]
-            if isinstance(item, SettingsWrite):
-                break
-            batch.append(item)
-            self._queue.popleft()
-        self._committing = len(batch)
-        try:
-            await self._commit(batch)
-        finally:
-            self._committing = 0
+        taken = self._queue.take()
+        if isinstance(taken, SettingsWrite):
+            self._committing = 1
+            await self._write_settings(taken)
+        else:
+            self._committing = len(taken.queued)
+            await self._commit(taken)
+        self._committing = 0
 
-    async def _commit(self, batch: list[Queued]) -> None:
+    async def _commit(self, batch: Batch) -> None:
         """Commit a batch, bisecting it when the database refuses it."""
-        started = asyncio.get_running_loop().time()
-        payloads = self._payloads(batch)
-        asyncio.get_running_loop().call_soon(self._write_ahead)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        loop.call_soon(self._queue.encode_ahead)
         try:
-            await self._send([queued.decision for queued in batch], payloads)
+            await self._send(batch)
         except asyncpg.PostgresError as error:
-            if len(batch) == 1:
-                await self._owner.failed(batch[0].decision, error)
+            if len(batch.queued) == 1:
+                await self._owner.failed(batch.queued[0].decision, error)
                 return
-            await self._bisect(batch)
+            await self._bisect(batch.queued)
             return
-        self._owner.committed(
-            [
-                Written(queued.decision, queued.received_ns, payload)
-                for queued, payload in zip(batch, payloads, strict=True)
-            ],
-            asyncio.get_running_loop().time() - started,
-        )
+        # Told once the next batch is on its way.
+        loop.call_soon(self._owner.committed, batch.written, loop.time() - started)
 
-    async def _bisect(self, batch: list[Queued]) -> None:
+    async def _bisect(self, queued: list[Queued]) -> None:
         """Commit the halves in order; put the second back first, so that it can be withdrawn."""
-        middle = len(batch) // 2
-        self._queue.extendleft(reversed(batch[middle:]))
+        middle = len(queued) // 2
+        self._queue.give_back(queued[middle:])
         self._committing = middle
-        await self._commit(batch[:middle])
+        await self._commit(self._queue.encode(queued[:middle]))
 
-    def _payloads(self, batch: Iterable[Queued]) -> list[str]:
-        symbols, encode_json = self._symbols(), self._encoder.encode
-        payloads = []
-        for queued in batch:
-            if queued.payload is None:
-                queued.payload = encode_json(event_view(queued.decision, symbols)).decode()
-            payloads.append(queued.payload)
-        return payloads
-
-    def _write_ahead(self) -> None:
-        """Write the next batch's events while the database is busy with this one."""
-        self._payloads(each for each in islice(self._queue, MAX_BATCH) if isinstance(each, Queued))
-
-    async def _send(self, decisions: Sequence[Decision], payloads: Sequence[str]) -> None:
+    async def _send(self, rows: Batch) -> None:
         batch = uuid.uuid4()
-        arguments = encode(
-            decisions,
-            payloads,
+        arguments = commit_arguments(
+            rows.rows,
+            rows.queued[-1].decision,
             epoch=self._lease.epoch,
             previous_batch=self._last_batch,
             batch=batch,

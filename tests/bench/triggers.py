@@ -35,13 +35,14 @@ from service.domain.quote import QuoteGuard, QuoteRefusal
 from service.instruments import Instruments
 from service.loops.trading import Trading
 from service.storage import lease as leases
-from service.storage.batch import COMMIT_STATEMENT, COMMITTED, encode
+from service.storage.batch import COMMIT_STATEMENT, COMMITTED, commit_arguments, encode
 from service.storage.database import Database
 from service.storage.lease import Lease
 from service.storage.loader import load_engine
+from service.storage.queue import MAX_BATCH, Written
 from service.storage.reader import Reader
 from service.storage.views import event_view
-from service.storage.writer import MAX_BATCH, Writer, Written
+from service.storage.writer import Writer
 from tests.bench.brokerage import accounts_for, desk_with_settings, opening_of, seat
 from tests.bench.bursts import Burst, orders_of, plan_bursts
 from tests.bench.report import Report
@@ -184,9 +185,9 @@ class _BareSql:
             for decision in decisions
         ]
         previous, self._last_batch = self._last_batch, uuid.uuid4()
-        return encode(
-            decisions,
-            payloads,
+        return commit_arguments(
+            encode(decisions, payloads),
+            decisions[-1],
             epoch=self._epoch,
             previous_batch=previous,
             batch=self._last_batch,

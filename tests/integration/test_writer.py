@@ -13,7 +13,7 @@ from service.domain.commands import CommandDesk
 from service.domain.order import OrderType
 from service.loops.answers import Unavailable, Withdrawn
 from service.storage import writer
-from service.storage.batch import COMMIT_STATEMENT, encode
+from service.storage.batch import COMMIT_STATEMENT, commit_arguments, encode
 from service.storage.errors import is_transient
 from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT, through
 from tests.adversity.shard import (
@@ -128,7 +128,8 @@ async def test_of_the_same_batch_sent_twice_at_once_one_is_applied(shard: Shard)
 def encode_fund(shard: Shard, epoch: int, last: uuid.UUID) -> list[object]:
     """Return the arguments of a batch that deposits, decided on the shard's memory."""
     decision = CommandDesk(shard.desk, shard.trading.engine.guard).fund(1, Decimal("1.00"), 1)
-    return encode([decision], ["{}"], epoch=epoch, previous_batch=last, batch=uuid.uuid4())
+    rows = encode([decision], ["{}"])
+    return commit_arguments(rows, decision, epoch=epoch, previous_batch=last, batch=uuid.uuid4())
 
 
 # Decisions that fail alone

@@ -48,15 +48,6 @@ class Oracle(Valuation):
         facts += [self.open(order) for order, reason in reached if reason == "OPEN"]
         return [fact for fact in facts if fact is not None]
 
-    def sweep(self, order_id: int) -> Fact | None:
-        """Judge one order against its symbol's last quote."""
-        for order in self.orders:
-            if order.order_id == order_id and order.symbol in self.quotes:
-                reason = self.reached(order)
-                if reason != "NOTHING":
-                    return self.open(order) if reason == "OPEN" else self.close(order, reason)
-        return None
-
     def reached(self, order: PlainOrder) -> str:
         """Return what the last quote does to an order: OPEN, STOP_LOSS, TAKE_PROFIT, NOTHING."""
         near = self.symbols[order.symbol].trigger_tolerance_points * self.point(order.symbol)

@@ -97,12 +97,12 @@ class Twins:
         self.seen["restart"] += 1
 
     def sweep(self) -> None:
-        """Judge every live order against the last quotes."""
-        for number in [order.order_id for order in self.oracle.orders]:
-            swept = self.engine.judge_order(number)
-            wanted = self.oracle.sweep(number)
-            self.seen["swept"] += wanted is not None
-            self.hold([swept] if swept else [], [wanted] if wanted else [])
+        """Judge every live order as the timed sweeps do: no tick has missed any."""
+        for order in self.oracle.orders:
+            swept = self.engine.judge_order(order.order_id)
+            if swept is not None:
+                raise Disagreement(f"{order} was swept: {swept}")
+            self.seen["left alone by a sweep"] += 1
 
     def change_terms(self, settings: GroupSymbol) -> None:
         self.terms[settings.group, settings.symbol] = settings
