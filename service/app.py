@@ -69,6 +69,8 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     trading.written_hooks.append(publisher.publish)
     sweeps = Sweeps(database, trading, instruments)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
+    trading.lead_hooks.append(cache.renew)
+    trading.settings_hooks.append(board.settings_changed)
     events = EventFeed(servers.redis_url, reader, instruments, trading.sequence)
     portfolios = Portfolios(cache, reader, lambda: trading.desk)
     readiness = Readiness(lambda: trading.is_leading)
