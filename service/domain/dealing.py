@@ -90,7 +90,7 @@ def open_order(
     order.margin = opening.margin
     order.commission = opening.commission
     desk.orders[order.order_id] = order
-    account.add_position(order)
+    desk.add_position(order)
     desk.arm(order)
     postings = _post(account, ((_COMMISSION, -opening.commission),))
     deal = Deal(
@@ -130,7 +130,7 @@ def close_order(
     profit = to_cents(exact_profit)
     desk.disarm(order)
     del desk.orders[order.order_id]
-    account.remove_position(order)
+    desk.remove_position(order)
     assert order.commission is not None
     order.commission += commission
     order.status = _CLOSED

@@ -33,6 +33,7 @@ class Desk:
         self.terms: dict[tuple[str, str], Terms] = {}
         self.accounts: dict[int, Account] = {}
         self.orders: dict[int, Order] = {}
+        self.open_positions = 0
         self.next_order_id = 1
         self.next_decision_id = 1
         self.tick = 0
@@ -189,5 +190,15 @@ class Desk:
             order.open_tick = state.open_tick
             order.margin = state.margin
             order.commission = state.commission
-            account.add_position(order)
+            self.add_position(order)
         return order
+
+    def add_position(self, order: Order) -> None:
+        """Count an open order among its account's positions."""
+        order.account.add_position(order)
+        self.open_positions += 1
+
+    def remove_position(self, order: Order) -> None:
+        """Take an order that ends out of its account's positions."""
+        order.account.remove_position(order)
+        self.open_positions -= 1

@@ -199,6 +199,8 @@ class Engine:
             o for o in desk.orders.values() if o.account.account_id == account.account_id
         ]:
             desk.disarm(order)
+            if order.status is _OPEN:
+                desk.remove_position(order)
             del desk.orders[order.order_id]
         desk.accounts[account.account_id] = account
         self.load(orders)

@@ -11,7 +11,7 @@ changed markup shows with the symbol's next quote.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 from loguru import logger
@@ -49,6 +49,7 @@ class PriceBoard:
         self._sequences: dict[str, int] = {}
         self._subscribers: dict[str, dict[object, Callback]] = {}
         self._unwritten: dict[str, dict[str, PriceView]] = {}
+        self._are_symbols_due = False
         self._wake = asyncio.Event()
         instruments.declare_loop(LOOP)
 
@@ -107,10 +108,14 @@ class PriceBoard:
         if changed:
             self._wake.set()
 
-    async def write_symbols(self, groups: Iterable[str] | None = None) -> None:
-        """Store the terms of groups in the cache, all if None: at start and when they change."""
+    def settings_changed(self) -> None:
+        """Have the terms of all groups stored in the cache: when trading begins or they change."""
+        self._are_symbols_due = True
+        self._wake.set()
+
+    async def _write_symbols(self) -> None:
         desk = self._desk()
-        for group in list(desk.groups) if groups is None else groups:
+        for group in list(desk.groups):
             terms = [each for (name, _), each in desk.terms.items() if name == group]
             symbols = [group_symbol_view(each) for each in terms]
             await self._cache.groups.write_symbols(group, symbols)
@@ -147,6 +152,9 @@ class PriceBoard:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._are_symbols_due:
+                self._are_symbols_due = False
+                await self._write_symbols()
             waiting, self._unwritten = self._unwritten, {}
             for group, prices in waiting.items():
                 await self._cache.groups.write_prices(group, prices.values())

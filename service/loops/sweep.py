@@ -38,8 +38,8 @@ class Sweep:
         Raises:
             Unreachable: the database is away.
         """
-        if not self._trading.is_leading:
-            return 0
+        if not self._trading.is_writing:
+            return 0  # what waits to be judged or written has not been missed
         quotes = self._last_quotes()
         missed = 0
         for user_type in UserType:
@@ -50,9 +50,8 @@ class Sweep:
         return missed
 
     def _last_quotes(self) -> LastQuotes:
-        # Prices of before a restart or a change of settings have judged nothing: a tick will.
-        armed_tick = self._trading.armed_tick
-        quoted = [m for m in self._trading.desk.markets.values() if m.tick > armed_tick]
+        # Prices of before a restart have judged nothing: a tick will.
+        quoted = [market for market in self._trading.desk.markets.values() if market.tick]
         return LastQuotes(
             [market.symbol.name for market in quoted],
             [market.bid for market in quoted],

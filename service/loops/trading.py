@@ -46,13 +46,18 @@ class Trading:
         self._instruments = instruments
         self._writer: Writer | None = None
         self._answers = Answers()
-        self.armed_tick = 0
         """The last tick when triggers were armed anew: quotes of up to it have not judged them."""
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
+        self.lead_hooks: list[Callable[[], None]] = []
+        self.settings_hooks: list[Callable[[], None]] = []
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
         instruments.watch_leading(lambda: self.is_leading)
         instruments.watch_deferred_closes(lambda: self.engine.deferred_closes)
+        instruments.watch_orders(
+            lambda: len(self.desk.orders) - self.desk.open_positions,
+            lambda: self.desk.open_positions,
+        )
 
     @property
     def desk(self) -> Desk:
@@ -93,8 +98,9 @@ class Trading:
     def lead(self, engine: Engine, writer: Writer) -> None:
         """Trade on a loaded engine."""
         self.follow(engine)
-        self.armed_tick = engine.desk.tick
         self._writer = writer
+        for hook in (*self.lead_hooks, *self.settings_hooks):
+            hook()
 
     def follow(self, engine: Engine) -> None:
         """Follow prices on an engine without judging them."""
@@ -208,7 +214,8 @@ class Trading:
         """
         writer = self._require_writer()
         stored = writer.put_settings(apply(self.desk))
-        self.armed_tick = self.desk.tick
+        for hook in self.settings_hooks:
+            hook()
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await asyncio.shield(stored)
@@ -269,7 +276,6 @@ class Trading:
         assert self._writer is not None
         withdrawn = self._writer.withdraw(account_id)
         self.engine.reload(account, orders)
-        self.armed_tick = self.desk.tick
         self._instruments.decisions_failed()
         self._instruments.decisions_withdrawn(len(withdrawn))
         self._answers.refuse(

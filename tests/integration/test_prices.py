@@ -205,7 +205,10 @@ async def test_the_newest_price_wins_where_redis_was_slow(
 
 
 async def test_a_groups_symbols_are_stored_with_its_terms(board: PriceBoard, cache: Cache) -> None:
-    await board.write_symbols()
+    board.settings_changed()
+    async with running(board), asyncio.timeout(30):
+        while await cache.groups.symbols("silver") is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     silver = await cache.groups.symbols("silver")
     assert silver is not None
     assert {each.symbol: each.spread for each in silver} == {
