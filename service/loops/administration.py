@@ -4,15 +4,15 @@ A change is taken into memory at once and stored in its place among the decision
 a changed markup moves the normalised triggers of the group's stored orders in the same transaction.
 """
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 
 from service.domain.account import Account
-from service.domain.commands import CommandDesk
-from service.domain.decision import Decision
+from service.domain.decision import PostingKind
 from service.domain.desk import Desk
 from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol, UserType
-from service.domain.money import ZERO
+from service.domain.money import CENT
 from service.domain.rejection import RejectCode, Rejected
 from service.loops.trading import Trading
 from service.storage.rows import (
@@ -50,8 +50,12 @@ WHERE o.order_id = n.order_id AND o.status = n.status
 """
 _CREATE_ACCOUNT = """
 INSERT INTO accounts (account_id, user_type, group_name, leverage, balance)
-VALUES ($1, $2, $3, $4, 0)
+VALUES ($1, $2, $3, $4, $5)
 """
+_FIRST_DEPOSIT = """
+INSERT INTO ledger (account_id, kind, amount, balance_after, time) VALUES ($1, $2, $3, $3, $4)
+"""
+MAX_AMOUNT = 10**12
 
 
 class Administration:
@@ -130,19 +134,21 @@ class Administration:
                 raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {group}", "group")
             if not (leverage.is_finite() and leverage > 0):
                 raise Rejected(RejectCode.INVALID_SETTINGS, "leverage must be > 0", "leverage")
+            if not (balance.is_finite() and 0 <= balance < MAX_AMOUNT) or balance % CENT:
+                raise Rejected(
+                    RejectCode.INVALID_AMOUNT, "balance must be whole cents and >= 0", "balance"
+                )
             desk.accounts[account_id] = Account(
-                account_id, user_type, desk.groups[group], leverage, ZERO
+                account_id, user_type, desk.groups[group], leverage, balance
             )
-            return [(_CREATE_ACCOUNT, (account_id, user_type, group, leverage))]
+            account = (account_id, user_type, group, leverage, balance)
+            statements: list[SettingsStatement] = [(_CREATE_ACCOUNT, account)]
+            if balance:
+                deposit = (account_id, PostingKind.DEPOSIT, balance, time.time_ns())
+                statements.append((_FIRST_DEPOSIT, deposit))
+            return statements
 
-        def deposit(commands: CommandDesk, now: int) -> Decision:
-            return commands.fund(account_id, balance, now)
-
-        if balance < 0:
-            raise Rejected(RejectCode.INVALID_AMOUNT, "balance must be >= 0", "balance")
         await self._trading.change_settings(apply)
-        if balance:
-            await self._trading.command(account_id, None, deposit)
 
 
 def _trigger_columns(desk: Desk, symbol: str, group: str | None) -> tuple[object, ...]:

@@ -199,6 +199,9 @@ class Writer:
             refused = Diverged(f"the database refused a change of settings: {error}")
             write.fail(refused)
             raise refused from error
+        except BaseException:  # fenced, or cancelled: whoever waits must know
+            write.fail(Fenced("the writer stopped before this was stored"))
+            raise
         self._last_batch = batch
         if not write.done.done():
             write.done.set_result(None)
