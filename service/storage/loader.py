@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from service.domain.account import Account
@@ -58,11 +59,13 @@ async def load_engine(connection: "Connection", engine: Engine) -> None:
     orders would otherwise cost a pause of a second now and then.
     """
     desk = engine.desk
+    leverages: dict[Decimal, Decimal] = {}  # many accounts share few
     with _garbage_collector_resting():
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await load_settings(connection, desk)
             async for row in connection.cursor(_ACCOUNTS, prefetch=_FETCH_ROWS):
                 account = _account(desk, tuple(row))
+                account.leverage = leverages.setdefault(account.leverage, account.leverage)
                 desk.accounts[account.account_id] = account
             cursor = await connection.cursor(_LIVE)
             while rows := await cursor.fetch(_FETCH_ROWS):
