@@ -70,15 +70,8 @@ class Market:
 
     def order_book(self, order_type: OrderType) -> TriggerBook:
         """Return the book a resting order of this type waits in (design: Triggers)."""
-        match order_type:
-            case OrderType.BUY_LIMIT:
-                return self.ask_at_most
-            case OrderType.BUY_STOP | OrderType.BUY:
-                return self.ask_at_least
-            case OrderType.SELL_STOP:
-                return self.bid_at_most
-            case OrderType.SELL_LIMIT | OrderType.SELL:
-                return self.bid_at_least
+        book: TriggerBook = getattr(self, order_type.book)
+        return book
 
     def stop_loss_book(self, *, is_long: bool) -> TriggerBook:
         return self.bid_at_most if is_long else self.ask_at_least

@@ -23,10 +23,17 @@ class OrderKind(Enum):
 
 
 class OrderType(StrEnum):
-    """The six order types; `is_buy` and `kind` are read on every trigger."""
+    """The six order types, with what is read on every trigger.
+
+    Attributes:
+        is_buy: whether it opens a long position.
+        book: which book of its market it rests in (design: Triggers). A market order of a scenario
+            rests where any quote fires it.
+    """
 
     is_buy: bool
     kind: OrderKind
+    book: str
 
     BUY = "BUY"
     SELL = "SELL"
@@ -39,6 +46,10 @@ class OrderType(StrEnum):
 for _type in OrderType:
     _type.is_buy = _type.value.startswith("BUY")
     _type.kind = OrderKind[_type.value.partition("_")[2] or "MARKET"]
+OrderType.BUY_LIMIT.book = "ask_at_most"
+OrderType.BUY_STOP.book = OrderType.BUY.book = "ask_at_least"
+OrderType.SELL_STOP.book = "bid_at_most"
+OrderType.SELL_LIMIT.book = OrderType.SELL.book = "bid_at_least"
 
 
 class OrderStatus(StrEnum):
