@@ -16,15 +16,8 @@ from service.loops.publisher import Publisher
 from service.storage.cache import Cache
 from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from service.storage.errors import Unreachable
-from tests.adversity.shard import (
-    Resting,
-    Shard,
-    check_book,
-    fetch,
-    open_small_book,
-    opened,
-    trading_shard,
-)
+from tests.adversity.book import check_book, fetch
+from tests.adversity.shard import Resting, Shard, open_small_book, opened, trading_shard
 from tests.support import eventually, free_port
 
 ACCOUNTS = 40
@@ -161,9 +154,7 @@ async def test_a_process_that_dies_in_an_outage_judges_anew(server: EmbeddedPost
         await check_book(server.dsn, shard)
 
 
-async def test_redis_is_stopped_in_the_middle_of_trading(
-    postgres_dsn: str, tmp_path: Path
-) -> None:
+async def test_redis_is_stopped_in_the_middle_of_trading(postgres_dsn: str, tmp_path: Path) -> None:
     await open_small_book(postgres_dsn, ACCOUNTS, BANDS)
     chance = random.Random(1)
     port = free_port()

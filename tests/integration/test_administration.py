@@ -13,6 +13,7 @@ from service.domain.instrument import FillPolicy, InstrumentType, Symbol, UserTy
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected
 from service.loops.answers import Unavailable, Withdrawn
+from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.interrupted_replay import through
 from tests.adversity.shard import (
     EURUSD,
@@ -20,10 +21,6 @@ from tests.adversity.shard import (
     SYMBOL,
     Resting,
     Shard,
-    check_book,
-    execute,
-    fetch,
-    locked_out,
     open_small_book,
     opened,
     terms_of,

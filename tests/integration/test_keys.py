@@ -9,8 +9,9 @@ import pytest
 from service.domain.order import OrderType
 from service.domain.rejection import Rejected
 from service.loops.answers import Unavailable
+from tests.adversity.book import check_book, fetch
 from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT, through
-from tests.adversity.shard import Shard, check_book, fetch, open_small_book, trading_shard
+from tests.adversity.shard import Shard, open_small_book, trading_shard
 from tests.faultproxy import FaultProxy, Moment
 from tests.support import eventually
 

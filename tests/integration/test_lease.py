@@ -13,17 +13,9 @@ from service.domain.order import OrderType
 from service.loops.answers import Unavailable
 from service.storage import lease as leases
 from service.storage.lease import acquire, release, renew
+from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.interrupted_replay import through
-from tests.adversity.shard import (
-    Resting,
-    check_book,
-    execute,
-    fetch,
-    locked_out,
-    open_small_book,
-    opened,
-    trading_shard,
-)
+from tests.adversity.shard import Resting, open_small_book, opened, trading_shard
 from tests.faultproxy import FaultProxy
 from tests.support import eventually
 

@@ -8,16 +8,8 @@ from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.order import OrderType
 from service.storage.loader import load_account, load_engine, load_quotes, save_quotes
-from tests.adversity.shard import (
-    GUARD,
-    SYMBOL,
-    Resting,
-    check_book,
-    fetch,
-    memory_of,
-    open_small_book,
-    trading_shard,
-)
+from tests.adversity.book import check_book, fetch
+from tests.adversity.shard import GUARD, SYMBOL, Resting, memory_of, open_small_book, trading_shard
 
 BOOK = [
     Resting(1 + number % 6, order_type, price + 10 * number, stop_loss, take_profit)

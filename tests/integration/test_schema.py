@@ -33,16 +33,8 @@ from service.storage.batch import COMMIT_STATEMENT, commit_arguments, encode
 from service.storage.database import MIGRATIONS, apply_migrations
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.sweeps import CROSSED_PENDING, CROSSED_POSITIONS
-from tests.adversity.shard import (
-    BALANCE,
-    EURUSD,
-    GOLD,
-    PLAIN,
-    SYMBOL,
-    execute,
-    fetch,
-    terms_of,
-)
+from tests.adversity.book import execute, fetch
+from tests.adversity.shard import BALANCE, EURUSD, GOLD, PLAIN, SYMBOL, terms_of
 from tests.support import fresh_database
 
 ACCOUNTS = 50_000

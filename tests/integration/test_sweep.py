@@ -17,14 +17,11 @@ from service.storage.sweeps import (
     find_crossed,
 )
 from telemetry import catalogue
+from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.shard import (
     SYMBOL,
     Resting,
     Shard,
-    check_book,
-    execute,
-    fetch,
-    locked_out,
     open_small_book,
     opened,
     terms_of,
