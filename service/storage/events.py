@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from service.instruments import Instruments
 from service.storage.cache import events_channel
 from service.storage.errors import Unreachable
-from service.storage.redis_link import make_connection
+from service.storage.redis_link import make_connection, uncancelled
 
 PING_S = 2.0
 SILENCE_S = 6.0
@@ -123,7 +123,8 @@ class EventFeed:
             started = time.perf_counter()
             connection = make_connection(self._url)
             try:
-                await connection.connect()  # type: ignore[no-untyped-call]
+                async with uncancelled():
+                    await connection.connect()  # type: ignore[no-untyped-call]
                 self._instruments.redis_call("subscribe", time.perf_counter() - started)
                 await self._converse(connection, cause)
             except (RedisError, OSError, TimeoutError) as error:
@@ -166,7 +167,8 @@ class EventFeed:
                 async with asyncio.timeout(PING_S):
                     await self._changed.wait()
             except TimeoutError:
-                await connection.send_command("PING")
+                async with uncancelled():
+                    await connection.send_command("PING")
                 continue
             self._changed.clear()
             gone, new = said - self._accounts.keys(), self._accounts.keys() - said
@@ -175,7 +177,8 @@ class EventFeed:
             for command, account_ids in (("UNSUBSCRIBE", list(gone)), ("SUBSCRIBE", list(new))):
                 for start in range(0, len(account_ids), CHANNELS_IN_COMMAND):
                     part = account_ids[start : start + CHANNELS_IN_COMMAND]
-                    await connection.send_command(command, *map(events_channel, part))
+                    async with uncancelled():
+                        await connection.send_command(command, *map(events_channel, part))
 
     def _subscribed(self, channel: bytes, cause: str) -> None:
         account_id = int(channel[len(b"{acct:") : channel.index(b"}")])

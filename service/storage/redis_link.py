@@ -74,7 +74,7 @@ class RedisLink:
         if started < self._rests_until:
             return None
         try:
-            async with asyncio.timeout(timeout_s), _uncancelled():
+            async with asyncio.timeout(timeout_s), uncancelled():
                 result = await ask()
         except ResponseError as error:
             logger.error("Redis refused {}: {}", operation, error)
@@ -133,7 +133,7 @@ class RedisLink:
 
 
 @asynccontextmanager
-async def _uncancelled() -> AsyncIterator[None]:
+async def uncancelled() -> AsyncIterator[None]:
     """Cancel once more what was cancelled inside and went on.
 
     redis-py sends within `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that
