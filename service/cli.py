@@ -9,7 +9,7 @@ from pathlib import Path
 import uvloop
 from loguru import logger
 
-from service.api.auth import Role, issue_token
+from service.api.auth import MAX_ACCOUNT_ID, Role, issue_token
 from service.app import CannotListen, serve
 from service.demo import open_demo
 from service.instruments import Instruments
@@ -30,7 +30,8 @@ from service.watch import CannotWatch, watch
 
 DEMO_ACCOUNT = 1
 SPEEDS = {"max": None, "1": 1.0, "10": 10.0}
-WATCH_HOURS = 12.0
+TOKEN_HOURS = 12.0
+MAX_TOKEN_HOURS = 24.0 * 365
 FAULTS = (
     ConfigurationError,
     CannotListen,
@@ -68,13 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     token = commands.add_parser("token", help="issue an access token")
-    token.add_argument("--account", type=int, default=DEMO_ACCOUNT, help="default: %(default)s")
+    token.add_argument(
+        "--account", type=_account, default=DEMO_ACCOUNT, help="default: %(default)s"
+    )
     token.add_argument("--role", choices=[str(role) for role in Role], default=str(Role.TRADER))
-    token.add_argument("--hours", type=float, default=12.0, help="valid for, default: 12")
+    token.add_argument("--hours", type=_hours, default=TOKEN_HOURS, help="default: %(default)g")
     token.set_defaults(run=_token)
 
     watch = commands.add_parser("watch", help="print an account's stream, one JSON line a message")
-    watch.add_argument("--account", type=int, default=DEMO_ACCOUNT, help="default: %(default)s")
+    watch.add_argument(
+        "--account", type=_account, default=DEMO_ACCOUNT, help="default: %(default)s"
+    )
     watch.add_argument(
         "--symbol", action="append", default=[], metavar="SYMBOL", help="quotes of it; repeatable"
     )
@@ -100,6 +105,18 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--ticks-file", type=Path, metavar="FILE", help="orders near these ticks")
     make.set_defaults(run=_make_scenario)
     return parser
+
+
+def _account(text: str) -> int:
+    if not 1 <= int(text) <= MAX_ACCOUNT_ID:
+        raise argparse.ArgumentTypeError("an account id is a whole number from 1")
+    return int(text)
+
+
+def _hours(text: str) -> float:
+    if not 0 < float(text) <= MAX_TOKEN_HOURS:
+        raise argparse.ArgumentTypeError(f"more than 0 and at most {MAX_TOKEN_HOURS:g}")
+    return float(text)
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:
@@ -139,7 +156,7 @@ def _token(options: argparse.Namespace, settings: Settings) -> int:
 
 def _watch(options: argparse.Namespace, settings: Settings) -> int:
     secret = read_secret(settings)
-    token = issue_token(secret, options.account, Role.TRADER, WATCH_HOURS * 3600)
+    token = issue_token(secret, options.account, Role.TRADER, TOKEN_HOURS * 3600)
     uvloop.run(watch(settings.host, settings.port, token, options.symbol, sys.stdout))
     return 0
 

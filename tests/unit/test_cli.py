@@ -1,0 +1,93 @@
+"""The command: what it prints, and how it refuses."""
+
+import os
+import sys
+from io import StringIO
+from pathlib import Path
+
+import jwt
+import pytest
+from loguru import logger
+
+from service.cli import main
+
+SECRET = "a secret of the tests, long enough"
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith("TAPEWATCH_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TAPEWATCH_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TAPEWATCH_JWT_SECRET", SECRET)
+
+
+def claims(token: str) -> dict[str, object]:
+    return dict(jwt.decode(token.strip(), SECRET, algorithms=["HS256"]))
+
+
+def test_a_token_is_for_the_first_demo_trader(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token"]) == 0
+    printed = claims(capsys.readouterr().out)
+    assert (printed["sub"], printed["role"]) == ("1", "trader")
+
+
+def test_a_token_is_for_whom_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "--account", "7", "--role", "admin", "--hours", "1"]) == 0
+    printed = claims(capsys.readouterr().out)
+    assert (printed["sub"], printed["role"]) == ("7", "admin")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["token", "--role", "king"],
+        ["token", "--account", "0"],
+        ["token", "--hours", "0"],
+        ["token", "--hours", "nan"],
+        ["replay"],
+        ["replay", "x", "--speed", "2"],
+    ],
+)
+def test_what_it_does_not_know_it_refuses(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_a_folder_that_is_no_scenario_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["replay", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere:1: must be a folder" in capsys.readouterr().err
+
+
+def test_a_scenario_that_cannot_be_made_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["scenario", "make", str(tmp_path), "--symbols", "0"]) == 2
+    assert capsys.readouterr().err.startswith("tapewatch: ")
+
+
+def test_errors_are_logged_without_the_values_of_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors = StringIO()
+    monkeypatch.setattr(sys, "stderr", errors)
+    assert main(["token"]) == 0
+    try:
+        _fail("".join(("hid", "den")))
+    except ValueError:
+        logger.exception("something failed")
+    finally:
+        logger.remove()
+    assert "something failed" in errors.getvalue()
+    assert "ValueError" in errors.getvalue()
+    assert "hidden" not in errors.getvalue()
+
+
+def _fail(password: str) -> None:
+    raise ValueError(len(password))

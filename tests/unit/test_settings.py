@@ -1,0 +1,150 @@
+"""Settings: read from the environment, with all faults in one message and no secret in any."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from service.settings import (
+    ConfigurationError,
+    FeedKind,
+    Settings,
+    load_settings,
+    make_secret,
+    read_secret,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("TAPEWATCH_"):
+            monkeypatch.delenv(name)
+
+
+def test_nothing_needs_to_be_set() -> None:
+    settings = load_settings()
+    assert settings == Settings()
+    assert (settings.host, settings.ops_host) == ("127.0.0.1", "127.0.0.1")
+    assert settings.database_url is None
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPEWATCH_DATABASE_URL", "")
+    monkeypatch.setenv("TAPEWATCH_PORT", "")
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("OPS_PORT", "tcp://10.0.0.1:9464"),
+        ("FEED", "guess"),
+        ("FEED_RATE", "0"),
+        ("FEED_RATE", "nan"),
+        ("FEED_SPEED", "-1"),
+        ("FEED_CONNECTIONS", "0"),
+        ("LEASE_S", "0.5"),
+        ("MAX_QUOTE_AGE_S", "inf"),
+        ("LOG_LEVEL", "LOUD"),
+        ("DATABASE_URL", "mysql://db/tapewatch"),
+        ("DATABASE_URL", "postgresql://[broken"),
+        ("REDIS_URL", "cache:6379"),
+        ("FEED_URL", "https://quotes"),
+        ("JWT_SECRET", "x" * 31),
+    ],
+)
+def test_what_is_wrong_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"TAPEWATCH_{name}", text)
+    with pytest.raises(ConfigurationError, match=rf"\n  TAPEWATCH_{name}: ") as caught:
+        load_settings()
+    assert str(caught.value).count("\n") == 1
+
+
+def test_all_faults_come_in_one_message_without_their_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TAPEWATCH_PORT", "hidden")
+    monkeypatch.setenv("TAPEWATCH_FEED", "websocket")
+    monkeypatch.setenv("TAPEWATCH_JWT_SECRET", "hidden")
+    monkeypatch.setenv("TAPEWATCH_DATABASE_URL", "mysql://me:hidden@db")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    for name in ("PORT", "FEED_URL", "JWT_SECRET", "DATABASE_URL"):
+        assert f"TAPEWATCH_{name}: " in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_feed_needs_what_it_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TAPEWATCH_FEED", "replay")
+    with pytest.raises(ConfigurationError, match="TAPEWATCH_FEED_FILE: the replay feed needs"):
+        load_settings()
+    monkeypatch.setenv("TAPEWATCH_FEED_FILE", str(tmp_path / "ticks.csv"))
+    with pytest.raises(ConfigurationError, match="TAPEWATCH_FEED_FILE: there is no file"):
+        load_settings()
+    (tmp_path / "ticks.csv").touch()
+    assert load_settings().feed is FeedKind.REPLAY
+
+
+def test_secrets_do_not_show() -> None:
+    settings = Settings.model_validate(
+        {"jwt_secret": "hidden" * 6, "database_url": "postgresql://me:hidden@db/x"}
+    )
+    assert "hidden" not in repr(settings)
+    assert "hidden" not in str(settings)
+
+
+def test_serving_needs_a_secret_and_servers() -> None:
+    given = {"jwt_secret": "s" * 32, "database_url": "postgresql://db/x"}
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.model_validate(given).required_to_serve()
+    assert "TAPEWATCH_REDIS_URL: must be set" in str(caught.value)
+    assert "TAPEWATCH_JWT_SECRET" not in str(caught.value)
+    given["redis_url"] = "redis://cache"
+    assert Settings.model_validate(given).required_to_serve() == "s" * 32
+
+
+def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    with pytest.raises(ConfigurationError, match="start the service first"):
+        read_secret(settings)
+    secret = make_secret(settings)
+    assert len(secret) >= 32
+    assert make_secret(settings) == read_secret(settings) == secret
+    assert [path.name for path in settings.data_dir.iterdir()] == ["jwt-secret"]
+    assert stat.S_IMODE((settings.data_dir / "jwt-secret").stat().st_mode) == 0o600
+
+
+def test_a_secret_cut_short_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "jwt-secret").write_text("short")
+    with pytest.raises(ConfigurationError, match="delete the file"):
+        make_secret(Settings(data_dir=tmp_path))
+
+
+def test_a_data_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="TAPEWATCH_DATA_DIR: cannot write to"):
+        make_secret(Settings(data_dir=tmp_path / "file" / "data"))
+
+
+def test_the_readme_tells_every_setting_with_its_default() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `TAPEWATCH_")]
+    told = {name.strip(" `"): default.strip() for name, default in rows}
+    assert told == {
+        f"TAPEWATCH_{name.upper()}": _shown(field.default)
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return "none"
+    return str(default).lower() if isinstance(default, bool) else str(default)
