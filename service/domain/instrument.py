@@ -103,6 +103,9 @@ class Group:
     fill_policy: FillPolicy
 
     def __post_init__(self) -> None:
+        where = f"of group {self.name}"
+        _check_finite("margin_call_level", self.margin_call_level, where)
+        _check_finite("stop_out_level", self.stop_out_level, where)
         if not 0 <= self.stop_out_level <= self.margin_call_level:
             raise SettingsError(
                 f"levels of group {self.name} must satisfy 0 <= stop_out_level <= margin_call_level"
@@ -133,6 +136,12 @@ class GroupSymbol:
 
     def __post_init__(self) -> None:
         where = f"of group {self.group} on {self.symbol}"
+        _check_finite("spread", self.spread, where)
+        _check_finite("spread_pip", self.spread_pip, where)
+        _check_finite("commission", self.commission, where)
+        _check_finite("swap_long", self.swap_long, where)
+        _check_finite("swap_short", self.swap_short, where)
+        _check_finite("margin_factor", self.margin_factor, where)
         if self.spread < 0 or self.spread_pip < 0:
             raise SettingsError(f"spread and spread_pip {where} must be >= 0")
         if self.commission < 0:
@@ -154,3 +163,9 @@ class GroupSymbol:
                 f"spread * spread_pip of group {self.group} on {self.symbol} is {markup}, "
                 f"which is not a whole number of points of 10^-{digits}"
             ) from None
+
+
+def _check_finite(name: str, value: Decimal, where: str) -> None:
+    # First of all: a comparison with NaN raises.
+    if not value.is_finite():
+        raise SettingsError(f"{name} {where} must be a finite number, not {value}")

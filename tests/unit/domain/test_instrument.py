@@ -46,9 +46,32 @@ def test_impossible_terms_are_refused(changes: dict[str, Any], named: str) -> No
         terms_of("market", "EURUSD", 5, **changes)
 
 
+@pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize(
+    "name", ["spread", "spread_pip", "commission", "swap_long", "swap_short", "margin_factor"]
+)
+def test_terms_that_are_no_finite_number_are_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} of group market on EURUSD must be a finite"):
+        terms_of("market", "EURUSD", 5, **{name: Decimal(value)})
+
+
 @pytest.mark.parametrize(("call", "out"), [(50, 100), (100, -1)])
 def test_impossible_levels_are_refused(call: int, out: int) -> None:
     with pytest.raises(SettingsError, match="levels of group gold"):
+        Group("gold", Decimal(call), Decimal(out), False, FillPolicy.MARKET)
+
+
+@pytest.mark.parametrize(
+    ("call", "out", "named"),
+    [
+        ("NaN", "50", "margin_call_level"),
+        ("Infinity", "50", "margin_call_level"),
+        ("100", "NaN", "stop_out_level"),
+        ("100", "-Infinity", "stop_out_level"),
+    ],
+)
+def test_levels_that_are_no_finite_number_are_refused(call: str, out: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=f"{named} of group gold must be a finite number"):
         Group("gold", Decimal(call), Decimal(out), False, FillPolicy.MARKET)
 
 
