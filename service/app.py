@@ -59,7 +59,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
         max_age_ns=int(settings.max_quote_age_s * _NS_PER_S),
         max_future_ns=int(settings.max_quote_future_s * _NS_PER_S),
     )
-    database = Database(servers.database_dsn)
+    database = Database(servers.database_dsn, instruments)
     cache = Cache(servers.redis_url, instruments)
     engine = Engine(Desk(), guard)
     reader = Reader(database, lambda: trading.symbols())
@@ -123,7 +123,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
                 await feed.run(trading.on_quote)
 
             async def save() -> None:
-                async with database.read() as connection:
+                async with database.read("quotes") as connection:
                     await save_quotes(connection, trading.desk)
 
             background.keep("feed", run_feed)

@@ -90,7 +90,7 @@ class Replay:
         """Replay to the end, write the deals, and return the summary."""
         await self._prepare()
         async with AsyncExitStack() as stack:
-            database = Database(self._dsn)
+            database = Database(self._dsn, self._instruments)
             stack.push_async_callback(database.close)
             cache = Cache(self._servers.redis_url, self._instruments)
             stack.push_async_callback(cache.close)
@@ -120,7 +120,7 @@ class Replay:
                 raise ReplayInterrupted(
                     "another replay of the same inputs has taken over: wait for its end"
                 )
-            async with database.read() as connection:
+            async with database.read("replay") as connection:
                 await replays.finish(connection)
                 if self._plan.deals is not None:
                     await _write_deals(connection, self._plan.deals)

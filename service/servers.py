@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from loguru import logger
 
 from service.settings import Settings
-from service.storage.database import Database
+from service.storage.database import connect
 from service.storage.embedded import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey
 from service.storage.errors import Unreachable
 from service.storage.server_errors import EmbeddedError
@@ -91,7 +91,7 @@ async def _look_after(server: EmbeddedServer) -> None:
 
 async def _reach(database_dsn: str) -> None:
     try:
-        connection = await Database(database_dsn).connect()
+        connection = await connect(database_dsn)
     except Unreachable as error:
         raise NoDatabase(f"{error}: check TAPEWATCH_DATABASE_URL and its server") from None
     await connection.close()

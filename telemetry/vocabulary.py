@@ -21,8 +21,8 @@ REDIS_OPERATIONS = (
     *("read_prices", "write_prices", "read_symbols", "write_symbols", "subscribe", "ping"),
 )
 POSTGRESQL_OPERATIONS = (
-    *("commit", "account", "live_orders", "orders", "order", "ledger", "deals", "events_after"),
-    *("load", "lease", "settings", "sweep", "ping"),
+    *("commit", "account", "accounts", "live_orders", "orders", "order", "ledger", "deals"),
+    *("events_after", "answer", "load", "lease", "sweep", "quotes", "replay", "ping"),
 )
 CATCHUPS = ("start", "gap", "reconnected", "poll")
 COMMANDS = ("place", "modify", "cancel", "close", "fund", "admin")

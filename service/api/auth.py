@@ -101,6 +101,8 @@ class Authenticator:
     def _verify(self, token: str) -> Principal:
         if len(token) > MAX_TOKEN_LENGTH:
             raise _invalid("the token is too long")
+        if not token.isascii():
+            raise _invalid("the token is malformed or its signature is wrong")
         try:
             claims = jwt.decode(
                 token,

@@ -2,14 +2,18 @@
 
 Every call is in `ROUTES`, which registers and documents it. Requests are measured by the template
 of their route, so that no path makes a label of its own. Serve it with `gateway_runner`, which sets
-the limits of the connections; aiohttp's access log is off, since it would write down whole URLs.
+the limits of the connections; aiohttp's access log is off, since it would write down whole URLs,
+and of a request that cannot be parsed the log is told no more than that, since it may hold a token.
 """
 
+import logging
 import time
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
+from loguru import logger
 
 from service.api import accounts, admin_accounts, admin_settings, market, orders
 from service.api.auth import Authenticator, refuse_token_in_url
@@ -96,15 +100,29 @@ def build_gateway(
 
 def gateway_runner(app: web.Application) -> web.AppRunner:
     """Return a runner with the limits of its connections set and without an access log."""
+    connections = logging.Logger("gateway", logging.INFO)
+    connections.addHandler(_ConnectionLog())
     return web.AppRunner(
         app,
         access_log=None,
+        logger=connections,
         keepalive_timeout=KEEPALIVE_TIMEOUT_S,
         lingering_time=LINGERING_TIMEOUT_S,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
     )
+
+
+class _ConnectionLog(logging.Handler):
+    """Passes on what aiohttp logs of connections, but not what it quotes of a bad request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            logger.info("a request that is no HTTP was refused: {}", type(error).__name__)
+        else:
+            logger.opt(exception=error).log(record.levelname, "{}", record.getMessage())
 
 
 @web.middleware

@@ -41,7 +41,8 @@ async def read_body(request: web.Request, shape: type[Shape]) -> Shape:
     """Return the validated body of a request.
 
     Raises:
-        ApiError: UNSUPPORTED_MEDIA_TYPE, REQUEST_TIMEOUT, INVALID_JSON or VALIDATION_FAILED.
+        ApiError: UNSUPPORTED_MEDIA_TYPE, REQUEST_TIMEOUT, BAD_REQUEST (it ended early or cannot be
+            decoded), INVALID_JSON or VALIDATION_FAILED.
     """
     if request.content_type != "application/json":
         raise ApiError(
@@ -53,6 +54,10 @@ async def read_body(request: web.Request, shape: type[Shape]) -> Shape:
     except TimeoutError:
         raise ApiError(
             TransportCode.REQUEST_TIMEOUT, f"the body did not arrive within {BODY_TIMEOUT_S:g} s"
+        ) from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise ApiError(
+            TransportCode.BAD_REQUEST, "the body ended early, or is not encoded as its header says"
         ) from None
     return read_json(msgspec.json.Decoder(shape), data)
 
@@ -69,6 +74,8 @@ def read_json(decoder: msgspec.json.Decoder[Shape], data: bytes | str) -> Shape:
         raise validation_failed(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(TransportCode.INVALID_JSON, f"this is not JSON: {error}") from None
+    except RecursionError:
+        raise ApiError(TransportCode.INVALID_JSON, "this JSON is nested too deeply") from None
 
 
 def read_query(request: web.Request, shape: type[Shape]) -> Shape:

@@ -177,6 +177,8 @@ class Stream:
                 started = time.perf_counter()
                 name = self._take(socket, group, message.data)
                 services.instruments.socket_received(name, time.perf_counter() - started)
+                # What has arrived is read without waiting: a flood must not hold up the ticks.
+                await asyncio.sleep(0)
             return "client"
         finally:
             unsubscribe()

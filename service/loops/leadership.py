@@ -192,7 +192,7 @@ class Leadership:
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 await self._trading.drained()
-                async with self._database.read() as connection:
+                async with self._database.read("lease") as connection:
                     if not self._rules.is_replay:
                         await save_quotes(connection, self._trading.desk)
                     async with self._at_lease:

@@ -43,7 +43,7 @@ class Sweep:
         quotes = self._last_quotes()
         missed = 0
         for user_type in UserType:
-            async with self._database.read() as connection:
+            async with self._database.read("sweep") as connection:
                 found = await find_crossed(connection, self._statement, quotes, user_type)
             missed += sum(self._repair(order_id) for order_id in found)
         self.missed += missed

@@ -236,6 +236,7 @@ class Trading:
         for hook in self.written_hooks:
             hook(written)
         self._instruments.commit(len(written), seconds)
+        self._instruments.database_call("commit", seconds)
         for decision, received_ns, _ in written:
             if received_ns:
                 self._instruments.tick_to_commit((now - received_ns) / 1e9)
@@ -268,7 +269,7 @@ class Trading:
         )
         while True:
             try:
-                async with self._database.read() as connection:
+                async with self._database.read("load") as connection:
                     account, orders = await load_account(connection, self.desk, account_id)
                 break
             except Unreachable:

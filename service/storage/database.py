@@ -1,5 +1,6 @@
 """The way to PostgreSQL: pools, migrations, and errors turned into `Unreachable`."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from pogo_core.util import migrate
 
+from service.instruments import Instruments
 from service.storage.errors import Unreachable, is_transient
 
 CONNECT_TIMEOUT_S = 5.0
@@ -25,52 +27,54 @@ _CANNOT_CONNECT = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Timeo
 class Database:
     """Read connections to one database; the writer and the lease keep connections of their own."""
 
-    def __init__(self, dsn: str, *, pool_size: int = READ_POOL_SIZE) -> None:
+    def __init__(self, dsn: str, instruments: Instruments) -> None:
         self.dsn = dsn
-        self._pool_size = pool_size
+        self._instruments = instruments
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """Open a connection of one's own.
-
-        Raises:
-            Unreachable: the server is down, or lets nobody in: password, database, too many.
-        """
-        try:
-            return await asyncpg.connect(
-                self.dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
-            )
-        except _CANNOT_CONNECT as error:
-            raise Unreachable(f"cannot connect to the database: {error}") from error
+        """Open a connection of one's own; errors as of `connect`."""
+        return await connect(self.dsn)
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
-        """Borrow a read connection for a short while.
+    async def read(self, operation: str) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        """Borrow a read connection for a short while; `operation` names it in the metrics.
 
         Raises:
             Unreachable: the database is down, or all connections stay busy.
         """
+        started = time.perf_counter()
+        failed = True
         try:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self.dsn,
-                    min_size=0,
-                    max_size=self._pool_size,
-                    timeout=CONNECT_TIMEOUT_S,
-                    command_timeout=READ_TIMEOUT_S,
-                )
             async with AsyncExitStack() as stack:
                 try:
                     connection = await stack.enter_async_context(
-                        self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+                        (await self._opened_pool()).acquire(timeout=ACQUIRE_TIMEOUT_S)
                     )
                 except _CANNOT_CONNECT as error:
                     raise Unreachable(f"cannot connect to the database: {error}") from error
                 yield connection
+            failed = False
         except Exception as error:
             if is_transient(error) and not isinstance(error, Unreachable):
                 raise Unreachable(f"the database did not answer: {error}") from error
             raise
+        finally:
+            seconds = time.perf_counter() - started
+            self._instruments.database_call(operation, seconds, failed=failed)
+
+    async def _opened_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        if self._pool is None:
+            pool = await asyncpg.create_pool(
+                self.dsn,
+                min_size=0,
+                max_size=READ_POOL_SIZE,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=READ_TIMEOUT_S,
+            )
+            if self._pool is None:  # another reader may have been here meanwhile
+                self._pool = pool
+        return self._pool
 
     async def ping(self) -> None:
         """Ask the database for a sign of life.
@@ -78,12 +82,26 @@ class Database:
         Raises:
             Unreachable: it gave none.
         """
-        async with self.read() as connection:
+        async with self.read("ping") as connection:
             await connection.fetchval("SELECT 1")
 
     async def close(self) -> None:
         if self._pool is not None:
             self._pool.terminate()
+
+
+async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect to a database.
+
+    Raises:
+        Unreachable: the server is down, or lets nobody in: password, database, too many.
+    """
+    try:
+        return await asyncpg.connect(
+            dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+        )
+    except _CANNOT_CONNECT as error:
+        raise Unreachable(f"cannot connect to the database: {error}") from error
 
 
 async def apply_migrations(dsn: str) -> None:

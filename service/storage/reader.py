@@ -81,13 +81,14 @@ class Reader:
     async def account(self, account_id: int) -> AccountView | None:
         """Return an account, or None where there is none."""
         rows = await self._fetch(
-            f"SELECT {ACCOUNT_SELECT} FROM accounts WHERE account_id = $1", account_id
+            "account", f"SELECT {ACCOUNT_SELECT} FROM accounts WHERE account_id = $1", account_id
         )
         return account_from(tuple(rows[0])) if rows else None
 
     async def accounts(self, after: int, limit: int) -> list[AccountView]:
         """Return accounts by id, from the first above `after`."""
         rows = await self._fetch(
+            "accounts",
             f"SELECT {ACCOUNT_SELECT} FROM accounts WHERE account_id > $1 "
             "ORDER BY account_id LIMIT $2",
             after,
@@ -101,7 +102,7 @@ class Reader:
         """Return accounts with their pending and open orders, all of one moment."""
         symbols = self._symbols()
         found: dict[int, tuple[AccountView, list[OrderView]]] = {}
-        for row in await self._fetch(LIVE_ORDERS, account_ids):
+        for row in await self._fetch("live_orders", LIVE_ORDERS, account_ids):
             values = tuple(row)
             entry = found.get(values[0])
             if entry is None:
@@ -121,6 +122,7 @@ class Reader:
     ) -> list[OrderView]:
         """Return a page of an account's orders, of all statuses and symbols where None."""
         rows = await self._fetch(
+            "orders",
             ORDERS_PAGE,
             account_id,
             _NO_BOUND if before is None else before,
@@ -132,7 +134,7 @@ class Reader:
 
     async def order(self, account_id: int, order_id: int) -> OrderView | None:
         """Return an order of this account, or None."""
-        rows = await self._fetch(ORDER, order_id, account_id)
+        rows = await self._fetch("order", ORDER, order_id, account_id)
         return self._order(rows[0]) if rows else None
 
     async def ledger(
@@ -140,7 +142,7 @@ class Reader:
     ) -> list[LedgerView]:
         """Return a page of an account's ledger."""
         rows = await self._fetch(
-            LEDGER_PAGE, account_id, _NO_BOUND if before is None else before, limit
+            "ledger", LEDGER_PAGE, account_id, _NO_BOUND if before is None else before, limit
         )
         return [
             LedgerView(
@@ -157,26 +159,28 @@ class Reader:
     async def deals(self, account_id: int, limit: int, before: int | None = None) -> list[DealView]:
         """Return a page of an account's deals."""
         rows = await self._fetch(
-            DEALS_PAGE, account_id, _NO_BOUND if before is None else before, limit
+            "deals", DEALS_PAGE, account_id, _NO_BOUND if before is None else before, limit
         )
         return [deal_from(row, self._symbols()[row["symbol"]]) for row in rows]
 
     async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]:
         """Return an account's events after a sequence, as stored."""
-        rows = await self._fetch(EVENTS_AFTER, account_id, sequence, limit)
+        rows = await self._fetch("events_after", EVENTS_AFTER, account_id, sequence, limit)
         return [row["payload"].encode() for row in rows]
 
     async def answer(self, account_id: int, key: str) -> bytes | None:
         """Return the first answer to an idempotency key, or None where it was never used."""
-        rows = await self._fetch(ANSWER, account_id, key)
+        rows = await self._fetch("answer", ANSWER, account_id, key)
         return rows[0]["answer"].encode() if rows else None
 
     def _order(self, row: asyncpg.Record) -> OrderView:
         state = order_from(tuple(row))
         return order_view(state, self._symbols()[state.symbol])
 
-    async def _fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        async with self._database.read() as connection:
+    async def _fetch(
+        self, operation: str, statement: str, *arguments: object
+    ) -> list[asyncpg.Record]:
+        async with self._database.read(operation) as connection:
             return await connection.fetch(statement, *arguments)
 
 

@@ -71,6 +71,7 @@ class Writer:
         self._idle.set()
         self._last_batch = lease.last_batch
         self._committing = 0
+        self._owners_fault: Exception | None = None
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self.is_connected = True
 
@@ -107,12 +108,15 @@ class Writer:
         Raises:
             Fenced: the lease has a newer epoch; what is queued was never written.
             Diverged: a change of settings was refused; what is queued was never written.
+            Exception: what `Owner.committed` raised.
         """
         try:
             while True:
                 await self._wake.wait()
-                while self._queue:
+                while self._queue and self._owners_fault is None:
                     await self._commit_next()
+                if self._owners_fault is not None:
+                    raise self._owners_fault
                 self._wake.clear()
                 self._idle.set()
         finally:
@@ -145,7 +149,14 @@ class Writer:
             await self._bisect(batch.queued)
             return
         # Told once the next batch is on its way.
-        loop.call_soon(self._owner.committed, batch.written, loop.time() - started)
+        loop.call_soon(self._tell_committed, batch.written, loop.time() - started)
+
+    def _tell_committed(self, written: Sequence[Written], seconds: float) -> None:
+        try:
+            self._owner.committed(written, seconds)
+        except Exception as error:
+            self._owners_fault = error
+            self._wake.set()
 
     async def _bisect(self, queued: list[Queued]) -> None:
         """Commit the halves in order; put the second back first, so that it can be withdrawn."""

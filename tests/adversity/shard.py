@@ -144,8 +144,8 @@ class Shard:
     """One process's part: engine, writer, leadership, sweeps, administration."""
 
     def __init__(self, dsn: str, holder: str, lease_life_s: float) -> None:
-        self.database = Database(dsn)
         self.instruments = Instruments()
+        self.database = Database(dsn, self.instruments)
         self.reader = Reader(self.database, lambda: self.trading.symbols())
         self.trading = Trading(self.database, self.reader, self.instruments, Engine(Desk(), GUARD))
         self.leadership = Leadership(

@@ -112,9 +112,9 @@ class _Accounts:
 
 
 def _gateway() -> tuple[web.Application, Broadcast]:
-    database = Database("postgresql://never.connected")
     engine = Engine(desk_with_settings(), QuoteGuard())
     instruments, board, accounts = Instruments(), _Board(), _Accounts()
+    database = Database("postgresql://never.connected", instruments)
     reader = Reader(database, dict)
     trading = Trading(database, reader, instruments, engine)
     portfolios: Portfolios = accounts

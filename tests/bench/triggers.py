@@ -113,10 +113,11 @@ class _Product:
     @asynccontextmanager
     async def on(dsn: str) -> "AsyncIterator[_Product]":
         """Load the book under the lease, and write until left."""
-        database = Database(dsn)
+        instruments = Instruments()
+        database = Database(dsn, instruments)
         engine, lease = await _load(dsn)
         reader = Reader(database, dict)
-        trading = Trading(database, reader, Instruments(), engine)
+        trading = Trading(database, reader, instruments, engine)
         writer = Writer(database, lease, trading.symbols, trading)
         trading.lead(engine, writer)
         writing = asyncio.create_task(writer.run())

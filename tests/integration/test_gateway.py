@@ -121,7 +121,7 @@ async def client(postgres_dsn: str, redis_url: str) -> AsyncIterator[Client]:
 async def serve(dsn: str, redis_url: str) -> AsyncIterator[Client]:
     await apply_migrations(dsn)
     instruments = Instruments()
-    database, cache = Database(dsn), Cache(redis_url, instruments)
+    database, cache = Database(dsn, instruments), Cache(redis_url, instruments)
     engine = Engine(Desk(), QuoteGuard())
     reader = Reader(database, lambda: trading.symbols())
     trading = Trading(database, reader, instruments, engine)

@@ -56,7 +56,7 @@ async def test_an_account_is_loaded_as_committed(postgres_dsn: str) -> None:
             shard.quote(bid)
         await shard.drained()
         before = shard.memory()
-        async with shard.database.read() as connection:
+        async with shard.database.read("load") as connection:
             account, orders = await load_account(connection, shard.desk, 2)
         assert orders
         shard.trading.engine.reload(account, orders)
@@ -66,7 +66,7 @@ async def test_an_account_is_loaded_as_committed(postgres_dsn: str) -> None:
 
 async def test_last_prices_are_kept_and_only_newer_ones_replace_them(postgres_dsn: str) -> None:
     await open_small_book(postgres_dsn, 2)
-    async with trading_shard(postgres_dsn) as shard, shard.database.read() as connection:
+    async with trading_shard(postgres_dsn) as shard, shard.database.read("load") as connection:
         shard.quote(110_000)
         await save_quotes(connection, shard.desk)
         shard.desk.markets[SYMBOL].bid = 1

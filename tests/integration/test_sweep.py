@@ -132,7 +132,7 @@ async def test_nothing_is_missed_where_nothing_was_lost(shard: Shard) -> None:
 async def test_what_is_in_flight_is_left_alone(shard: Shard) -> None:
     """Decided but not stored: the database still shows it pending and crossed."""
     dsn = shard.database.dsn
-    async with Database(dsn).read() as connection, connection.transaction():
+    async with Database(dsn, shard.instruments).read("sweep") as connection, connection.transaction():
         await connection.execute("SELECT FROM shard_leases FOR UPDATE")
         shard.quote(108_900)
         await locked_out(dsn)
@@ -149,7 +149,7 @@ async def test_what_is_in_flight_is_left_alone(shard: Shard) -> None:
 
 async def test_live_and_demo_are_asked_for_apart(shard: Shard) -> None:
     quotes = LastQuotes([SYMBOL], [108_900], [108_910])
-    async with shard.database.read() as connection:
+    async with shard.database.read("sweep") as connection:
         found = {
             user_type: await find_crossed(connection, CROSSED_PENDING, quotes, user_type)
             for user_type in UserType
@@ -190,7 +190,7 @@ async def test_prices_of_before_a_restart_trigger_nothing(postgres_dsn: str) -> 
     await open_small_book(postgres_dsn, 4)
     async with trading_shard(postgres_dsn) as shard:
         shard.quote(108_000)
-        async with shard.database.read() as connection:
+        async with shard.database.read("sweep") as connection:
             await save_quotes(connection, shard.desk)  # as a graceful stop does
         shard.quote(110_000)
         await shard.place(LIVE, OrderType.BUY_LIMIT, 109_000)

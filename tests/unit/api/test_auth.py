@@ -1,5 +1,6 @@
 """Who is let in: tokens, roles, and where a token may be."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from service.api.auth import Authenticator, Role, issue_token
 from tests.unit.api.market import TRADER
-from tests.unit.api.world import SECRET, World, bearer, token
+from tests.unit.api.world import HOST, SECRET, World, bearer, token
 
 STREAM = "/api/v1/stream"
 
@@ -58,6 +59,17 @@ async def test_a_token_is_needed(world: World) -> None:
 )
 async def test_a_bad_token_is_invalid(world: World, header: str) -> None:
     assert await refusal(world, {"Authorization": header}) == "INVALID_TOKEN"
+
+
+async def test_a_token_of_other_characters_is_invalid(world: World) -> None:
+    reader, writer = await asyncio.open_connection(HOST, world.port)
+    writer.write(
+        b"GET /api/v1/account HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe.a.b\r\n\r\n"
+    )
+    answer = await reader.readuntil(b"}")
+    writer.close()
+    assert b" 401 " in answer.splitlines()[0]
+    assert b"INVALID_TOKEN" in answer
 
 
 async def test_an_expired_token_is_told_apart(world: World) -> None:

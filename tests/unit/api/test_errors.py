@@ -1,6 +1,7 @@
 """Errors: always problem+json, always a code from the closed set, never a secret."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +12,20 @@ from service.api.errors import STATUS, TransportCode
 from service.domain.rejection import RejectCode
 from service.loops.answers import Unavailable, Withdrawn
 from service.storage.errors import Unreachable
+from tests.support import eventually
 from tests.unit.api.world import HOST, World, bearer, token
 
 PROBLEM = "application/problem+json"
 MARKET = {"symbol": "EURUSD", "type": "BUY", "volume": "0.10"}
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What is logged from INFO on."""
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="INFO")
+    yield lines
+    logger.remove(sink)
 
 
 def test_every_code_has_a_status_and_the_sets_do_not_overlap() -> None:
@@ -121,6 +132,62 @@ async def test_a_body_that_never_ends_times_out(
     writer.close()
     assert b" 408 " in answer.splitlines()[0]
     assert b"REQUEST_TIMEOUT" in answer
+
+
+POST = (
+    b"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Authorization: Bearer %b\r\n"
+)
+
+
+async def test_a_body_that_is_not_encoded_as_it_says_is_refused(
+    world: World, logged: list[str]
+) -> None:
+    reader, writer = await asyncio.open_connection(HOST, world.port)
+    writer.write(
+        POST % token().encode() + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone"
+    )
+    answer = await reader.readuntil(b"}")
+    writer.close()
+    assert b" 400 " in answer.splitlines()[0]
+    assert b"BAD_REQUEST" in answer
+    assert not [line for line in logged if "ERROR" in line]
+
+
+async def test_a_client_that_leaves_in_mid_body_is_no_failure(
+    world: World, logged: list[str]
+) -> None:
+    _, writer = await asyncio.open_connection(HOST, world.port)
+    writer.write(POST % token().encode() + b"Content-Length: 100\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    name = "http_server_request_duration_seconds_count"
+    await eventually(lambda: bool(world.samples(name)))
+    assert all('code="400"' in labels for labels in world.samples(name))
+    assert logged == []
+
+
+@pytest.mark.parametrize(
+    "request_line_and_headers",
+    [
+        b"GET /api/v1/account HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer hunter2\x01",
+        b"GET /api/v1/account?token=hunter2\xff HTTP/1.1\r\nHost: x",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"hunter2" * 2_000,
+    ],
+)
+async def test_what_cannot_be_parsed_is_not_written_down(
+    world: World,
+    request_line_and_headers: bytes,
+    logged: list[str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    reader, writer = await asyncio.open_connection(HOST, world.port)
+    writer.write(request_line_and_headers + b"\r\n\r\n")
+    assert b" 400 " in await reader.readline()
+    writer.close()
+    assert len(logged) == 1
+    assert "hunter2" not in logged[0] + "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(

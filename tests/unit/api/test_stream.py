@@ -139,6 +139,7 @@ async def test_a_socket_chooses_its_symbols(world: World) -> None:
     [
         ("", "INVALID_JSON", None),
         ("{", "INVALID_JSON", None),
+        ('{"x":' + "[" * 15_000, "INVALID_JSON", None),
         ("[]", "VALIDATION_FAILED", None),
         ("{}", "VALIDATION_FAILED", "type"),
         ('{"type":"order"}', "VALIDATION_FAILED", "type"),
@@ -158,6 +159,30 @@ async def test_a_bad_message_is_answered_and_the_socket_lives(
         error = await socket.receive_json()
         assert (error["type"], error["code"], error["field"]) == ("error", code, field)
         assert (await ask(socket, type="ping"))["type"] == "pong"
+
+
+async def test_a_flood_of_messages_gives_way_to_others_after_each(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = 0
+    turns: list[int] = []
+
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(world.instruments, "socket_received", lambda *_: turns.append(turn))
+    async with world.stream() as socket, asyncio.TaskGroup() as tasks:
+        await socket.receive_json()
+        running = tasks.create_task(others())
+        for _ in range(100):
+            await socket.send_str('{"type":"ping"}')
+        for _ in range(100):
+            await socket.receive_json()
+        running.cancel()
+    assert len(set(turns)) == 100
 
 
 async def test_binary_messages_are_refused(world: World) -> None:
