@@ -27,13 +27,14 @@ _FUNDING = (*_NO_ACCOUNT, RejectCode.INVALID_AMOUNT)
 
 async def create_account(call: Call[NewAccount, None]) -> Answer:
     body = call.body
-    await call.services.administration.create_account(
-        body.account_id,
-        body.user_type,
-        body.group,
-        Decimal(body.leverage),
-        Decimal(body.balance),
-    )
+    with call.counted("admin"):
+        await call.services.administration.create_account(
+            body.account_id,
+            body.user_type,
+            body.group,
+            Decimal(body.leverage),
+            Decimal(body.balance),
+        )
     account = await _account(call, body.account_id)
     return Answer(201, account, {"Location": f"{ACCOUNTS}/{body.account_id}"})
 

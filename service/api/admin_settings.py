@@ -36,21 +36,22 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
-    body = call.body
-    symbol = Symbol(
-        _name(call.path["symbol"], "symbol"),
-        body.digits,
-        Decimal(body.contract_size),
-        body.base_currency,
-        body.profit_currency,
-        body.instrument_type,
-        lots(body.min_lot, "min_lot", RejectCode.INVALID_SETTINGS),
-        lots(body.max_lot, "max_lot", RejectCode.INVALID_SETTINGS),
-        lots(body.lot_step, "lot_step", RejectCode.INVALID_SETTINGS),
-        body.trigger_tolerance_points,
-        body.max_jump_points,
-    )
-    await call.services.administration.set_symbol(symbol)
+    body, name = call.body, _name(call.path["symbol"], "symbol")
+    with call.counted("admin"):
+        symbol = Symbol(
+            name,
+            body.digits,
+            Decimal(body.contract_size),
+            body.base_currency,
+            body.profit_currency,
+            body.instrument_type,
+            lots(body.min_lot, "min_lot", RejectCode.INVALID_SETTINGS),
+            lots(body.max_lot, "max_lot", RejectCode.INVALID_SETTINGS),
+            lots(body.lot_step, "lot_step", RejectCode.INVALID_SETTINGS),
+            body.trigger_tolerance_points,
+            body.max_jump_points,
+        )
+        await call.services.administration.set_symbol(symbol)
     return Answer(200, symbol_view(symbol))
 
 
@@ -69,15 +70,16 @@ async def show_symbol(call: Call[None, None]) -> Answer:
 
 
 async def set_group(call: Call[GroupSettings, None]) -> Answer:
-    body = call.body
-    group = Group(
-        _name(call.path["group"], "group"),
-        Decimal(body.margin_call_level),
-        Decimal(body.stop_out_level),
-        body.negative_balance_protection,
-        body.fill_policy,
-    )
-    await call.services.administration.set_group(group)
+    body, name = call.body, _name(call.path["group"], "group")
+    with call.counted("admin"):
+        group = Group(
+            name,
+            Decimal(body.margin_call_level),
+            Decimal(body.stop_out_level),
+            body.negative_balance_protection,
+            body.fill_policy,
+        )
+        await call.services.administration.set_group(group)
     return Answer(200, group_view(group))
 
 
@@ -92,19 +94,21 @@ async def show_group(call: Call[None, None]) -> Answer:
 
 async def set_terms(call: Call[TermsSettings, None]) -> Answer:
     body = call.body
-    settings = GroupSymbol(
-        _name(call.path["group"], "group"),
-        _name(call.path["symbol"], "symbol"),
-        Decimal(body.spread),
-        Decimal(body.spread_pip),
-        body.commission_type,
-        body.commission_value_type,
-        Decimal(body.commission),
-        Decimal(body.swap_long),
-        Decimal(body.swap_short),
-        Decimal(body.margin_factor),
-    )
-    await call.services.administration.set_terms(settings)
+    group, symbol = _name(call.path["group"], "group"), _name(call.path["symbol"], "symbol")
+    with call.counted("admin"):
+        settings = GroupSymbol(
+            group,
+            symbol,
+            Decimal(body.spread),
+            Decimal(body.spread_pip),
+            body.commission_type,
+            body.commission_value_type,
+            Decimal(body.commission),
+            Decimal(body.swap_long),
+            Decimal(body.swap_short),
+            Decimal(body.margin_factor),
+        )
+        await call.services.administration.set_terms(settings)
     return Answer(200, terms_view(settings))
 
 

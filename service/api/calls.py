@@ -5,7 +5,8 @@ an `Answer`.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,7 @@ from service.api.reading import read_body, read_key, read_query
 from service.domain.account import Account
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision, EventKind
+from service.domain.instrument import SettingsError
 from service.domain.rejection import RejectCode, Rejected
 from service.instruments import Instruments
 from service.loops.answers import Unavailable, Withdrawn
@@ -93,6 +95,29 @@ class Call(Generic[Body, Query]):
             raise Unavailable("this process is a standby: ask the one that trades", STANDBY_RETRY_S)
         raise Rejected(RejectCode.UNKNOWN_ACCOUNT, f"there is no account {self.account_id}")
 
+    @contextmanager
+    def counted(self, name: str) -> Iterator[None]:
+        """Count what is done inside as a command, by its answer, and time it."""
+        started = time.perf_counter()
+        code = "ERROR"
+        try:
+            yield
+            code = "OK"
+        except Rejected as error:
+            code = error.code
+            raise
+        except SettingsError:
+            code = RejectCode.INVALID_SETTINGS
+            raise
+        except Unavailable:
+            code = "UNAVAILABLE"
+            raise
+        except Withdrawn:
+            code = "WITHDRAWN"
+            raise
+        finally:
+            self.services.instruments.command(name, code, time.perf_counter() - started)
+
     async def command(
         self,
         name: str,
@@ -107,7 +132,6 @@ class Call(Generic[Body, Query]):
         Raises:
             ApiError: IDEMPOTENCY_CONFLICT, the key was used for something else.
         """
-        started = time.perf_counter()
         decided = False
 
         def once(desk: CommandDesk, now: int) -> Decision:
@@ -115,22 +139,8 @@ class Call(Generic[Body, Query]):
             decided = True
             return decide(desk, now)
 
-        code = "ERROR"
-        try:
+        with self.counted(name):
             event = await self.services.trading.command(account_id, key, once)
-            code = "OK"
-        except Rejected as error:
-            code = error.code
-            raise
-        except Unavailable:
-            code = "UNAVAILABLE"
-            raise
-        except Withdrawn:
-            code = "WITHDRAWN"
-            raise
-        finally:
-            elapsed = time.perf_counter() - started
-            self.services.instruments.command(name, code, elapsed)
         told = None if event.order is None else event.order.order_id
         if event.kind not in expected or (order_id is not None and told != order_id):
             raise ApiError(

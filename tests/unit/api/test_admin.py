@@ -141,3 +141,20 @@ async def test_bad_settings_are_refused(
 async def _code(world: World, method: str, path: str, body: object = None) -> tuple[int, str]:
     status, problem = await world.admin(method, path, body)
     return status, problem["code"]
+
+
+async def test_changes_are_counted_by_their_answer(world: World) -> None:
+    await world.admin("POST", "/accounts", ACCOUNT)
+    await world.admin("POST", "/accounts", ACCOUNT)
+    await world.admin("PUT", "/symbols/AUDUSD", SYMBOL)
+    await world.admin("PUT", "/symbols/AUDUSD", SYMBOL | {"contract_size": "0"})
+    await world.admin("PUT", "/groups/new", GROUP)
+    await world.admin("PUT", "/groups/new/symbols/AUDUSD", TERMS)
+    await world.admin("PUT", "/groups/new/symbols/NOPE", TERMS)
+    assert world.samples("tapewatch_commands_total") == {
+        'tapewatch_commands_total{code="ACCOUNT_EXISTS",command="admin"}': 1,
+        'tapewatch_commands_total{code="INVALID_SETTINGS",command="admin"}': 2,
+        'tapewatch_commands_total{code="OK",command="admin"}': 4,
+    }
+    [taken] = world.samples('tapewatch_command_seconds_count{command="admin"}').values()
+    assert taken == 7
