@@ -134,10 +134,6 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
 
     watched = _Watched(settings.max_quote_age_s)
     instruments.watch_feed(lambda: watched.is_healthy, lambda: watched.last_message_s)
-    instruments.watch_orders(
-        lambda: len(trading.desk.orders) - _open_positions(trading.desk),
-        lambda: _open_positions(trading.desk),
-    )
     instruments.watch_last_quotes(
         lambda: {name: m.time / _NS_PER_S for name, m in trading.desk.markets.items()}
     )
@@ -147,14 +143,6 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     readiness.register("redis", _says(cache.ping), required=False)
     app.cleanup_ctx.extend([ops, stores, trade, market])
     return app
-
-
-def _open_positions(desk: Desk) -> int:
-    return sum(
-        len(exposure.positions)
-        for account in desk.accounts.values()
-        for exposure in account.exposures.values()
-    )
 
 
 class _Watched:

@@ -52,8 +52,8 @@ class Answers:
         """Tell whoever waits for decisions that will never be committed."""
         for decision_id in decision_ids:
             answer = self._by_decision.pop(decision_id, None)
-            if answer is not None and not answer.done():
-                answer.set_exception(error)
+            if answer is not None:
+                _refuse(answer, error)
 
     def refuse_all(self, error: Exception) -> None:
         """Tell everybody who waits."""
@@ -111,4 +111,4 @@ def _pass_on(done: Answer, waiting: Answer) -> None:
 def _refuse(answer: Answer, error: BaseException) -> None:
     if not answer.done():
         answer.set_exception(error)
-        answer.exception()  # whoever repeated the key sees it; nobody has to
+        answer.exception()  # whoever still waits sees it; nobody has to

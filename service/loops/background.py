@@ -9,6 +9,7 @@ from typing import Self
 from loguru import logger
 
 from service.instruments import Instruments
+from service.storage.errors import Unreachable
 
 RESTART_FIRST_S = 0.5
 RESTART_CAP_S = 30.0
@@ -72,7 +73,11 @@ async def repeat(
     run_once: Callable[[], Awaitable[object]],
     instruments: Instruments,
 ) -> None:
-    """Run something every `interval_s`, never twice at once; log and count runs that fail."""
+    """Run something every `interval_s`, never twice at once; count runs that fail.
+
+    Of failures in a row the 1st, 2nd, 4th, 8th, ... are logged: with a traceback, unless it is only
+    that the database is away.
+    """
     instruments.declare_loop(name)
     errors = 0
     while True:
@@ -80,10 +85,16 @@ async def repeat(
         started = time.perf_counter()
         try:
             await run_once()
+            if errors:
+                logger.info("loop {} runs again after {} failures", name, errors)
             errors = 0
         except Exception as error:
             errors += 1
-            logger.opt(exception=error).error("loop {} failed {} times in a row", name, errors)
+            if errors & (errors - 1) == 0:
+                cause = None if isinstance(error, Unreachable) else error
+                logger.opt(exception=cause).error(
+                    "loop {} failed {} times in a row: {}", name, errors, error
+                )
         instruments.loop_run(
             name,
             time.perf_counter() - started,

@@ -202,7 +202,7 @@ class Leadership:
             logger.error(
                 "stopped with {} decisions not committed; they will be judged anew: {}",
                 self._trading.backlog,
-                error,
+                str(error) or f"the database did not answer within {DRAIN_TIMEOUT_S:g} s",
             )
 
 

@@ -285,5 +285,9 @@ class Trading:
         )
 
     def database_away(self, error: Exception) -> None:
-        """Note that a commit could not be sent."""
+        """Note that what is decided waits for the database."""
         logger.warning("the writer waits for the database: {}", error)
+
+    def database_back(self) -> None:
+        """Note that it waits no longer."""
+        logger.info("the database is back: {} decisions waited", self.backlog)

@@ -51,6 +51,8 @@ class Owner(Protocol):
 
     def database_away(self, error: Exception) -> None: ...
 
+    def database_back(self) -> None: ...
+
 
 class Writer:
     """Commits the decisions of one shard under its lease."""
@@ -230,13 +232,16 @@ class Writer:
             except Exception as error:
                 if not is_transient(error):
                     raise
-                self.is_connected = False
-                self._owner.database_away(error)
+                if self.is_connected:
+                    self.is_connected = False
+                    self._owner.database_away(error)
                 if self._connection is not None:
                     self._connection.terminate()
                     self._connection = None
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, RETRY_CAP_S)
             else:
-                self.is_connected = True
+                if not self.is_connected:
+                    self.is_connected = True
+                    self._owner.database_back()
                 return
