@@ -89,7 +89,6 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     _pair("CHFJPY", "167.650", 19, 2.0, 1),
     _pair("GBPCHF", "1.14390", 17, 1.4, 1),
 )
-DEFAULT_COUNT = 20
 
 
 def choose_instruments(count: int) -> tuple[Instrument, ...]:

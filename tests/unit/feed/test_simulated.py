@@ -9,7 +9,7 @@ import pytest
 from service.domain.quote import Quote
 from service.feed.feed import Feed
 from service.feed.simulated import SimulatedFeed
-from service.scenario.instruments import DEFAULT_COUNT, INSTRUMENTS, choose_instruments
+from service.scenario.instruments import INSTRUMENTS, choose_instruments
 from service.scenario.tape import Tape
 
 
@@ -31,9 +31,7 @@ async def collect(seed: int, quotes: int, start: int = 1_000) -> tuple[list[Quot
         if len(taken) == quotes:
             raise Enough
 
-    feed = SimulatedFeed(
-        choose_instruments(DEFAULT_COUNT), Random(seed), clock.__next__, sleep=sleep
-    )
+    feed = SimulatedFeed(choose_instruments(20), Random(seed), clock.__next__, sleep=sleep)
     as_feed: Feed = feed
     assert not as_feed.healthy
     with pytest.raises(Enough):
