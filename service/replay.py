@@ -71,7 +71,9 @@ def plan_replay(folder: Path, ticks: Path | None, speed: float | None, deals: Pa
         ScenarioError: the scenario is at fault, or there are no ticks.
     """
     scenario = read_scenario(folder)
-    return Plan(folder, scenario, ticks or scenario.ticks or folder / "ticks.csv", speed, deals)
+    ticks = ticks or scenario.ticks or folder / "ticks.csv"
+    read_ticks(ticks, {}, _ignore)  # which raises at once where there are none
+    return Plan(folder, scenario, ticks, speed, deals)
 
 
 class Replay:
@@ -183,7 +185,7 @@ class Replay:
                 bar.update(ticks - bar.n)
                 if trading.backlog > MAX_BACKLOG:
                     await trading.drained()
-                latest = max(market.time for market in trading.desk.markets.values())
+                latest = max((m.time for m in trading.desk.markets.values()), default=0)
                 if latest >= next_sweep and (sweeping is None or sweeping.done()):
                     next_sweep = latest + SWEEP_INTERVAL_NS
                     sweeping = asyncio.create_task(_sweep(sweeps))
