@@ -164,11 +164,7 @@ def as_api_error(error: Exception) -> ApiError:
         case Unreachable():
             return _unavailable("the database is away: try again", DATABASE_RETRY_S)
         case Withdrawn():
-            return ApiError(
-                TransportCode.WITHDRAWN,
-                "an earlier change of this account could not be stored, so this one was taken "
-                "back: send it again",
-            )
+            return ApiError(TransportCode.WITHDRAWN, f"it could not be stored: {error}")
         case web.HTTPException():
             return _of_http(error)
     logger.opt(exception=error).error("a request failed unexpectedly")

@@ -44,11 +44,13 @@ _PROTECTED = (
     TransportCode.FORBIDDEN,
 )
 _WITH_BODY = (
+    TransportCode.BAD_REQUEST,
     TransportCode.INVALID_JSON,
     TransportCode.VALIDATION_FAILED,
     TransportCode.UNSUPPORTED_MEDIA_TYPE,
     TransportCode.PAYLOAD_TOO_LARGE,
     TransportCode.REQUEST_TIMEOUT,
+    TransportCode.WITHDRAWN,
 )
 _WITH_KEY = (
     TransportCode.VALIDATION_FAILED,

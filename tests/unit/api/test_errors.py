@@ -226,6 +226,12 @@ async def test_what_fails_behind_is_answered_and_counted(
     }
 
 
+async def test_what_was_taken_back_is_told_why(world: World) -> None:
+    world.trading.failure = Withdrawn("the account was loaded anew")
+    _, problem = await world.call("POST", "/orders", MARKET)
+    assert problem["detail"] == "it could not be stored: the account was loaded anew"
+
+
 async def test_a_database_that_is_away_is_503_for_reads(world: World) -> None:
     world.reader.failure = Unreachable()
     for path in ("/orders", "/account"):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.api.errors import STATUS, Problem
+from service.api.errors import STATUS, Problem, TransportCode
 from service.api.gateway import ROUTES
 from service.api.openapi import openapi_document, route_errors
 from service.api.requests import NewOrder
@@ -90,6 +90,12 @@ def test_every_code_is_told_and_documented_somewhere() -> None:
     described = " ".join(response["description"] for response in stream.values())
     undocumented = {str(code) for code in STATUS if code not in documented}
     assert {code for code in undocumented if code not in described} == {"METHOD_NOT_ALLOWED"}
+
+
+def test_whatever_takes_a_body_tells_how_it_may_fail() -> None:
+    for route in ROUTES:
+        if route.body is not None:
+            assert {TransportCode.BAD_REQUEST, TransportCode.WITHDRAWN} <= {*route_errors(route)}
 
 
 def test_schemas_are_those_that_validate() -> None:
