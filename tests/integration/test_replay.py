@@ -1,13 +1,7 @@
-"""Replays: what they make of a scenario and its ticks, to the last cent and the last byte."""
+"""Replays in process: deals to the cent, refusals by reason, starting anew and resuming."""
 
-import asyncio
-import csv
-import json
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from decimal import Decimal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
@@ -15,60 +9,22 @@ from loguru import logger
 
 from service.instruments import Instruments
 from service.replay import Replay, plan_replay
-from service.scenario.fault import ScenarioError
-from service.scenario.make import make_scenario
 from service.servers import Servers
 from service.storage import replays
 from service.storage.database import apply_migrations
-from service.storage.embedded import EmbeddedPostgres
-from service.storage.replays import DATABASE, DEAL_COLUMNS, Inputs, replay_dsn
+from service.storage.replays import DEAL_COLUMNS, Inputs, replay_dsn
 from telemetry import catalogue
-from tests.adversity.book import check_book, execute, fetch
-from tests.service_process import COMMAND, ROOT, environment
-from tests.unit.scenario.folders import GOOD, with_line, write_folder
-
-REAL_TICKS = ROOT.parent / "shared" / "data" / "fx-ticks-2019-01-01.csv"
-TICK_HEADER = GOOD["ticks.csv"][0]
-# Group gold marks EURUSD up by 13 points and USDJPY by 20, raw EURUSD by none.
-ORDERS = {
-    "orders.csv": [
-        GOOD["orders.csv"][0],
-        "limit,1,EURUSD,BUY_LIMIT,0.10,1.14600,1.14400,1.14700",
-        "stop,1,USDJPY,SELL_STOP,1,109.500,109.700,",
-        "market,2,EURUSD,SELL,0.01,,1.15000,",
-        ",2,EURUSD,BUY_STOP,50,1.14650,,",
-    ]
-}
-COUNTS = ("ticks", "refused", "triggered", "opened", "closed", "cancelled")
-TICKS = (
-    "2019-01-01T23:00:00.071Z,USDJPY,109.676,109.687",
-    "2019-01-01T23:00:00.078Z,EURUSD,1.14605,1.14643",
-    "2019-01-01T23:00:01.500Z,EURUSD,1.14570,1.14580",
-    "2019-01-01T23:00:02Z,USDJPY,109.450,109.460",
-    "2019-01-01T23:00:03.999999Z,EURUSD,1.14720,1.14730",
-    "2019-01-01T23:00:04.000Z,USDJPY,109.710,109.720",
+from tests.adversity.book import execute, fetch
+from tests.integration.replayed import (
+    COUNTS,
+    ORDERS,
+    TICKS,
+    lines_of,
+    read_deals,
+    replay,
+    write_ticks,
 )
-
-
-def lines_of(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
-
-
-def read_deals(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write_ticks(path: Path, *ticks: str) -> Path:
-    path.write_text("".join(f"{line}\n" for line in (TICK_HEADER, *ticks)), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-async def servers(postgres_server: EmbeddedPostgres, redis_url: str) -> AsyncIterator[Servers]:
-    """The run's servers; the replay database goes with the test."""
-    yield Servers(postgres_server.dsn, redis_url)
-    await execute(postgres_server.dsn, f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+from tests.unit.scenario.folders import GOOD, write_folder
 
 
 @pytest.fixture
@@ -85,85 +41,6 @@ def resumed() -> Iterator[list[str]]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "scenario", ORDERS)
-
-
-async def replay(
-    servers: Servers,
-    folder: Path,
-    ticks: Path,
-    deals: Path,
-    *,
-    speed: float | None = None,
-    instruments: Instruments | None = None,
-) -> dict[str, Any]:
-    plan = plan_replay(folder, ticks, speed, deals)
-    return await Replay(plan, servers, instruments or Instruments()).run()
-
-
-# On real ticks
-
-
-@pytest.mark.skipif(not REAL_TICKS.exists(), reason="there are no real ticks beside the project")
-async def test_real_ticks_on_many_orders_end_balanced_and_the_same_every_time(
-    servers: Servers, tmp_path: Path
-) -> None:
-    folder = tmp_path / "scenario"
-    make_scenario(
-        folder,
-        seed=1,
-        accounts=2_000,
-        groups=20,
-        orders=20_000,
-        symbols=2,
-        ticks=0,
-        ticks_file=REAL_TICKS,
-    )
-    env = command_environment(tmp_path, servers)
-    told = []
-    for name in ("first.csv", "second.csv"):
-        code, out, err = await command(
-            "replay", folder, "--ticks", REAL_TICKS, "--deals", tmp_path / name, env=env
-        )
-        assert code == 0, err
-        assert "tick/s" in err, "it shows its progress"
-        told.append(json.loads(out))
-    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
-    for summary in told:
-        assert summary["ticks"] == 20_000
-        assert summary["refused"] == {}
-        assert summary["ledger_balanced"] is True
-        assert summary["missed_triggers"] == 0
-        assert 0 < summary["tick_to_commit_p50_ms"] <= summary["tick_to_commit_p99_ms"]
-
-    deals = read_deals(tmp_path / "first.csv")
-    assert len(deals) > 10_000
-    assert [deal["sequence"] for deal in deals] == [str(n) for n in range(1, len(deals) + 1)]
-    check_summary(told[0], deals)
-    balances = fold(folder / "accounts.csv", deals)
-    dsn = replay_dsn(servers.database_dsn)
-    stored = await fetch(dsn, "SELECT account_id, balance FROM accounts")
-    assert dict(stored) == balances
-    await check_book(dsn)
-
-
-def check_summary(summary: dict[str, Any], deals: list[dict[str, str]]) -> None:
-    """Assert that a summary counts what the deals tell."""
-    counts = Counter((deal["event"], deal["reason"]) for deal in deals)
-    assert summary["triggered"] == len(deals)
-    assert summary["opened"] == sum(n for (event, _), n in counts.items() if event == "OPEN")
-    for event, name in (("CLOSE", "closed"), ("CANCEL", "cancelled")):
-        assert summary[name] == {why: n for (kind, why), n in counts.items() if kind == event}
-
-
-def fold(accounts: Path, deals: list[dict[str, str]]) -> dict[int, Decimal]:
-    """Return the balances that deals lead to, asserting each deal's own on the way."""
-    with accounts.open(encoding="utf-8", newline="") as file:
-        balances = {int(row["account_id"]): Decimal(row["balance"]) for row in csv.DictReader(file)}
-    for deal in deals:
-        account = int(deal["account_id"])
-        balances[account] += Decimal(deal["profit"]) - Decimal(deal["commission"])
-        assert Decimal(deal["balance_after"]) == balances[account], deal
-    return balances
 
 
 # What is told
@@ -370,67 +247,3 @@ def test_a_digest_tells_contents_names_and_their_order_apart(tmp_path: Path) -> 
     assert replays.digest(paths[0]) != replays.digest(paths[1])
     paths[1].write_text("other")
     assert replays.digest(*paths) != before
-
-
-# The command
-
-
-async def test_a_bad_scenario_is_refused_before_anything_is_started(
-    servers: Servers, tmp_path: Path
-) -> None:
-    changes = with_line("orders.csv", "late,1,EURUSD,BUY_LIMIT,0.10,1.145001,,", at=3)
-    changes |= with_line("accounts.csv", "3,live,silver,100,1.00")
-    folder = write_folder(tmp_path / "bad", changes)
-    env = command_environment(tmp_path, servers)
-    deals = tmp_path / "deals.csv"
-    code, out, err = await command("replay", folder, "--deals", deals, env=env)
-    assert (code, out) == (2, "")
-    assert err.startswith("tapewatch: nothing was loaded")
-    assert "  orders.csv:3: price: " in err
-    assert "  accounts.csv:4: group: " in err
-    assert "Traceback" not in err
-    known = "SELECT count(*) FROM pg_database WHERE datname = $1"
-    assert await fetch(servers.database_dsn, known, DATABASE) == [(0,)]
-    assert not deals.exists()
-    assert not (tmp_path / "data").exists()
-
-
-def test_ticks_that_are_not_there_are_refused_before_anything_is_started(folder: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"no\.csv:1: must be a readable file"):
-        plan_replay(folder, folder / "no.csv", None, None)
-    (folder / "ticks.csv").unlink()
-    with pytest.raises(ScenarioError, match=r"ticks\.csv:1: must be a readable file"):
-        plan_replay(folder, None, None, None)
-
-
-async def test_a_replay_alone_brings_its_own_servers(folder: Path, tmp_path: Path) -> None:
-    deals = tmp_path / "deals.csv"
-    env = environment(tmp_path / "data")
-    code, out, err = await command("replay", folder, "--deals", deals, env=env)
-    assert code == 0, err
-    check_summary(json.loads(out), read_deals(deals))
-
-
-def command_environment(tmp_path: Path, servers: Servers) -> dict[str, str]:
-    return environment(
-        tmp_path / "data", DATABASE_URL=servers.database_dsn, REDIS_URL=servers.redis_url
-    )
-
-
-async def command(*arguments: str | Path, env: dict[str, str]) -> tuple[int | None, str, str]:
-    """Run `tapewatch` to its end; return its exit code and what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *map(str, arguments),
-        cwd=ROOT,
-        env=env,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, out.decode(), err.decode()

@@ -1,0 +1,19 @@
+"""What more than one of these modules needs."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.servers import Servers
+from service.storage.embedded import EmbeddedPostgres
+from service.storage.replays import DATABASE
+from tests.adversity.book import execute
+
+
+@pytest.fixture
+async def servers(postgres_server: EmbeddedPostgres, redis_url: str) -> AsyncIterator[Servers]:
+    """The run's servers, without a replay database before and after the test."""
+    drop = f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"
+    await execute(postgres_server.dsn, drop)
+    yield Servers(postgres_server.dsn, redis_url)
+    await execute(postgres_server.dsn, drop)
