@@ -102,7 +102,7 @@ class Clerk:
 
     def fund(self, amount: Decimal, account_id: int = 1, key: str | None = None) -> Decision:
         postings = ((PostingKind.DEPOSIT, amount),)
-        return self._decide(EventKind.FUNDED, account_id, None, None, None, postings, key=key)
+        return self._decide(EventKind.DEPOSITED, account_id, None, None, None, postings, key=key)
 
     def _decide(
         self,
