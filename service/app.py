@@ -121,6 +121,8 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
                 feed = make_feed(settings, trading.symbols, instruments)
                 watched.feed = feed
                 await feed.run(trading.on_quote)
+                logger.info("the feed has come to its end")
+                await asyncio.Event().wait()
 
             async def save() -> None:
                 async with database.read("quotes") as connection:
@@ -132,7 +134,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
             background.repeat("save_quotes", SAVE_QUOTES_INTERVAL_S, save)
             yield
 
-    watched = _Watched(settings.max_quote_age_s)
+    watched = _Watched(trading, settings.max_quote_age_s)
     instruments.watch_feed(lambda: watched.is_healthy, lambda: watched.last_message_s)
     instruments.watch_last_quotes(
         lambda: {name: m.time / _NS_PER_S for name, m in trading.desk.markets.items()}
@@ -148,8 +150,9 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
 class _Watched:
     """The feed as seen from outside; there is none before the symbols are known."""
 
-    def __init__(self, max_age_s: float) -> None:
+    def __init__(self, trading: Trading, max_age_s: float) -> None:
         self.feed: Feed | None = None
+        self._trading = trading
         self._max_age_s = max_age_s
 
     @property
@@ -163,8 +166,12 @@ class _Watched:
 
     async def check(self) -> tuple[bool, str]:
         if not self.is_healthy:
+            return False, "no message yet"
+        # Heartbeats, and quotes that are all refused, do not make a market.
+        newest = max((market.time for market in self._trading.desk.markets.values()), default=0)
+        age_s = time.time() - newest / _NS_PER_S
+        if not newest:
             return False, "no quote yet"
-        age_s = time.time() - self.last_message_s
         return age_s <= self._max_age_s, f"last quote {age_s:.1f} s ago"
 
 

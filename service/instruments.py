@@ -106,8 +106,8 @@ class Instruments:
         """Take the slippage of a triggered fill in points; positive is worse for the client."""
         self._slippage.child(trigger).observe(points)
 
-    def watch_deferred_closes(self, read: Callable[[], int]) -> None:
-        self.metrics.counter(catalogue.DEFERRED_CLOSES).child().read = read
+    def watch_deferred_triggers(self, read: Callable[[], int]) -> None:
+        self.metrics.counter(catalogue.DEFERRED_TRIGGERS).child().read = read
 
     def watch_orders(self, resting: Callable[[], int], positions: Callable[[], int]) -> None:
         """Export how many orders are pending and open, asked for at scrape."""
@@ -128,6 +128,11 @@ class Instruments:
     def decisions_failed(self, count: int = 1) -> None:
         """Count decisions that were rolled back alone."""
         self._decisions.child("failed").value += count
+
+    @property
+    def failed_decisions(self) -> int:
+        """Decisions rolled back alone so far."""
+        return int(self._decisions.child("failed").value)
 
     def decisions_withdrawn(self, count: int = 1) -> None:
         """Count decisions taken back because an earlier one of the account failed."""

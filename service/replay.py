@@ -32,7 +32,7 @@ from service.loops.leadership import Leadership, Rules
 from service.loops.publisher import Publisher
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
-from service.scenario.fault import Fault
+from service.scenario.fault import Fault, Faults
 from service.scenario.folder import Scenario, read_scenario
 from service.scenario.ticks import read_ticks
 from service.servers import Servers
@@ -65,14 +65,21 @@ class Plan(NamedTuple):
 
 
 def plan_replay(folder: Path, ticks: Path | None, speed: float | None, deals: Path | None) -> Plan:
-    """Check the inputs of a replay.
+    """Check the inputs of a replay, and that its deals can be written.
 
     Raises:
-        ScenarioError: the scenario is at fault, or there are no ticks.
+        ScenarioError: the scenario is at fault, there are no ticks, or nowhere to write the deals.
     """
     scenario = read_scenario(folder)
     ticks = ticks or scenario.ticks or folder / "ticks.csv"
     read_ticks(ticks, {}, _ignore)  # which raises at once where there are none
+    if deals is not None:
+        try:
+            deals.open("a").close()
+        except OSError as error:
+            faults = Faults()
+            faults.add(deals, 1, "", f"must be a file that can be written: {error.strerror}")
+            faults.check()
     return Plan(folder, scenario, ticks, speed, deals)
 
 
@@ -234,6 +241,7 @@ class Replay:
             "tick_to_commit_p50_ms": p50,
             "tick_to_commit_p99_ms": p99,
             "missed_triggers": missed,
+            "failed_decisions": self._instruments.failed_decisions,
             "ledger_balanced": await replays.unbalanced_accounts(connection) == 0,
         }
 

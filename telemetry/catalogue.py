@@ -110,9 +110,9 @@ MISSED_TRIGGERS = _counter(
     "orders",
     Label("trigger", vocabulary.TRIGGERS),
 )
-DEFERRED_CLOSES = _counter(
-    "tapewatch_deferred_closes_total",
-    "Triggered closes that stayed armed for want of a conversion rate.",
+DEFERRED_TRIGGERS = _counter(
+    "tapewatch_deferred_triggers_total",
+    "Fired triggers that stay armed for want of a conversion rate or a group price.",
     "orders",
 )
 ORDERS_PLACED = _counter(

@@ -64,7 +64,7 @@ class Truth:
 
     def fund(self, amount: str) -> bytes:
         self.balance += Decimal(amount)
-        return self._commit(EventKind.FUNDED, None)
+        return self._commit(EventKind.DEPOSITED, None)
 
     def _commit(self, kind: EventKind, order: OrderView | None) -> bytes:
         event = EventView(

@@ -20,7 +20,8 @@ ACCOUNTS = "/api/v1/admin/accounts"
 ACCOUNT = ACCOUNTS + "/{account_id}"
 
 _ADMIN = Role.ADMIN
-_FUNDED = frozenset({EventKind.FUNDED})
+_DEPOSITED = frozenset({EventKind.DEPOSITED})
+_WITHDRAWN = frozenset({EventKind.WITHDRAWN})
 _NO_ACCOUNT = (RejectCode.UNKNOWN_ACCOUNT,)
 _FUNDING = (*_NO_ACCOUNT, RejectCode.INVALID_AMOUNT)
 
@@ -65,7 +66,8 @@ async def _fund(call: Call[Amount, None], amount: Decimal) -> Answer:
     def decide(desk: CommandDesk, now: int) -> Decision:
         return desk.fund(account_id, amount, now, call.key)
 
-    event, _ = await call.command("fund", account_id, call.key, decide, _FUNDED)
+    kinds = _DEPOSITED if amount > 0 else _WITHDRAWN
+    event, _ = await call.command("fund", account_id, call.key, decide, kinds)
     return Answer(
         200,
         FundingReply(

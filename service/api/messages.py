@@ -86,6 +86,7 @@ class Ping(ClientMessage, frozen=True, kw_only=True, tag="ping"):
 
 
 Incoming = Subscribe | Unsubscribe | Ping
+_FUNDING = frozenset({EventKind.DEPOSITED, EventKind.WITHDRAWN})
 
 
 class EventHead(msgspec.Struct, frozen=True):
@@ -97,5 +98,5 @@ class EventHead(msgspec.Struct, frozen=True):
 
 def event_message(payload: bytes, head: EventHead) -> tuple[str, bytes]:
     """Return the type of an event's message and the message: the event with a type."""
-    name = "account" if head.kind is EventKind.FUNDED else "order"
+    name = "account" if head.kind in _FUNDING else "order"
     return name, b'{"type":"%b",%b' % (name.encode(), payload[1:])

@@ -90,7 +90,7 @@ class Exposure:
         """Return the live profit at the group's closing prices, USD; None: it cannot be priced."""
         terms = self.terms
         market = terms.market
-        if not market.is_quoted:
+        if not terms.is_priced:
             return None
         buy, sell, rate = terms.buy, terms.sell, market.rate
         if rate.is_account_currency:
@@ -205,7 +205,7 @@ class Account:
 def position_profit(order: Order) -> Decimal | None:
     """Return the live profit of a position at its group's closing price, USD; None: no price."""
     terms = order.terms
-    if not terms.market.is_quoted:
+    if not terms.is_priced:
         return None
     return profit_at(order, terms.sell if order.order_type.is_buy else terms.buy)
 

@@ -2,6 +2,7 @@
 
 from service.domain.instrument import Symbol
 from service.domain.market import Terms
+from service.domain.money import VOLUME_DIGITS, format_scaled
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected
 
@@ -11,10 +12,14 @@ def check_volume(symbol: Symbol, volume: int) -> None:
     if not symbol.min_volume <= volume <= symbol.max_volume or volume % symbol.volume_step:
         raise Rejected(
             RejectCode.INVALID_VOLUME,
-            f"volume of {symbol.name} must be {symbol.min_volume} to {symbol.max_volume} "
-            f"in steps of {symbol.volume_step} ten-thousandths of a lot",
+            f"volume of {symbol.name} must be {_lots(symbol.min_volume)} to "
+            f"{_lots(symbol.max_volume)} lots in steps of {_lots(symbol.volume_step)}",
             "volume",
         )
+
+
+def _lots(volume: int) -> str:
+    return format_scaled(volume, VOLUME_DIGITS)
 
 
 def check_protection(

@@ -218,7 +218,7 @@ class CommandDesk:
         return order
 
     def _require_quote(self, terms: Terms) -> None:
-        if not terms.market.is_quoted:
+        if not terms.is_priced:
             raise Rejected(
                 RejectCode.NO_QUOTE, f"{terms.market.symbol.name} has no price yet: try again later"
             )

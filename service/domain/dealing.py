@@ -92,7 +92,7 @@ def open_order(
     desk.orders[order.order_id] = order
     desk.add_position(order)
     desk.arm(order)
-    postings = _post(account, ((_COMMISSION, -opening.commission),))
+    postings = _post(account, ((_COMMISSION, opening.commission.copy_negate()),))
     deal = Deal(
         _DEAL_OPEN,
         order.order_type,
@@ -132,9 +132,9 @@ def close_order(
     del desk.orders[order.order_id]
     desk.remove_position(order)
     assert order.commission is not None
-    order.commission += commission
+    order.commission = EXACT.add(order.commission, commission)
     order.status = _CLOSED
-    postings = _post(account, ((_PROFIT, profit), (_COMMISSION, -commission)))
+    postings = _post(account, ((_PROFIT, profit), (_COMMISSION, commission.copy_negate())))
     deal = Deal(
         _DEAL_CLOSE,
         reason,
@@ -213,7 +213,8 @@ def fund_account(
 ) -> Decision:
     """Post a deposit (amount > 0) or a withdrawal (amount < 0) in cents."""
     postings = _post(account, ((kind, amount),))
-    return _decide(desk, EventKind.FUNDED, account, None, None, None, postings, time, key)
+    event = EventKind.DEPOSITED if amount > 0 else EventKind.WITHDRAWN
+    return _decide(desk, event, account, None, None, None, postings, time, key)
 
 
 def _record(

@@ -33,7 +33,8 @@ class EventKind(StrEnum):
     OPENED = "OPENED"
     CLOSED = "CLOSED"
     CANCELLED = "CANCELLED"
-    FUNDED = "FUNDED"
+    DEPOSITED = "DEPOSITED"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class Posting(NamedTuple):

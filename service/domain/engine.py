@@ -6,7 +6,8 @@ that results never depend on how long a commit takes. A quote that triggers noth
 guards and four comparisons, however many orders rest.
 
 A position opened on a tick is judged for its own stop loss and take profit from the symbol's next
-tick. A close without a conversion rate stays armed and is counted in `deferred_closes`.
+tick. A close without a conversion rate, and whatever a markup leaves no group price above zero for,
+stays armed and is counted in `deferred_triggers`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +32,7 @@ class Engine:
     def __init__(self, desk: Desk, guard: QuoteGuard) -> None:
         self.desk = desk
         self.guard = guard
-        self.deferred_closes = 0
+        self.deferred_triggers = 0
         self._markets = desk.markets
         self._max_age_ns = guard.max_age_ns
         self._min_age_ns = -guard.max_future_ns
@@ -110,6 +111,7 @@ class Engine:
         desk = self.desk
         closes: list[tuple[int, TriggerBook, int, Order]] = []
         opens: list[tuple[int, Order]] = []
+        held: list[tuple[TriggerBook, int, Order]] = []
         # A tolerance lets one tick reach both levels of a position: the stop loss then counts, so
         # its book comes before that of the take profit, on both sides.
         for book, price in (
@@ -123,21 +125,24 @@ class Engine:
                     book.bury()
                     continue
                 order = desk.orders[order_id]
-                if order.status is _PENDING:
+                if not order.terms.is_priced:
+                    held.append((book, trigger, order))
+                elif order.status is _PENDING:
                     opens.append((order_id, order))
                 else:
                     closes.append((order_id, book, trigger, order))
+        for book, trigger, order in held:
+            self._defer(order, book, trigger)
         closes.sort(key=_by_age)
         opens.sort(key=_by_age)
         decisions = []
-        for order_id, book, trigger, order in closes:
+        for _, book, trigger, order in closes:
             decision = self._close(order, book)
             if decision is not None:
                 decisions.append(decision)
                 book.bury()  # closing counted it dead, but it had left the book already
             elif order.status is _OPEN:
-                order.armed_tick = desk.tick
-                book.add(trigger, order_id)
+                self._defer(order, book, trigger)
         for _, order in opens:
             if order.status is _PENDING:
                 order.trigger = None
@@ -152,10 +157,13 @@ class Engine:
             return None
         is_stop = book is market.stop_loss_book(is_long=order.order_type.is_buy)
         reason = CloseReason.STOP_LOSS if is_stop else CloseReason.TAKE_PROFIT
-        decision = close_order(self.desk, order, reason, market.time)
-        if decision is None:
-            self.deferred_closes += 1
-        return decision
+        return close_order(self.desk, order, reason, market.time)
+
+    def _defer(self, order: Order, book: TriggerBook, trigger: int) -> None:
+        """Rest a fired trigger again that cannot be dealt on this tick."""
+        order.armed_tick = self.desk.tick
+        book.add(trigger, order.order_id)
+        self.deferred_triggers += 1
 
     def _open(self, order: Order) -> Decision:
         """Open an order whose trigger has left its book, or cancel it for margin or rate."""
@@ -177,7 +185,12 @@ class Engine:
         order = self.desk.orders.get(order_id)
         if order is None or order.armed_tick >= order.terms.market.tick:
             return None
+        return self._judge_order(order)
+
+    def _judge_order(self, order: Order) -> Decision | None:
         market = order.terms.market
+        if not order.terms.is_priced:
+            return None
         for book, price in self.desk.triggers(order):
             quote = market.ask if book in (market.ask_at_most, market.ask_at_least) else market.bid
             if quote <= price if book.fires_at_most else quote >= price:
@@ -192,8 +205,14 @@ class Engine:
         for state in orders:
             self.desk.arm(self.desk.restore(state))
 
-    def reload(self, account: Account, orders: Iterable[OrderState]) -> None:
-        """Replace an account and its orders by what is stored, after a decision failed."""
+    def reload(
+        self, account: Account, orders: Iterable[OrderState], failed_order_id: int | None
+    ) -> list[Decision]:
+        """Replace an account and its orders by what is stored, after a decision failed.
+
+        What the last quotes trigger is judged anew: closes first, oldest first. The order that
+        failed waits for its symbol's next quote, lest it fail for ever at the same one.
+        """
         desk = self.desk
         for order in [
             o for o in desk.orders.values() if o.account.account_id == account.account_id
@@ -203,8 +222,16 @@ class Engine:
                 desk.remove_position(order)
             del desk.orders[order.order_id]
         desk.accounts[account.account_id] = account
-        self.load(orders)
+        states = sorted(orders, key=_closes_first)
+        self.load(states)
+        orders_anew = [desk.orders[s.order_id] for s in states if s.order_id != failed_order_id]
+        judged = [self._judge_order(order) for order in orders_anew]
+        return [decision for decision in judged if decision is not None]
 
 
 def _by_age(fired: tuple[int, *tuple[object, ...]]) -> int:
     return fired[0]
+
+
+def _closes_first(state: OrderState) -> tuple[bool, int]:
+    return state.status is _PENDING, state.order_id

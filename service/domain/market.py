@@ -106,6 +106,11 @@ class Terms:
         self.sell_markup = markup // 2
 
     @property
+    def is_priced(self) -> bool:
+        """Whether there is a quote, and the markup leaves a group price above zero of it."""
+        return self.market.bid > self.sell_markup
+
+    @property
     def buy(self) -> int:
         """The price the group buys at, points."""
         return self.market.ask + self.buy_markup

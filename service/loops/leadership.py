@@ -92,6 +92,7 @@ class Leadership:
                 if not is_transient(error):
                     raise
                 logger.warning("lost the database before trading began: {}", error)
+                await asyncio.sleep(RETRY_S)
             finally:
                 self._lease = None
                 self._gained.clear()
@@ -122,11 +123,14 @@ class Leadership:
                 logger.info("another process trades: waiting as a standby")
                 said = True
             await asyncio.sleep(life_s / 3)
+            # Whoever trades may have changed them, and a standby answers reads.
+            await load_settings(connection, engine.desk)
 
     async def _lead(self, connection: "Connection", lease: Lease) -> None:
         renewing = asyncio.create_task(self._renew(connection, lease))
         try:
             engine = await self._load(lease)
+            self._keep_newer_prices(engine.desk)
             writer = Writer(self._database, lease, self._trading.symbols, self._trading)
             self._trading.lead(engine, writer)
             logger.info(
@@ -147,6 +151,18 @@ class Leadership:
                 await _cancel(writing)
         finally:
             await _cancel(renewing)
+
+    def _keep_newer_prices(self, desk: Desk) -> None:
+        """Take the prices that were followed as a standby, where they are newer than the stored.
+
+        They have judged nothing: like the stored ones they only price positions until a tick comes.
+        """
+        if self._rules.is_replay:
+            return
+        for name, followed in self._trading.desk.markets.items():
+            market = desk.markets.get(name)
+            if market is not None and followed.time > market.time:
+                market.bid, market.ask, market.time = followed.bid, followed.ask, followed.time
 
     async def _load(self, lease: Lease) -> Engine:
         engine = Engine(Desk(), self._rules.guard)

@@ -142,7 +142,7 @@ def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfol
 def _position(order: Order) -> PositionView:
     market, terms = order.terms.market, order.terms
     price = priced_at = None
-    if market.is_quoted:
+    if terms.is_priced:
         points = terms.sell if order.order_type.is_buy else terms.buy
         price, priced_at = format_scaled(points, market.symbol.digits), format_time(market.time)
     profit = position_profit(order)

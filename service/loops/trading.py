@@ -20,6 +20,7 @@ from service.domain.engine import Engine
 from service.domain.instrument import Symbol
 from service.domain.order import CloseReason, OrderKind
 from service.domain.quote import Quote, QuoteRefusal
+from service.domain.rejection import Rejected
 from service.instruments import Instruments
 from service.loops.answers import ANSWER_TIMEOUT_S, Answer, Answers, Unavailable, Withdrawn
 from service.storage.database import Database
@@ -53,7 +54,7 @@ class Trading:
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
         instruments.watch_leading(lambda: self.is_leading)
-        instruments.watch_deferred_closes(lambda: self.engine.deferred_closes)
+        instruments.watch_deferred_triggers(lambda: self.engine.deferred_triggers)
         instruments.watch_orders(
             lambda: len(self.desk.orders) - self.desk.open_positions,
             lambda: self.desk.open_positions,
@@ -131,13 +132,23 @@ class Trading:
             return self.prime(quote, now)
         received_ns = time.perf_counter_ns()
         self._instruments.quotes.value += 1
-        outcome = self.engine.on_quote(quote, now)
+        try:
+            outcome = self.engine.on_quote(quote, now)
+        except Exception as error:
+            self._start_over(writer, error)
+            return None
         if outcome:
             if isinstance(outcome, QuoteRefusal):
                 self._instruments.quote_refused(outcome)
                 return outcome
             writer.put(outcome, received_ns)
         return None
+
+    def _start_over(self, writer: Writer, error: Exception) -> None:
+        """Stop trading on a memory that may hold what no decision tells; it is loaded anew."""
+        logger.exception("the engine failed: trading starts over from what is stored")
+        self.step_down()
+        writer.fail(error)
 
     def prime(self, quote: Quote, now: int) -> QuoteRefusal | None:
         """Follow a price without judging it."""
@@ -189,7 +200,13 @@ class Trading:
 
     def _decide(self, decide: Callable[[CommandDesk, int], Decision], key: str | None) -> Answer:
         writer = self._require_writer()
-        decision = decide(self._commands, time.time_ns())
+        try:
+            decision = decide(self._commands, time.time_ns())
+        except Rejected:
+            raise
+        except Exception as error:
+            self._start_over(writer, error)
+            raise
         answer = self._answers.expect(decision.decision_id)
         writer.put([decision._replace(key=key)], 0)
         return answer
@@ -276,7 +293,9 @@ class Trading:
                 await asyncio.sleep(RELOAD_RETRY_S)
         assert self._writer is not None
         withdrawn = self._writer.withdraw(account_id)
-        self.engine.reload(account, orders)
+        order_id = None if decision.order is None else decision.order.order_id
+        anew = self.engine.reload(account, orders, order_id)
+        self._writer.put(anew, time.perf_counter_ns())
         self._instruments.decisions_failed()
         self._instruments.decisions_withdrawn(len(withdrawn))
         self._answers.refuse(

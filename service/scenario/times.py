@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 _SECOND = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 _FRACTION = re.compile(r"(?:\.([0-9]{1,9}))?(?:Z|\+00:00)")
 _SECOND_LENGTH = 19
+# Nanoseconds since 1970 are stored in 64 bits.
+FIRST_YEAR, LAST_YEAR = 1970, 2261
 _RULE = "must be an ISO 8601 time in UTC such as 2019-01-01T23:00:00.071Z"
 
 
@@ -51,6 +53,8 @@ class _Seconds(_Remembered):
             moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
         except ValueError as error:
             raise ValueError(f"{_RULE}: {error}") from None
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise ValueError(f"must be a time of the years {FIRST_YEAR} to {LAST_YEAR}")
         return self.remember(text, int(moment.timestamp()) * 1_000_000_000)
 
 

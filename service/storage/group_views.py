@@ -43,9 +43,9 @@ class GroupSymbolView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def price_view(terms: Terms) -> PriceView | None:
-    """Show a group's price, or None before the symbol's first quote."""
+    """Show a group's price, or None where there is none to deal at."""
     market = terms.market
-    if not market.is_quoted:
+    if not terms.is_priced:
         return None
     digits = market.symbol.digits
     return PriceView(

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from service.domain.decision import DealEvent
+from service.domain.decision import DealEvent, EventKind
 from service.domain.instrument import Symbol, UserType
 from service.domain.money import format_money, format_scaled
 from service.domain.order import OrderStatus
@@ -19,6 +19,7 @@ from service.storage.rows import ORDER_SELECT, order_from
 from service.storage.views import (
     AccountView,
     DealView,
+    EventView,
     OrderView,
     format_decimal,
     format_time,
@@ -56,7 +57,15 @@ WHERE d.account_id = $1 AND d.deal_id < $2 ORDER BY d.deal_id DESC LIMIT $3
 EVENTS_AFTER = """
 SELECT payload FROM outbox WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
 """
-ANSWER = "SELECT answer FROM commands WHERE account_id = $1 AND key = $2"
+ANSWER = f"""
+SELECT (SELECT answer FROM commands WHERE account_id = $1 AND key = $2), o.*
+FROM (VALUES (true)) AS one LEFT JOIN LATERAL (
+    SELECT a.sequence AS account_sequence, a.balance AS account_balance,
+        a.margin AS account_margin, {", ".join(f"o.{name}" for name in ORDER_SELECT.split(", "))}
+    FROM orders o JOIN accounts a USING (account_id)
+    WHERE o.account_id = $1 AND o.client_order_id = $2
+) AS o ON true
+"""
 _NO_BOUND = 2**63 - 1
 
 
@@ -169,9 +178,28 @@ class Reader:
         return [row["payload"].encode() for row in rows]
 
     async def answer(self, account_id: int, key: str) -> bytes | None:
-        """Return the first answer to an idempotency key, or None where it was never used."""
-        rows = await self._fetch("answer", ANSWER, account_id, key)
-        return rows[0]["answer"].encode() if rows else None
+        """Return the first answer to an idempotency key, or None where it was never used.
+
+        An order that came with the book has used its client_order_id as key: it is shown as it is.
+        """
+        [row] = await self._fetch("answer", ANSWER, account_id, key)
+        answer, sequence, balance, margin, *order = tuple(row)
+        if answer is not None:
+            return str(answer).encode()
+        if sequence is None:
+            return None
+        state = order_from(order)
+        return msgspec.json.encode(
+            EventView(
+                account_id=account_id,
+                sequence=sequence,
+                kind=EventKind.PLACED,
+                balance=format_money(balance),
+                margin=format_decimal(margin),
+                order=order_view(state, self._symbols()[state.symbol]),
+                deal=None,
+            )
+        )
 
     def _order(self, row: asyncpg.Record) -> OrderView:
         state = order_from(tuple(row))

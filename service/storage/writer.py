@@ -73,7 +73,7 @@ class Writer:
         self._idle.set()
         self._last_batch = lease.last_batch
         self._committing = 0
-        self._owners_fault: Exception | None = None
+        self._fault: Exception | None = None
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self.is_connected = True
 
@@ -100,6 +100,11 @@ class Writer:
         """Take an account's queued decisions back; none of them is being committed."""
         return self._queue.withdraw(account_id)
 
+    def fail(self, error: Exception) -> None:
+        """End with `error`: memory cannot be trusted any more, and what is queued is forgotten."""
+        self._fault = error
+        self._wake.set()
+
     async def drained(self) -> None:
         """Wait until everything queued is committed."""
         await self._idle.wait()
@@ -115,10 +120,10 @@ class Writer:
         try:
             while True:
                 await self._wake.wait()
-                while self._queue and self._owners_fault is None:
+                while self._queue and self._fault is None:
                     await self._commit_next()
-                if self._owners_fault is not None:
-                    raise self._owners_fault
+                if self._fault is not None:
+                    raise self._fault
                 self._wake.clear()
                 self._idle.set()
         finally:
@@ -157,8 +162,7 @@ class Writer:
         try:
             self._owner.committed(written, seconds)
         except Exception as error:
-            self._owners_fault = error
-            self._wake.set()
+            self.fail(error)
 
     async def _bisect(self, queued: list[Queued]) -> None:
         """Commit the halves in order; put the second back first, so that it can be withdrawn."""

@@ -59,7 +59,7 @@ async def test_an_account_is_loaded_as_committed(postgres_dsn: str) -> None:
         async with shard.database.read("load") as connection:
             account, orders = await load_account(connection, shard.desk, 2)
         assert orders
-        shard.trading.engine.reload(account, orders)
+        shard.trading.engine.reload(account, orders, None)
         assert shard.memory() == before
         await check_book(postgres_dsn, shard)
 

@@ -110,7 +110,7 @@ class CommandOracle(Oracle):
         postings = self.post(account, **{kind: amount})
         account.sequence += 1
         return Fact(
-            "FUNDED",
+            "DEPOSITED" if amount > 0 else "WITHDRAWN",
             now,
             self.ticks,
             account.account_id,

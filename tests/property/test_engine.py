@@ -23,7 +23,8 @@ EVENTS = {
     *(
         "PLACED",
         "MODIFIED",
-        "FUNDED",
+        "DEPOSITED",
+        "WITHDRAWN",
         "restart",
         "left alone by a sweep",
         "deferred",

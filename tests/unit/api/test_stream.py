@@ -62,7 +62,7 @@ async def test_money_is_an_account_message_in_the_same_sequence(world: World) ->
         await socket.receive_json()
         await world.admin("POST", f"/accounts/{TRADER}/deposits", {"amount": "5"})
         message = await socket.receive_json()
-    assert (message["type"], message["kind"]) == ("account", "FUNDED")
+    assert (message["type"], message["kind"]) == ("account", "DEPOSITED")
     assert (message["sequence"], message["balance"]) == (1, "10005.00")
 
 

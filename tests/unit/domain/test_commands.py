@@ -221,7 +221,7 @@ def test_what_may_be_withdrawn_is_the_free_margin_but_no_unbooked_profit(floor: 
         floor.commands.fund(3, Decimal("-886.89"), floor.now)
     assert refused.value.code is Code.INSUFFICIENT_FUNDS
     taken = floor.commands.fund(3, Decimal("-886.88"), floor.now)
-    assert (taken.kind, taken.account.balance) == (EventKind.FUNDED, Decimal("1113.12"))
+    assert (taken.kind, taken.account.balance) == (EventKind.WITHDRAWN, Decimal("1113.12"))
     assert [p.kind for p in taken.postings] == [PostingKind.WITHDRAWAL]
     floor.tick("EURUSD", 115_000, 115_010)  # nearly 5,000 of profit, but 1113.12 of balance
     with pytest.raises(Rejected):

@@ -8,6 +8,7 @@ from service.domain.dealing import order_state
 from service.domain.decision import DealEvent, EventKind
 from service.domain.order import CancelReason, CloseReason, OrderStatus, OrderType
 from service.domain.quote import Quote, QuoteRefusal
+from service.domain.rejection import RejectCode, Rejected
 from tests.unit.domain.floor import SECOND, Floor, deal_of, order_of
 
 
@@ -247,7 +248,7 @@ def test_a_reloaded_account_stands_as_stored_and_is_judged_anew() -> None:
     account = floor.desk.accounts[1]
     assert account.margin == 1100
     fresh = floor.add_account(1)
-    floor.engine.reload(fresh, [stored])
+    assert floor.engine.reload(fresh, [stored], failed_order_id=order) == []
     assert floor.desk.accounts[1].margin == 0
     assert floor.desk.orders[order].status is OrderStatus.PENDING
     assert floor.desk.accounts[2].margin == 1100
@@ -256,6 +257,34 @@ def test_a_reloaded_account_stands_as_stored_and_is_judged_anew() -> None:
     assert (order_of(decision).order_id, decision.kind) == (order, EventKind.OPENED)
     assert decision.account.margin == Decimal("1099.9")
     assert set(floor.desk.orders) == {kept, order}
+
+
+def test_what_crosses_in_a_reloaded_account_is_judged_anew_at_once() -> None:
+    floor = Floor()
+    failed = floor.rest(OrderType.BUY_LIMIT, 110_000)
+    younger = floor.rest(OrderType.BUY_LIMIT, 110_000)
+    waiting = floor.rest(OrderType.BUY_LIMIT, 100_000)
+    stored = [order_state(floor.desk.orders[number], None) for number in (failed, younger, waiting)]
+    floor.tick("EURUSD", 110_000, 110_000)
+    (decision,) = floor.engine.reload(floor.add_account(1), stored, failed_order_id=failed)
+    assert (order_of(decision).order_id, decision.kind) == (younger, EventKind.OPENED)
+    (decision,) = floor.tick("EURUSD", 110_000, 110_000)
+    assert order_of(decision).order_id == failed
+
+
+def test_nothing_is_dealt_where_the_markup_leaves_no_price() -> None:
+    """A group price of zero or less: triggers wait, commands are refused."""
+    floor = Floor()
+    floor.set_terms("market", "EURUSD", markup=220_001)
+    order = floor.rest(OrderType.SELL)
+    assert floor.tick("EURUSD", 110_000, 110_000) == []
+    assert floor.engine.deferred_triggers == 1
+    assert floor.engine.judge_order(order) is None
+    with pytest.raises(Rejected) as refused:
+        floor.place(OrderType.SELL)
+    assert refused.value.code is RejectCode.NO_QUOTE
+    (decision,) = floor.tick("EURUSD", 110_001, 110_001)
+    assert (order_of(decision).order_id, order_of(decision).open_price) == (order, 1)
 
 
 @pytest.mark.parametrize("where", ["judged", "gone"])

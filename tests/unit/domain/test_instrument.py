@@ -51,8 +51,9 @@ def test_impossible_terms_are_refused(changes: dict[str, Any], named: str) -> No
     "name", ["spread", "spread_pip", "commission", "swap_long", "swap_short", "margin_factor"]
 )
 def test_terms_that_are_no_finite_number_are_refused(name: str, value: str) -> None:
+    changes: dict[str, Any] = {name: Decimal(value)}
     with pytest.raises(SettingsError, match=f"{name} of group market on EURUSD must be a finite"):
-        terms_of("market", "EURUSD", 5, **{name: Decimal(value)})
+        terms_of("market", "EURUSD", 5, **changes)
 
 
 @pytest.mark.parametrize(("call", "out"), [(50, 100), (100, -1)])
