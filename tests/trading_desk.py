@@ -17,9 +17,10 @@ from service.domain.instrument import (
     Symbol,
     UserType,
 )
+from service.domain.money import format_money
 from service.domain.order import Order, OrderType
 from service.domain.quote import Quote, QuoteGuard
-from service.storage.views import AccountView, OrderView, account_view, order_view
+from service.storage.views import AccountView, OrderView, format_decimal, order_view
 
 NOW = 1_767_600_000_000_000_000  # 2026-01-05T08:00:00Z
 GOLD, SILVER = 17, 18
@@ -93,3 +94,18 @@ def committed(desk: Desk, account_id: int) -> tuple[AccountView, list[OrderView]
     view = account_view(state, account.user_type, account.group.name, account.leverage)
     orders = [order for order in desk.orders.values() if order.account is account]
     return view, [order_view(order_state(each, None), each.terms.market.symbol) for each in orders]
+
+
+def account_view(
+    state: AccountState, user_type: UserType, group: str, leverage: Decimal
+) -> AccountView:
+    """Show an account as committed."""
+    return AccountView(
+        account_id=state.account_id,
+        user_type=user_type,
+        group=group,
+        leverage=format_decimal(leverage),
+        balance=format_money(state.balance),
+        margin=format_decimal(state.margin),
+        sequence=state.sequence,
+    )

@@ -55,11 +55,6 @@ def to_scaled(value: Decimal, digits: int) -> int:
         raise ScaleError(f"{value} has more than {digits} decimals") from None
 
 
-def from_scaled(value: int, digits: int) -> Decimal:
-    """Return an integer in 10^-digits as a decimal with exactly `digits` decimals."""
-    return Decimal(value).scaleb(-digits, EXACT)
-
-
 def format_scaled(value: int, digits: int) -> str:
     """Write an integer in 10^-digits as a plain decimal string, without exponent."""
     if digits == 0:

@@ -16,8 +16,9 @@ from service.domain.desk import Desk
 from service.domain.instrument import UserType
 from service.domain.money import EXACT, format_money, format_scaled
 from service.domain.order import Order, OrderStatus
+from service.domain.times import format_time
 from service.storage.cache import Cache, StaticOrders
-from service.storage.views import AccountView, OrderView, format_time, order_state
+from service.storage.views import AccountView, OrderView, order_state
 
 
 class LiveOrdersReader(Protocol):

@@ -23,6 +23,7 @@ from service.domain.instrument import (
 from service.domain.money import VOLUME_DIGITS, format_scaled
 from service.domain.order import OrderKind, OrderType
 from service.domain.quote import Quote
+from service.domain.times import format_time
 from service.scenario.instruments import choose_instruments
 from service.scenario.order_lines import ORDER_COLUMNS
 from service.scenario.settings import (
@@ -33,7 +34,6 @@ from service.scenario.settings import (
 )
 from service.scenario.tape import Tape
 from service.scenario.ticks import TICK_COLUMNS
-from service.scenario.times import format_time
 from service.scenario.trading_range import TradingRange, survey, survey_file
 
 FIRST_TICK_NS = 1_700_000_000_000_000_000

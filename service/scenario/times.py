@@ -66,10 +66,3 @@ class _Fractions(_Remembered):
         if found is None:
             raise ValueError(_RULE)
         return self.remember(text, int((found[1] or "0").ljust(9, "0")))
-
-
-def format_time(time_ns: int) -> str:
-    """Write nanoseconds UTC as ISO 8601 with milliseconds and Z."""
-    seconds, rest = divmod(time_ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"

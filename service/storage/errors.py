@@ -7,7 +7,6 @@ import asyncpg
 # in time (55P03), input or output (58030).
 _RETRY_CLASSES = ("08", "53", "57", "40")
 _RETRY_CODES = ("25006", "55P03", "58030")
-CONFLICT_CODE = "TW001"
 
 
 class Unreachable(Exception):

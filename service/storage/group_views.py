@@ -8,7 +8,8 @@ import msgspec
 from service.domain.instrument import CommissionType, CommissionValueType, InstrumentType
 from service.domain.market import Terms
 from service.domain.money import format_scaled
-from service.storage.views import format_decimal, format_time, format_volume
+from service.domain.times import format_time
+from service.storage.views import format_decimal, format_volume
 
 
 class PriceView(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from service.domain.decision import DealEvent, EventKind
 from service.domain.instrument import Symbol, UserType
 from service.domain.money import format_money, format_scaled
 from service.domain.order import OrderStatus
+from service.domain.times import format_time
 from service.storage.database import Database
 from service.storage.rows import ORDER_SELECT, order_from
 from service.storage.views import (
@@ -22,7 +23,6 @@ from service.storage.views import (
     EventView,
     OrderView,
     format_decimal,
-    format_time,
     format_volume,
     order_view,
 )

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from service.domain.money import format_money, format_scaled
+from service.domain.times import format_time
 from service.storage.database import CONNECT_TIMEOUT_S
-from service.storage.views import format_time, format_volume
+from service.storage.views import format_volume
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

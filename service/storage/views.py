@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from service.domain.decision import AccountState, Deal, DealEvent, Decision, EventKind
+from service.domain.decision import Deal, DealEvent, Decision, EventKind
 from service.domain.instrument import Symbol, UserType
 from service.domain.money import VOLUME_DIGITS, format_money, format_scaled, to_scaled
 from service.domain.order import (
@@ -18,6 +18,7 @@ from service.domain.order import (
     OrderStatus,
     OrderType,
 )
+from service.domain.times import format_time
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,16 +89,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     deal: DealView | None
 
 
-# A burst repeats the same times, prices and volumes thousands of times.
+# A burst repeats the same prices and volumes thousands of times.
 _remember = lru_cache(maxsize=1 << 14)
-
-
-@_remember
-def format_time(time_ns: int) -> str:
-    """Write nanoseconds UTC as ISO 8601 with milliseconds and Z."""
-    seconds, rest = divmod(time_ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
 
 
 format_price = _remember(format_scaled)
@@ -206,21 +199,6 @@ def deal_view(deal_id: int, order: OrderState, deal: Deal, symbol: Symbol) -> De
         commission=format_money(deal.commission),
         balance_after=format_money(deal.balance_after),
         time=format_time(deal.time),
-    )
-
-
-def account_view(
-    state: AccountState, user_type: UserType, group: str, leverage: Decimal
-) -> AccountView:
-    """Show an account as committed."""
-    return AccountView(
-        account_id=state.account_id,
-        user_type=user_type,
-        group=group,
-        leverage=format_decimal(leverage),
-        balance=format_money(state.balance),
-        margin=format_decimal(state.margin),
-        sequence=state.sequence,
     )
 
 

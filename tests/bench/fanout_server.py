@@ -37,10 +37,11 @@ from service.loops.trading import Trading
 from service.storage.database import Database
 from service.storage.group_views import price_view
 from service.storage.reader import Reader
-from service.storage.views import AccountView, OrderView, account_view
+from service.storage.views import AccountView, OrderView
 from telemetry import catalogue
 from tests.bench.brokerage import OPENED_NS, desk_with_settings, quiet_quotes
 from tests.bench.machine import allow_sockets
+from tests.trading_desk import account_view
 
 HOST = "127.0.0.1"
 SECRET = "signs the tokens of the fan-out benchmark"

@@ -73,6 +73,7 @@ async def test_deals_are_told_to_the_cent_and_the_point(
         "closed": {"STOP_LOSS": 1, "TAKE_PROFIT": 1},
         "cancelled": {"INSUFFICIENT_MARGIN": 1},
         "missed_triggers": 0,
+        "failed_decisions": 0,
         "ledger_balanced": True,
     }
     assert {name: summary[name] for name in expected} == expected

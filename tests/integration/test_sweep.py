@@ -132,7 +132,10 @@ async def test_nothing_is_missed_where_nothing_was_lost(shard: Shard) -> None:
 async def test_what_is_in_flight_is_left_alone(shard: Shard) -> None:
     """Decided but not stored: the database still shows it pending and crossed."""
     dsn = shard.database.dsn
-    async with Database(dsn, shard.instruments).read("sweep") as connection, connection.transaction():
+    async with (
+        Database(dsn, shard.instruments).read("sweep") as connection,
+        connection.transaction(),
+    ):
         await connection.execute("SELECT FROM shard_leases FOR UPDATE")
         shard.quote(108_900)
         await locked_out(dsn)

@@ -17,6 +17,7 @@ from service.domain.money import format_money
 from service.domain.order import OrderStatus
 from service.domain.quote import Quote, QuoteGuard, QuoteRefusal
 from service.domain.rejection import RejectCode, Rejected
+from service.domain.times import format_time
 from service.loops.portfolio import Portfolio
 from service.loops.prices import PricesMessage
 from service.storage.group_views import PriceView
@@ -28,7 +29,6 @@ from service.storage.views import (
     OrderView,
     event_view,
     format_decimal,
-    format_time,
 )
 
 GUARD = QuoteGuard()

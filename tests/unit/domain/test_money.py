@@ -8,7 +8,6 @@ from service.domain.money import (
     ScaleError,
     format_money,
     format_scaled,
-    from_scaled,
     to_cents,
     to_scaled,
 )
@@ -84,4 +83,4 @@ def test_what_does_not_fit_its_scale_is_refused(value: str, digits: int, why: st
 )
 def test_points_are_written_without_exponent(value: int, digits: int, text: str) -> None:
     assert format_scaled(value, digits) == text
-    assert from_scaled(value, digits) == Decimal(text)
+    assert to_scaled(Decimal(text), digits) == value

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.money import ScaleError, format_scaled
+from service.domain.times import format_time
 from service.scenario.decimals import MAX_LENGTH, Scaled, read_decimal, read_scaled
-from service.scenario.times import Times, format_time
+from service.scenario.times import Times
 
 
 @given(st.integers(-(10**14), 10**14), st.integers(0, 8), st.integers(0, 6))

@@ -164,13 +164,13 @@ def test_a_change_of_settings_shows_in_the_events_behind_it() -> None:
 def test_what_is_given_back_is_the_next_to_be_taken_in_its_order() -> None:
     queue, decisions = queue_of(9)
     batch = taken(queue)
-    later = Clerk().fund(Decimal(1))
-    queue.put([later], 0)
+    later = [Clerk().fund(Decimal(1)) for _ in range(9)]
+    queue.put(later, 0)
     queue.encode_ahead()
     queue.give_back(batch.queued[4:])
     again = taken(queue)
     check_whole(again)
-    assert decided(again) == [*decisions[4:], later]
+    assert decided(again) == [*decisions[4:], *later]
 
 
 def test_what_is_withdrawn_leaves_the_others_in_order() -> None:
