@@ -143,6 +143,12 @@ def test_ticks_that_are_not_there_are_refused_before_anything_is_started(folder:
         plan_replay(folder, None, None, None)
 
 
+def test_deals_that_cannot_be_written_are_refused_before_anything_is_started(folder: Path) -> None:
+    for path in (folder / "nowhere" / "deals.csv", folder):
+        with pytest.raises(ScenarioError, match=f"{path.name}:1: must be a file that can be writ"):
+            plan_replay(folder, None, None, path)
+
+
 async def test_a_replay_alone_brings_its_own_servers(folder: Path, tmp_path: Path) -> None:
     deals = tmp_path / "deals.csv"
     env = environment(tmp_path / "data")
