@@ -25,6 +25,7 @@ from service.settings import (
     read_secret,
 )
 from service.storage.database import apply_migrations
+from service.storage.errors import Unreachable
 from service.storage.server_errors import EmbeddedError
 from service.watch import CannotWatch, watch
 
@@ -40,6 +41,7 @@ FAULTS = (
     NoDatabase,
     ReplayInterrupted,
     ScenarioError,
+    Unreachable,
 )
 
 

@@ -8,6 +8,7 @@ are primed up to the last committed tick, which is judged once more, and the res
 import asyncio
 import contextlib
 import csv
+import os
 import statistics
 import time
 from collections import Counter
@@ -73,14 +74,15 @@ def plan_replay(folder: Path, ticks: Path | None, speed: float | None, deals: Pa
     scenario = read_scenario(folder)
     ticks = ticks or scenario.ticks or folder / "ticks.csv"
     read_ticks(ticks, {}, _ignore)  # which raises at once where there are none
-    if deals is not None:
-        try:
-            deals.open("a").close()
-        except OSError as error:
-            faults = Faults()
-            faults.add(deals, 1, "", f"must be a file that can be written: {error.strerror}")
-            faults.check()
+    if deals is not None and not _is_writable(deals):
+        faults = Faults()
+        faults.add(deals, 1, "", "must be a file that can be written, in a folder that exists")
+        faults.check()
     return Plan(folder, scenario, ticks, speed, deals)
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir()
 
 
 class Replay:
@@ -130,10 +132,11 @@ class Replay:
                     "another replay of the same inputs has taken over: wait for its end"
                 )
             async with database.read("replay") as connection:
-                await replays.finish(connection)
                 if self._plan.deals is not None:
                     await _write_deals(connection, self._plan.deals)
-                return await self._summary(connection, ticks, seconds, sweeps.missed)
+                summary = await self._summary(connection, ticks, seconds, sweeps.missed)
+                await replays.finish(connection)
+                return summary
 
     async def _prepare(self) -> None:
         """Resume the interrupted replay of these inputs, or open the scenario's book anew."""

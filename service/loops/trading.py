@@ -47,7 +47,6 @@ class Trading:
         self._instruments = instruments
         self._writer: Writer | None = None
         self._answers = Answers()
-        """The last tick when triggers were armed anew: quotes of up to it have not judged them."""
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
         self.lead_hooks: list[Callable[[], None]] = []
         self.settings_hooks: list[Callable[[], None]] = []

@@ -83,4 +83,4 @@ def test_what_does_not_fit_its_scale_is_refused(value: str, digits: int, why: st
 )
 def test_points_are_written_without_exponent(value: int, digits: int, text: str) -> None:
     assert format_scaled(value, digits) == text
-    assert to_scaled(Decimal(text), digits) == value
+    assert Decimal(text).scaleb(digits) == value
