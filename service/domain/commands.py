@@ -22,7 +22,7 @@ from service.domain.dealing import (
 from service.domain.decision import Decision, PostingKind
 from service.domain.desk import Desk
 from service.domain.market import Terms
-from service.domain.money import CENT, EXACT, ZERO
+from service.domain.money import CENT, EQUAL_WITHIN, EXACT
 from service.domain.order import CancelReason, CloseReason, Order, OrderKind, OrderStatus, OrderType
 from service.domain.quote import QuoteGuard
 from service.domain.rejection import RejectCode, Rejected
@@ -188,7 +188,7 @@ class CommandDesk:
             return fund_account(self.desk, account, PostingKind.DEPOSIT, amount, now, key)
         free_margin = account.free_margin()
         available = None if free_margin is None else min(free_margin, account.balance)
-        if available is None or EXACT.add(available, amount) < ZERO:
+        if available is None or EXACT.add(available, amount) < -EQUAL_WITHIN:
             raise Rejected(
                 RejectCode.INSUFFICIENT_FUNDS,
                 "withdraw at most the free margin and the balance",

@@ -85,7 +85,11 @@ READS: list[tuple[str, list[object], set[str]]] = [
     (reader.LEDGER_PAGE, [5, 2**63 - 1, 50], {"ledger_of_account"}),
     (reader.DEALS_PAGE, [5, 2**63 - 1, 50], {"deals_of_account", "orders_pkey"}),
     (reader.EVENTS_AFTER, [5, 3, 100], {"outbox_of_account"}),
-    (reader.ANSWER, [5, "k1"], {"commands_pkey"}),
+    (
+        reader.ANSWER,
+        [5, "k1"],
+        {"commands_pkey", "orders_client_order_id", "accounts_pkey"},
+    ),
     (
         f"SELECT {reader.ACCOUNT_SELECT} FROM accounts WHERE account_id = $1",
         [5],

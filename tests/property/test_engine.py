@@ -28,6 +28,7 @@ EVENTS = {
         "restart",
         "left alone by a sweep",
         "deferred",
+        "judged again",
         "several on a tick",
     ),
     *(f"refused {why}" for why in ("unknown_symbol", "not_positive", "crossed")),

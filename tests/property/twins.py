@@ -61,6 +61,13 @@ class Twins:
 
     def start(self, decision_id: int, order_id: int, tick: int) -> None:
         """Start an engine on what is stored."""
+        self.engine = self._loaded(tick)
+        self.desk = self.engine.desk
+        self.desk.next_decision_id, self.desk.next_order_id = decision_id, order_id
+        self.command_desk = CommandDesk(self.desk, REPLAY_GUARD)
+
+    def _loaded(self, tick: int) -> Engine:
+        """Return a new engine with what is stored, primed with the quotes so far."""
         desk = Desk()
         for symbol in SYMBOLS:
             desk.set_symbol(symbol)
@@ -82,10 +89,16 @@ class Twins:
         for number, quote in self.quotes.values():
             desk.tick = number - 1
             engine.admit(quote, quote.time)
-        desk.next_decision_id, desk.next_order_id, desk.tick = decision_id, order_id, tick
+        desk.tick = tick
         engine.load(self.orders.values())
-        self.desk, self.engine = desk, engine
-        self.command_desk = CommandDesk(desk, REPLAY_GUARD)
+        return engine
+
+    def _judge_again(self, quote: Quote) -> None:
+        """Judge the last tick once more, as a resumed replay does: nothing of it is left."""
+        again = self._loaded(self.desk.tick - 1).on_quote(quote, quote.time)
+        if again:
+            raise Disagreement(f"{quote} judged again after a restart: {again}")
+        self.seen["judged again"] += 1
 
     def restart(self, *, keeps_quotes: bool) -> None:
         """Go on with a new engine; in a replay it has seen the ticks so far, live it has not."""
@@ -124,6 +137,8 @@ class Twins:
         self.quotes[quote.symbol] = (self.desk.tick, quote)
         self.seen["several on a tick"] += len(wanted) > 1
         self.hold(decided, wanted)
+        if any(fact.kind == "OPENED" for fact in wanted):
+            self._judge_again(quote)
 
     def command(self, engine: Callable[[str], Decision], oracle: Callable[[], Fact]) -> None:
         self.commands += 1

@@ -16,7 +16,7 @@ STREAM = "/api/v1/stream"
 
 
 def signed(algorithm: str = "HS256", secret: str = SECRET, **claims: Any) -> str:
-    base = {"sub": "17", "role": "trader", "exp": time.time() + 60}
+    base = {"sub": "17", "role": "trader", "exp": time.time() + 86_400}
     chosen = {name: value for name, value in (base | claims).items() if value is not None}
     return jwt.encode(chosen, secret, algorithm=algorithm)
 

@@ -214,6 +214,20 @@ def test_an_amount_that_is_not_whole_cents_is_refused(floor: Floor, amount: str)
     assert floor.desk.accounts[1].balance == 1_000_000
 
 
+def test_a_free_margin_that_thirds_add_up_to_may_be_withdrawn_whole(floor: Floor) -> None:
+    """Margin 160,000 JPY / 150 = 1066.666..., loss 50 JPY / 150 = 0.333...: 1067 in all."""
+    floor.add_account(3, balance="2000", leverage="1")
+    floor.tick("USDJPY", 150_000, 150_000)
+    floor.tick("EURJPY", 160_000, 160_000)
+    floor.place(OrderType.BUY, account=3, symbol="EURJPY", volume=100)
+    floor.tick("EURJPY", 159_950, 159_950)
+    with pytest.raises(Rejected) as refused:
+        floor.commands.fund(3, Decimal("-933.01"), floor.now)
+    assert refused.value.code is Code.INSUFFICIENT_FUNDS
+    taken = floor.commands.fund(3, Decimal("-933.00"), floor.now)
+    assert taken.account.balance == Decimal("1067.00")
+
+
 def test_what_may_be_withdrawn_is_the_free_margin_but_no_unbooked_profit(floor: Floor) -> None:
     floor.add_account(3, balance="2000")
     floor.place(OrderType.BUY, account=3)  # margin 1100.12, 13 points under water: free 886.88
