@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from loguru import logger
 
 from service.domain.commands import CommandDesk
-from service.domain.decision import DealEvent, Decision, EventKind
+from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.instrument import Symbol
-from service.domain.order import CloseReason, OrderKind
 from service.domain.quote import Quote, QuoteRefusal
 from service.domain.rejection import Rejected
 from service.instruments import Instruments
 from service.loops.answers import ANSWER_TIMEOUT_S, Answer, Answers, Unavailable, Withdrawn
+from service.loops.counting import count_decision
 from service.storage.database import Database
 from service.storage.errors import Diverged, Fenced, Unreachable
 from service.storage.loader import load_account
@@ -33,7 +33,6 @@ from service.storage.views import EventView
 from service.storage.writer import QUEUE_LIMIT, Writer
 
 RELOAD_RETRY_S = 0.5
-_TRIGGERED_CLOSES = (CloseReason.STOP_LOSS, CloseReason.TAKE_PROFIT)
 
 
 class Trading:
@@ -256,26 +255,7 @@ class Trading:
         for decision, received_ns, _ in written:
             if received_ns:
                 self._instruments.tick_to_commit((now - received_ns) / 1e9)
-            self._count(decision)
-
-    def _count(self, decision: Decision) -> None:
-        instruments, order, deal = self._instruments, decision.order, decision.deal
-        if order is not None and decision.kind is EventKind.PLACED:
-            instruments.order_placed(order.order_type)
-        if order is None or deal is None:
-            return
-        if deal.event is DealEvent.CANCEL:
-            instruments.order_cancelled(deal.reason)
-            return
-        if deal.event is DealEvent.OPEN:
-            instruments.order_opened(order.order_type)
-            is_triggered = order.order_type.kind is not OrderKind.MARKET
-        else:
-            instruments.order_closed(deal.reason)
-            is_triggered = deal.reason in _TRIGGERED_CLOSES
-        if is_triggered and deal.slippage is not None:
-            instruments.triggered(deal.reason)
-            instruments.slippage(deal.reason, deal.slippage)
+            count_decision(self._instruments, decision)
 
     async def failed(self, decision: Decision, error: Exception) -> None:
         """Take the account of a decision that failed alone back to what is stored."""
