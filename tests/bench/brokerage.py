@@ -10,6 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from service.domain.account import Account
+from service.domain.dealing import order_state
 from service.domain.desk import Desk
 from service.domain.instrument import (
     CommissionType,
@@ -147,31 +148,7 @@ def resting_orders(desk: Desk, count: int) -> Iterator[OrderState]:
 def state_of(desk: Desk, order: Order) -> OrderState:
     """Return a live order as it is stored, its triggers normalised."""
     desk.set_triggers(order)
-    return OrderState(
-        order.order_id,
-        order.account.account_id,
-        order.client_order_id,
-        order.terms.market.symbol.name,
-        order.order_type,
-        order.status,
-        order.volume,
-        order.price,
-        order.stop_loss,
-        order.take_profit,
-        order.trigger,
-        order.stop_loss_trigger,
-        order.take_profit_trigger,
-        order.placed_time,
-        order.open_price,
-        order.open_time,
-        order.open_tick,
-        order.margin,
-        order.commission,
-        None,
-        None,
-        None,
-        None,
-    )
+    return order_state(order, None)
 
 
 def quiet_quotes(count: int, first_time: int, seed: int) -> list[Quote]:
