@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from service.storage.cache import Cache
 from service.storage.queue import Written
+from telemetry.pulse import Pulse
 
 QUEUE_LIMIT = 50_000
 MAX_PUBLISH = 2_000
@@ -23,6 +24,7 @@ class Publisher:
         self._cache = cache
         self._queue: deque[str] = deque()
         self._wake = asyncio.Event()
+        self.pulse = Pulse()
 
     def publish(self, written: Sequence[Written]) -> None:
         """Queue committed events; called by the writer's owner after each commit."""
@@ -37,8 +39,9 @@ class Publisher:
         """Publish for ever."""
         queue = self._queue
         while True:
-            await self._wake.wait()
+            await self.pulse.rest(self._wake.wait())
             while queue:
                 count = min(len(queue), MAX_PUBLISH)
                 await self._cache.apply_events([queue.popleft() for _ in range(count)])
+                self.pulse.beat()
             self._wake.clear()

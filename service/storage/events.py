@@ -26,6 +26,7 @@ from service.instruments import Instruments
 from service.storage.cache import events_channel
 from service.storage.errors import Unreachable
 from service.storage.redis_link import make_connection, uncancelled
+from telemetry.pulse import Pulse
 
 PING_S = 2.0
 SILENCE_S = 6.0
@@ -81,6 +82,7 @@ class EventFeed:
         self._behind: dict[int, str] = {}
         self._queue: asyncio.Queue[int] = asyncio.Queue()
         self.is_connected = False
+        self.pulse = Pulse()
         instruments.watch_events(lambda: self.is_connected)
 
     async def subscribe(
@@ -102,10 +104,10 @@ class EventFeed:
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._stay_connected())
-            tasks.create_task(self._poll())
+            tasks.create_task(self._stay_connected(self.pulse.part()))
+            tasks.create_task(self._poll(self.pulse.part()))
             for _ in range(CATCHUP_WORKERS):
-                tasks.create_task(self._catch_up_queued())
+                tasks.create_task(self._catch_up_queued(self.pulse.part()))
 
     def _remove(self, account_id: int, subscriber: _Subscriber) -> None:
         subscribers = self._accounts.get(account_id, [])
@@ -117,7 +119,7 @@ class EventFeed:
 
     # Redis
 
-    async def _stay_connected(self) -> None:
+    async def _stay_connected(self, pulse: Pulse) -> None:
         cause = "start"
         while True:
             started = time.perf_counter()
@@ -126,7 +128,7 @@ class EventFeed:
                 async with uncancelled():
                     await connection.connect()  # type: ignore[no-untyped-call]
                 self._instruments.redis_call("subscribe", time.perf_counter() - started)
-                await self._converse(connection, cause)
+                await self._converse(connection, cause, pulse)
             except (RedisError, OSError, TimeoutError) as error:
                 if not self.is_connected:
                     self._instruments.redis_call(
@@ -140,14 +142,16 @@ class EventFeed:
                 await connection.disconnect(nowait=True)
             cause = "reconnected"
             await asyncio.sleep(RECONNECT_S)
+            pulse.beat()
 
-    async def _converse(self, connection: AbstractConnection, cause: str) -> None:
+    async def _converse(self, connection: AbstractConnection, cause: str, pulse: Pulse) -> None:
         self.is_connected = True
         self._changed.set()
         speaking = asyncio.create_task(self._speak(connection))
         try:
             while not speaking.done():
                 message = await connection.read_response(timeout=SILENCE_S)
+                pulse.beat()
                 if message is None:  # redis-py's way to say that the time is up
                     raise TimeoutError(f"Redis was silent for {SILENCE_S:g} s")
                 if isinstance(message, list) and message[0] == b"message":
@@ -217,7 +221,7 @@ class EventFeed:
             self._behind[account_id] = cause
             self._queue.put_nowait(account_id)
 
-    async def _poll(self) -> None:
+    async def _poll(self, pulse: Pulse) -> None:
         """Find who is behind: at once while Redis is away, else who stays so for a `POLL_S`.
 
         For what never reached Redis leaves no gap until the next event does.
@@ -225,6 +229,7 @@ class EventFeed:
         lagging: dict[int, int] = {}
         while True:
             await asyncio.sleep(POLL_S)
+            pulse.beat()
             before, lagging = lagging, {}
             for account_id, subscribers in self._accounts.items():
                 low = min(each.last for each in subscribers)
@@ -234,14 +239,14 @@ class EventFeed:
                     if not self.is_connected or before.get(account_id) == low:
                         self._enqueue(account_id, "poll")
 
-    async def _catch_up_queued(self) -> None:
+    async def _catch_up_queued(self, pulse: Pulse) -> None:
         while True:
-            account_id = await self._queue.get()
+            account_id = await pulse.rest(self._queue.get())
             cause = self._behind.pop(account_id)
             # With the database away the account stays behind, and is found by the next polls.
             with contextlib.suppress(Unreachable):
                 while await self._catch_up(account_id, cause):
-                    pass
+                    pulse.beat()
 
     async def _catch_up(self, account_id: int, cause: str) -> bool:
         """Read one page for the subscriber that is furthest behind; tell if there may be more."""
