@@ -27,7 +27,10 @@ from service.storage.views import (
     order_view,
 )
 
-ACCOUNT_SELECT = "account_id, user_type, group_name, leverage, balance, margin, sequence"
+ACCOUNT_SELECT = (
+    "account_id, user_type, group_name, leverage, balance, margin, sequence, in_margin_call"
+)
+_ACCOUNT_WIDTH = len(ACCOUNT_SELECT.split(", "))
 
 LIVE_ORDERS = f"""
 SELECT {", ".join(f"a.{column}" for column in ACCOUNT_SELECT.split(", "))},
@@ -50,7 +53,7 @@ WHERE account_id = $1 AND entry_id < $2 ORDER BY entry_id DESC LIMIT $3
 """
 DEALS_PAGE = """
 SELECT d.deal_id, d.order_id, o.symbol, d.event, d.reason, d.volume, d.price, d.slippage, d.profit,
-    d.commission, d.balance_after, d.time
+    d.commission, d.balance_after, d.time, d.corrects
 FROM deals d JOIN orders o USING (order_id)
 WHERE d.account_id = $1 AND d.deal_id < $2 ORDER BY d.deal_id DESC LIMIT $3
 """
@@ -61,7 +64,8 @@ ANSWER = f"""
 SELECT (SELECT answer FROM commands WHERE account_id = $1 AND key = $2), o.*
 FROM (VALUES (true)) AS one LEFT JOIN LATERAL (
     SELECT a.sequence AS account_sequence, a.balance AS account_balance,
-        a.margin AS account_margin, {", ".join(f"o.{name}" for name in ORDER_SELECT.split(", "))}
+        a.margin AS account_margin, a.in_margin_call,
+        {", ".join(f"o.{name}" for name in ORDER_SELECT.split(", "))}
     FROM orders o JOIN accounts a USING (account_id)
     WHERE o.account_id = $1 AND o.client_order_id = $2
 ) AS o ON true
@@ -115,9 +119,9 @@ class Reader:
             values = tuple(row)
             entry = found.get(values[0])
             if entry is None:
-                entry = found[values[0]] = (account_from(values[:7]), [])
-            if values[7] is not None:
-                state = order_from(values[7:])
+                entry = found[values[0]] = (account_from(values[:_ACCOUNT_WIDTH]), [])
+            if values[_ACCOUNT_WIDTH] is not None:
+                state = order_from(values[_ACCOUNT_WIDTH:])
                 entry[1].append(order_view(state, symbols[state.symbol]))
         return found
 
@@ -183,7 +187,7 @@ class Reader:
         An order that came with the book has used its client_order_id as key: it is shown as it is.
         """
         [row] = await self._fetch("answer", ANSWER, account_id, key)
-        answer, sequence, balance, margin, *order = tuple(row)
+        answer, sequence, balance, margin, in_margin_call, *order = tuple(row)
         if answer is not None:
             return str(answer).encode()
         if sequence is None:
@@ -198,6 +202,7 @@ class Reader:
                 margin=format_decimal(margin),
                 order=order_view(state, self._symbols()[state.symbol]),
                 deal=None,
+                in_margin_call=in_margin_call,
             )
         )
 
@@ -214,7 +219,7 @@ class Reader:
 
 def account_from(row: Sequence[Any]) -> AccountView:
     """Show an account from a row of `ACCOUNT_SELECT`."""
-    account_id, user_type, group, leverage, balance, margin, sequence = row
+    account_id, user_type, group, leverage, balance, margin, sequence, in_margin_call = row
     return AccountView(
         account_id=account_id,
         user_type=UserType(user_type),
@@ -223,6 +228,7 @@ def account_from(row: Sequence[Any]) -> AccountView:
         balance=format_money(balance),
         margin=format_decimal(margin),
         sequence=sequence,
+        in_margin_call=in_margin_call,
     )
 
 
@@ -243,4 +249,5 @@ def deal_from(row: asyncpg.Record, symbol: Symbol) -> DealView:
         commission=format_money(commission),
         balance_after=format_money(balance),
         time=format_time(row["time"]),
+        corrects=row["corrects"],
     )

@@ -1,7 +1,8 @@
 """What traders are shown, as JSON: one shape for cache, events, REST and WebSocket.
 
 Prices, volumes (lots) and money are decimal strings, times ISO 8601 UTC. The same types validate
-what is read back from the cache.
+what is read back from the cache and from the outbox, where what was stored before a field was known
+lacks it.
 """
 
 from datetime import UTC, datetime
@@ -22,7 +23,12 @@ from service.domain.times import format_time
 
 
 class OrderView(msgspec.Struct, frozen=True):
-    """An order. `reason` tells why it was closed or cancelled."""
+    """An order. `reason` tells why it was closed or cancelled.
+
+    `profit` and `swap` are what was posted so far, `volume` is what is still open. A stop-limit
+    order rests at `price` until `activated_at`, then at `limit_price`. A trailing stop follows the
+    price at `trailing_distance_points`, in 10^-digits of the symbol.
+    """
 
     order_id: int
     account_id: int
@@ -43,10 +49,18 @@ class OrderView(msgspec.Struct, frozen=True):
     closed_at: str | None
     profit: str | None
     reason: str | None
+    limit_price: str | None = None
+    activated_at: str | None = None
+    trailing_distance_points: int | None = None
+    expires_at: str | None = None
+    swap: str | None = None
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """An account as committed. `sequence` is that of its last event."""
+    """An account as committed. `sequence` is that of its last event.
+
+    `in_margin_call`: its margin level fell below its group's, and has not recovered since.
+    """
 
     account_id: int
     user_type: UserType
@@ -55,10 +69,14 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     balance: str
     margin: str
     sequence: int
+    in_margin_call: bool = False
 
 
 class DealView(msgspec.Struct, frozen=True):
-    """An opening, closing or cancellation; a cancellation has no volume, price or slippage."""
+    """An opening, a closing of all or a part, a cancellation, or the correction of a deal.
+
+    A cancellation has no volume, price or slippage; a correction names the deal that it `corrects`.
+    """
 
     deal_id: int
     order_id: int
@@ -72,12 +90,14 @@ class DealView(msgspec.Struct, frozen=True):
     commission: str
     balance_after: str
     time: str
+    corrects: int | None = None
 
 
 class EventView(msgspec.Struct, frozen=True):
     """What happened to an account, as stored in the outbox and published.
 
-    `sequence` is per account and gapless; `balance` and `margin` are the totals after it.
+    `sequence` is per account and gapless; `balance`, `margin` and `in_margin_call` are those after
+    it. What happened to the account alone has no order.
     """
 
     account_id: int
@@ -87,6 +107,7 @@ class EventView(msgspec.Struct, frozen=True):
     margin: str
     order: OrderView | None
     deal: DealView | None
+    in_margin_call: bool = False
 
 
 # A burst repeats the same prices and volumes thousands of times.
@@ -109,6 +130,7 @@ def order_view(state: OrderState, symbol: Symbol) -> OrderView:
     digits = symbol.digits
     price, stop_loss, take_profit = state.price, state.stop_loss, state.take_profit
     open_price, close_price = state.open_price, state.close_price
+    limit_price, activated_time = state.limit_price, state.activated_time
     # By position, here and below: keywords take five times as long, on every decision.
     return OrderView(
         state.order_id,
@@ -130,15 +152,29 @@ def order_view(state: OrderState, symbol: Symbol) -> OrderView:
         None if state.close_time is None else format_time(state.close_time),
         None if state.profit is None else format_money(state.profit),
         state.reason,
+        None if limit_price is None else format_price(limit_price, digits),
+        None if activated_time is None else format_time(activated_time),
+        state.trailing_distance,
+        None if state.expires_at is None else format_time(state.expires_at),
+        None if state.swap is None else format_money(state.swap),
     )
 
 
 def order_state(view: OrderView, symbol: Symbol) -> OrderState:
-    """Return the order a live view shows; the normalised triggers are left to the desk."""
+    """Return the order a live view shows; the normalised triggers are left to the desk.
+
+    Times are as exact as they are shown, to the millisecond.
+    """
     digits = symbol.digits
 
     def points(price: str | None) -> int | None:
         return None if price is None else to_scaled(Decimal(price), digits)
+
+    def time(moment: str | None) -> int | None:
+        return None if moment is None else parse_time(moment)
+
+    def money(amount: str | None) -> Decimal | None:
+        return None if amount is None else Decimal(amount)
 
     return OrderState(
         view.order_id,
@@ -156,14 +192,19 @@ def order_state(view: OrderView, symbol: Symbol) -> OrderState:
         None,
         parse_time(view.placed_at),
         points(view.open_price),
-        None if view.opened_at is None else parse_time(view.opened_at),
+        time(view.opened_at),
         None,
-        None if view.margin is None else Decimal(view.margin),
-        None if view.commission is None else Decimal(view.commission),
-        None,
-        None,
+        money(view.margin),
+        money(view.commission),
         None,
         None,
+        money(view.profit),
+        None,
+        points(view.limit_price),
+        time(view.activated_at),
+        view.trailing_distance_points,
+        time(view.expires_at),
+        money(view.swap),
     )
 
 
@@ -202,6 +243,7 @@ def deal_view(deal_id: int, order: OrderState, deal: Deal, symbol: Symbol) -> De
         format_money(deal.commission),
         format_money(deal.balance_after),
         format_time(deal.time),
+        deal.corrects,
     )
 
 
@@ -221,4 +263,5 @@ def event_view(decision: Decision, symbols: dict[str, Symbol]) -> EventView:
         format_decimal(decision.account.margin),
         order,
         deal,
+        decision.account.in_margin_call,
     )
