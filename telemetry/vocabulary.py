@@ -13,16 +13,25 @@ TRIGGERS = (*ORDER_TYPES, "STOP_LOSS", "TAKE_PROFIT")
 CLOSE_REASONS = ("STOP_LOSS", "TAKE_PROFIT", "STOP_OUT", "CLIENT")
 CANCEL_REASONS = ("CLIENT", "INSUFFICIENT_MARGIN", "NO_RATE")
 OUTCOMES = ("committed", "failed", "withdrawn", "fenced")
-CACHES = ("static_orders", "group_prices", "group_symbols")
+CACHES = ("static_orders", "portfolios", "group_prices", "group_symbols", "group_symbols_copy")
 CACHE_RESULTS = ("hit", "miss", "error")
 CACHE_UPDATES = ("applied", "absent", "repeated", "removed")
 REDIS_OPERATIONS = (
     *("read_orders", "fill_orders", "apply_events", "remove_accounts"),
-    *("read_prices", "write_prices", "read_symbols", "write_symbols", "subscribe", "ping"),
+    *("read_prices", "write_prices", "read_symbols", "write_symbols", "read_group"),
+    *("read_portfolios", "write_portfolios", "subscribe", "ping"),
 )
 POSTGRESQL_OPERATIONS = (
     *("commit", "account", "accounts", "live_orders", "orders", "order", "ledger", "deals"),
-    *("events_after", "answer", "load", "lease", "sweep", "quotes", "replay", "ping"),
+    *("events_after", "answer", "load", "lease", "sweep", "quotes", "replay", "relay", "ping"),
+)
+PRICE_SOURCES = ("cache", "last_known", "none")
+VALUATIONS = ("valued", "unpriced", "flat", "failed")
+RELAY_SOURCES = ("commit", "outbox")
+AUDITS = ("same", "different", "moved", "absent")
+DIFFERENCES = (
+    *("account", "balance", "margin", "order_missing", "order_extra", "order_differs"),
+    *("behind", "ahead", "group_symbols", "group_prices"),
 )
 CATCHUPS = ("start", "gap", "reconnected", "poll")
 COMMANDS = ("place", "modify", "cancel", "close", "fund", "admin")

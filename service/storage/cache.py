@@ -11,77 +11,37 @@ are counted, and Redis is left alone for `PAUSE_S` after a failure. What is foun
 - A snapshot that was overtaken by an event while it was read is not stored: `open_fill` before the
   database is read, `fill_static_orders` after.
 
-Account ids are unique over live and demo, so keys need no user type. Limits: reader and writer of
-an account share a `Cache`, for the generation is the process's own.
+Keys and how long they live are in `cache_keys.py`. Limits: reader and writer of an account share a
+`Cache`, for the generation is the process's own.
 """
 
+import asyncio
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from service.instruments import Instruments
-from service.storage.cache_scripts import APPLY_EVENTS, FILL, OPEN_FILL, SCRIPTS, digest
+from service.storage.cache_entries import (
+    StaticOrders,
+    Ticket,
+    applications,
+    fill_command,
+    static_orders_from,
+)
+from service.storage.cache_keys import FILLING, filling_key, orders_key, portfolio_key
+from service.storage.cache_scripts import OPEN_FILL, SCRIPTS, digest
 from service.storage.group_cache import GroupCache
 from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Command, RedisLink
-from service.storage.views import AccountView, OrderView
+from service.storage.valuation import Valuation, store_valuation, valuation_from
 from telemetry.vocabulary import CACHE_UPDATES
 
+__all__ = ["ACCOUNTS_IN_PIPELINE", "Cache", "StaticOrders", "Ticket"]
+
 ACCOUNTS_IN_PIPELINE = 500
-
-# Whatever may have gone wrong, an hour ends it; spread, so that a filled cache does not expire at
-# once. Events do not prolong it: an account nobody looks at leaves.
-ORDERS_EXPIRY_S = 3600
-ORDERS_EXPIRY_SPREAD_S = 600
-# Longer than any read of the database takes. Too short only wastes a fill.
-FILLING_EXPIRY_S = 60
-
-StaticOrders = tuple[AccountView, list[OrderView]]
-
-
-class Ticket(NamedTuple):
-    """The right to fill entries from a database snapshot that is read after it was given."""
-
-    generation: str
-    windows: Mapping[int, bytes]
-
-
-class _EventOrder(msgspec.Struct):
-    order_id: int
-    status: str
-
-
-class _Event(msgspec.Struct):
-    account_id: int
-    sequence: int
-    balance: str
-    margin: str
-    order: msgspec.Raw
-
-
-_APPLY: Command = ("EVALSHA", digest(APPLY_EVENTS), 2)
+# Accounts decoded before others get the event loop: about a millisecond of work.
+DECODED_AT_ONCE = 25
 _OPEN: Command = ("EVALSHA", digest(OPEN_FILL), 1)
-_FILL: Command = ("EVALSHA", digest(FILL), 2)
-_LIVE = frozenset({"PENDING", "OPEN"})
-_OWN_FIELDS = frozenset({b"generation", b"sequence", b"account", b"balance", b"margin"})
-_event_from = msgspec.json.Decoder(_Event).decode
-_event_order_from = msgspec.json.Decoder(_EventOrder).decode
-_account_from = msgspec.json.Decoder(AccountView).decode
-_order_from = msgspec.json.Decoder(OrderView).decode
-_encode = msgspec.json.Encoder().encode
-
-
-def orders_key(account_id: int) -> str:
-    return f"{{acct:{account_id}}}:orders"
-
-
-def filling_key(account_id: int) -> str:
-    return f"{{acct:{account_id}}}:filling"
-
-
-def events_channel(account_id: int) -> str:
-    return f"{{acct:{account_id}}}:events"
 
 
 class Cache:
@@ -111,42 +71,54 @@ class Cache:
         """Return an account with its pending and open orders, of one sequence, or None."""
         return (await self.static_orders([account_id])).get(account_id)
 
-    async def static_orders(self, account_ids: Sequence[int]) -> dict[int, StaticOrders]:
-        """Return those accounts that are cached, read in pipelines."""
+    async def static_orders(
+        self, account_ids: Sequence[int], *, is_audit: bool = False
+    ) -> dict[int, StaticOrders]:
+        """Return those accounts that are cached, read in pipelines.
+
+        What an audit looks at is nobody's hit or miss.
+        """
         found: dict[int, StaticOrders] = {}
         for start in range(0, len(account_ids), ACCOUNTS_IN_PIPELINE):
-            found |= await self._read(account_ids[start : start + ACCOUNTS_IN_PIPELINE])
+            part = account_ids[start : start + ACCOUNTS_IN_PIPELINE]
+            counts = await self._read(part, found)
+            if not is_audit:
+                for result, count in counts.items():
+                    self._instruments.cache_request("static_orders", result, count)
         return found
 
-    async def _read(self, account_ids: Sequence[int]) -> dict[int, StaticOrders]:
+    async def _read(
+        self, account_ids: Sequence[int], found: dict[int, StaticOrders]
+    ) -> dict[str, int]:
+        """Add to `found` what is cached; return how many were a hit, a miss or an error."""
+
         async def ask() -> list[dict[bytes, bytes]]:
             return await self._link.pipeline(
                 [("HGETALL", orders_key(account_id)) for account_id in account_ids]
             )
 
-        found: dict[int, StaticOrders] = {}
-        broken: list[int] = []
-        entries = await self._link.call("read_orders", READ_TIMEOUT_S, ask)
+        is_one = len(account_ids) == 1
+        entries = await self._link.call(
+            "read_orders", READ_TIMEOUT_S if is_one else WRITE_TIMEOUT_S, ask
+        )
         if entries is None:
-            self._instruments.cache_request("static_orders", "error", len(account_ids))
-            return found
+            return {"error": len(account_ids)}
         generation = self._generation.encode()
-        for account_id, fields in zip(account_ids, entries, strict=True):
+        hits = 0
+        broken: list[int] = []
+        for number, (account_id, fields) in enumerate(zip(account_ids, entries, strict=True), 1):
             if fields.get(b"generation") == generation:
                 try:
-                    found[account_id] = _static_orders_from(fields)
-                except (
-                    msgspec.DecodeError,
-                    ValueError,
-                    KeyError,
-                ):  # what cannot be read is no entry
+                    found[account_id] = static_orders_from(fields)
+                    hits += 1
+                except (ValueError, KeyError):  # what cannot be read is no entry
                     broken.append(account_id)
-        missing = len(account_ids) - len(found) - len(broken)
-        for result, count in (("hit", len(found)), ("error", len(broken)), ("miss", missing)):
-            self._instruments.cache_request("static_orders", result, count)
+            if number % DECODED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         if broken:
             await self.remove_accounts(broken)
-        return found
+        missing = len(account_ids) - hits - len(broken)
+        return {"hit": hits, "error": len(broken), "miss": missing}
 
     async def open_fill(self, account_ids: Sequence[int]) -> Ticket | None:
         """Return a ticket to fill these accounts; take it before reading the database."""
@@ -155,7 +127,7 @@ class Cache:
         async def ask() -> Ticket:
             windows = await self._link.pipeline(
                 [
-                    (*_OPEN, filling_key(account_id), secrets.token_hex(8), FILLING_EXPIRY_S)
+                    (*_OPEN, filling_key(account_id), secrets.token_hex(8), FILLING.expiry_s)
                     for account_id in account_ids
                 ]
             )
@@ -176,42 +148,28 @@ class Cache:
         async def ask() -> int:
             return sum(
                 await self._link.pipeline(
-                    [_fill(ticket, account, orders) for account, orders in snapshots]
+                    [fill_command(ticket, account, orders) for account, orders in snapshots]
                 )
             )
 
         return await self._link.call("fill_orders", WRITE_TIMEOUT_S, ask) or 0
 
-    async def apply_events(self, payloads: Sequence[bytes | str]) -> None:
+    async def apply_events(self, payloads: Sequence[bytes | str]) -> bool:
         """Take committed events, JSON of `EventView`, into their entries and publish them.
 
         One pipeline for up to 500 accounts; of an account in the order given. If not all of it is
-        known to have reached Redis, a new generation begins.
+        known to have reached Redis, a new generation begins, and it returns False.
         """
-        by_account: dict[int, list[bytes | str | int]] = {}
-        for payload in payloads:
-            event = _event_from(payload)
-            by_account.setdefault(event.account_id, []).extend(_arguments(event, payload))
-        accounts = list(by_account.items())
-        for start in range(0, len(accounts), ACCOUNTS_IN_PIPELINE):
-            if not await self._apply(accounts[start : start + ACCOUNTS_IN_PIPELINE]):
+        commands = applications(payloads)
+        for start in range(0, len(commands), ACCOUNTS_IN_PIPELINE):
+            if not await self._apply(commands[start : start + ACCOUNTS_IN_PIPELINE]):
                 self.renew()
-                return
+                return False
+        return True
 
-    async def _apply(self, accounts: Sequence[tuple[int, list[bytes | str | int]]]) -> bool:
+    async def _apply(self, commands: Sequence[Command]) -> bool:
         async def ask() -> list[list[int]]:
-            return await self._link.pipeline(
-                [
-                    (
-                        *_APPLY,
-                        orders_key(account_id),
-                        filling_key(account_id),
-                        events_channel(account_id),
-                        *arguments,
-                    )
-                    for account_id, arguments in accounts
-                ]
-            )
+            return await self._link.pipeline(commands)
 
         outcomes = await self._link.call("apply_events", WRITE_TIMEOUT_S, ask)
         if outcomes is None:
@@ -234,49 +192,46 @@ class Cache:
         if not await self._link.call("remove_accounts", WRITE_TIMEOUT_S, ask):
             self.renew()
 
+    async def valuations(self, account_ids: Sequence[int]) -> dict[int, Valuation]:
+        """Return what the portfolio job left of these accounts, at most a page of them."""
 
-def _arguments(event: _Event, payload: bytes | str) -> list[bytes | str | int]:
-    """Return an event as the script takes it."""
-    order_id: int | str = ""
-    order = b""
-    if bytes(event.order) != b"null":
-        state = _event_order_from(event.order)
-        order_id = state.order_id
-        if state.status in _LIVE:
-            order = bytes(event.order)
-    return [event.sequence, event.balance, event.margin, order_id, order, payload]
+        async def ask() -> list[bytes | None]:
+            return await self._link.pipeline([("GET", portfolio_key(each)) for each in account_ids])
 
+        entries = await self._link.call("read_portfolios", READ_TIMEOUT_S, ask)
+        if entries is None:
+            self._instruments.cache_request("portfolios", "error", len(account_ids))
+            return {}
+        found = {}
+        for account_id, entry in zip(account_ids, entries, strict=True):
+            try:
+                if entry is not None:
+                    found[account_id] = valuation_from(entry)
+                self._instruments.cache_request("portfolios", "hit" if entry else "miss")
+            except msgspec.DecodeError:
+                self._instruments.cache_request("portfolios", "error")
+        return found
 
-def _fill(ticket: Ticket, account: AccountView, orders: Iterable[OrderView]) -> Command:
-    """Return the command that fills an account's entry."""
-    account_id = account.account_id
-    fields: list[bytes | str | int] = ["account", _encode(account)]
-    fields += ["balance", account.balance, "margin", account.margin]
-    for order in orders:
-        fields += [order.order_id, _encode(order)]
-    return (
-        *_FILL,
-        orders_key(account_id),
-        filling_key(account_id),
-        ticket.generation,
-        ticket.windows.get(account_id, b""),
-        account.sequence,
-        ORDERS_EXPIRY_S + account_id % ORDERS_EXPIRY_SPREAD_S,
-        *fields,
-    )
+    async def write_valuations(
+        self,
+        valuations: Iterable[Valuation],
+        gone: Iterable[int],
+        ticket: Ticket | None,
+        snapshots: Iterable[StaticOrders],
+    ) -> bool:
+        """Store valuations, forget those that are gone, and fill what was read under `ticket`.
 
+        One pipeline; False where Redis did not take it.
+        """
+        commands = [store_valuation(each) for each in valuations]
+        commands += [("DEL", portfolio_key(each)) for each in gone]
+        if ticket is not None and ticket.generation == self._generation:
+            commands += [fill_command(ticket, account, orders) for account, orders in snapshots]
 
-def _static_orders_from(fields: dict[bytes, bytes]) -> StaticOrders:
-    account = msgspec.structs.replace(
-        _account_from(fields[b"account"]),
-        balance=fields[b"balance"].decode(),
-        margin=fields[b"margin"].decode(),
-        sequence=int(fields[b"sequence"]),
-    )
-    orders = [_order_from(order) for name, order in fields.items() if name not in _OWN_FIELDS]
-    orders.sort(key=_by_id)
-    return account, orders
+        async def ask() -> bool:
+            await self._link.pipeline(commands)
+            return True
 
-
-def _by_id(order: OrderView) -> int:
-    return order.order_id
+        if not commands:
+            return True
+        return await self._link.call("write_portfolios", WRITE_TIMEOUT_S, ask) or False

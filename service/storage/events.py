@@ -6,6 +6,8 @@ where every published event is committed: at the start of a subscription, on a g
 reconnect, and by a poll every `POLL_S` of all while Redis is away, otherwise of who stays behind.
 The outbox is not read where `latest` knows that nothing newer was decided.
 
+The same connection hears of changed settings, for `settings_listeners`.
+
 Memory is bounded: a subscriber is two fields, a gap is remembered by its number alone, and a read
 of the outbox takes `CATCHUP_LIMIT` events. Limit: what the outbox no longer holds is skipped, and
 logged; the subscriber sees the jump in `sequence`.
@@ -23,8 +25,9 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from service.instruments import Instruments
-from service.storage.cache import events_channel
+from service.storage.cache_keys import SETTINGS_CHANNEL, events_channel
 from service.storage.errors import Unreachable
+from service.storage.group_cache import GroupCache
 from service.storage.redis_link import make_connection, uncancelled
 from telemetry.pulse import Pulse
 
@@ -50,6 +53,7 @@ class _Head(msgspec.Struct):
     sequence: int
 
 
+_SETTINGS = SETTINGS_CHANNEL.encode()
 _head_from = msgspec.json.Decoder(_Head).decode
 
 
@@ -82,6 +86,7 @@ class EventFeed:
         self._behind: dict[int, str] = {}
         self._queue: asyncio.Queue[int] = asyncio.Queue()
         self.is_connected = False
+        self.settings_listeners: list[GroupCache] = []
         self.pulse = Pulse()
         instruments.watch_events(lambda: self.is_connected)
 
@@ -139,6 +144,7 @@ class EventFeed:
             finally:
                 self.is_connected = False
                 self._live.clear()
+                self._listen(False)
                 await connection.disconnect(nowait=True)
             cause = "reconnected"
             await asyncio.sleep(RECONNECT_S)
@@ -154,10 +160,15 @@ class EventFeed:
                 pulse.beat()
                 if message is None:  # redis-py's way to say that the time is up
                     raise TimeoutError(f"Redis was silent for {SILENCE_S:g} s")
-                if isinstance(message, list) and message[0] == b"message":
-                    self._arrived(message[2])
-                elif isinstance(message, list) and message[0] == b"subscribe":
-                    self._subscribed(message[1], cause)
+                if len(message) != 3:  # a pong
+                    continue
+                kind, channel, content = message
+                if channel == _SETTINGS:
+                    self._heard_of_settings(kind, content)
+                elif kind == b"message":
+                    self._arrived(content)
+                elif kind == b"subscribe":
+                    self._subscribed(channel, cause)
             await speaking
         finally:
             speaking.cancel()
@@ -166,6 +177,8 @@ class EventFeed:
     async def _speak(self, connection: AbstractConnection) -> None:
         """Say what is wanted, and ping, so that a silent connection is known to be a dead one."""
         said: set[int] = set()
+        async with uncancelled():
+            await connection.send_command("SUBSCRIBE", SETTINGS_CHANNEL)
         while True:
             try:
                 async with asyncio.timeout(PING_S):
@@ -189,6 +202,17 @@ class EventFeed:
         if account_id in self._accounts:
             self._live.add(account_id)
             self._check(account_id, cause)
+
+    def _heard_of_settings(self, kind: bytes, content: object) -> None:
+        if kind == b"subscribe":
+            self._listen(True)
+        elif isinstance(content, bytes):
+            for listener in self.settings_listeners:
+                listener.forget_symbols(content.decode())
+
+    def _listen(self, is_listening: bool) -> None:
+        for listener in self.settings_listeners:
+            listener.listen(is_listening)
 
     def _arrived(self, payload: bytes) -> None:
         head = _head_from(payload)

@@ -9,7 +9,8 @@ import pytest
 import redis.asyncio
 
 from service.instruments import Instruments
-from service.storage.cache import Cache, StaticOrders, filling_key, orders_key
+from service.storage.cache import Cache, StaticOrders
+from service.storage.cache_keys import filling_key, orders_key
 from service.storage.embedded import EmbeddedValkey
 from service.storage.group_views import PriceView
 from telemetry import catalogue

@@ -13,7 +13,8 @@ import redis.asyncio
 
 from service.instruments import Instruments
 from service.storage import events
-from service.storage.cache import Cache, events_channel
+from service.storage.cache import Cache
+from service.storage.cache_keys import events_channel
 from service.storage.embedded import EmbeddedValkey
 from service.storage.errors import Unreachable
 from service.storage.events import EventFeed

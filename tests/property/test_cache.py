@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.instruments import Instruments
-from service.storage.cache import Cache, StaticOrders, Ticket, filling_key, orders_key
+from service.storage.cache import Cache, StaticOrders, Ticket
+from service.storage.cache_keys import filling_key, orders_key
 from service.storage.embedded import EmbeddedValkey
 from tests.truth import Truth
 

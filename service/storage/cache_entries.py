@@ -1,0 +1,114 @@
+"""A cached account as the scripts take it and as Redis returns it: commands out, orders back."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from service.storage.cache_keys import ORDERS, events_channel, filling_key, orders_key
+from service.storage.cache_scripts import APPLY_EVENTS, FILL, digest
+from service.storage.redis_link import Command
+from service.storage.views import AccountView, OrderView
+
+StaticOrders = tuple[AccountView, list[OrderView]]
+
+
+class Ticket(NamedTuple):
+    """The right to fill entries from a database snapshot that is read after it was given."""
+
+    generation: str
+    windows: Mapping[int, bytes]
+
+
+class _EventOrder(msgspec.Struct):
+    order_id: int
+    status: str
+
+
+class _Event(msgspec.Struct):
+    account_id: int
+    sequence: int
+    balance: str
+    margin: str
+    order: msgspec.Raw
+
+
+_APPLY: Command = ("EVALSHA", digest(APPLY_EVENTS), 2)
+_FILL: Command = ("EVALSHA", digest(FILL), 2)
+_LIVE = frozenset({"PENDING", "OPEN"})
+_OWN_FIELDS = frozenset({b"generation", b"sequence", b"account", b"balance", b"margin"})
+_event_from = msgspec.json.Decoder(_Event).decode
+_event_order_from = msgspec.json.Decoder(_EventOrder).decode
+_account_from = msgspec.json.Decoder(AccountView).decode
+_order_from = msgspec.json.Decoder(OrderView).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def applications(payloads: Iterable[bytes | str]) -> list[Command]:
+    """Return a command an account that takes its events, JSON of `EventView`, in their order."""
+    by_account: dict[int, list[bytes | str | int]] = {}
+    for payload in payloads:
+        event = _event_from(payload)
+        by_account.setdefault(event.account_id, []).extend(_arguments(event, payload))
+    return [
+        (
+            *_APPLY,
+            orders_key(account_id),
+            filling_key(account_id),
+            events_channel(account_id),
+            *arguments,
+        )
+        for account_id, arguments in by_account.items()
+    ]
+
+
+def _arguments(event: _Event, payload: bytes | str) -> list[bytes | str | int]:
+    """Return an event as the script takes it."""
+    order_id: int | str = ""
+    order = b""
+    if bytes(event.order) != b"null":
+        state = _event_order_from(event.order)
+        order_id = state.order_id
+        if state.status in _LIVE:
+            order = bytes(event.order)
+    return [event.sequence, event.balance, event.margin, order_id, order, payload]
+
+
+def fill_command(ticket: Ticket, account: AccountView, orders: Iterable[OrderView]) -> Command:
+    """Return the command that fills an account's entry."""
+    account_id = account.account_id
+    fields: list[bytes | str | int] = ["account", _encode(account)]
+    fields += ["balance", account.balance, "margin", account.margin]
+    for order in orders:
+        fields += [order.order_id, _encode(order)]
+    return (
+        *_FILL,
+        orders_key(account_id),
+        filling_key(account_id),
+        ticket.generation,
+        ticket.windows.get(account_id, b""),
+        account.sequence,
+        ORDERS.expiry_s + account_id % ORDERS.spread_s,
+        *fields,
+    )
+
+
+def static_orders_from(fields: Mapping[bytes, bytes]) -> StaticOrders:
+    """Read an entry; its orders come by id.
+
+    Raises:
+        ValueError, KeyError: it is broken.
+    """
+    account = msgspec.structs.replace(
+        _account_from(fields[b"account"]),
+        balance=fields[b"balance"].decode(),
+        margin=fields[b"margin"].decode(),
+        sequence=int(fields[b"sequence"]),
+    )
+    orders = [_order_from(order) for name, order in fields.items() if name not in _OWN_FIELDS]
+    orders.sort(key=_by_id)
+    return account, orders
+
+
+def _by_id(order: OrderView) -> int:
+    return order.order_id

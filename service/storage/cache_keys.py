@@ -1,0 +1,80 @@
+"""Every key in Redis: what it holds, how long it lives, and why that long (R10.6).
+
+No key is written without an expiry. Keys start with a hash tag, so that a cluster keeps an account
+or a group on one slot. Account ids are unique over live and demo: no key needs the user type.
+"""
+
+from typing import NamedTuple
+
+
+class CacheKey(NamedTuple):
+    """A kind of key. `spread_s`: how much longer some live, so that not all expire at once."""
+
+    pattern: str
+    holds: str
+    expiry_s: int
+    reason: str
+    spread_s: int = 0
+
+
+ORDERS = CacheKey(
+    "{acct:17}:orders",
+    "an account with its live orders, moved on by events",
+    3600,
+    "whatever may have gone wrong, an hour ends it; events do not prolong it, so that an account "
+    "nobody looks at leaves",
+    spread_s=600,
+)
+FILLING = CacheKey(
+    "{acct:17}:filling",
+    "that somebody reads the database to fill the entry",
+    60,
+    "longer than any read of the database takes; too short only wastes a fill",
+)
+PORTFOLIO = CacheKey(
+    "{acct:17}:portfolio",
+    "what the account was worth at the last run of the portfolio job",
+    180,
+    "three runs: a job that stopped must not look as if it went on",
+)
+PRICES = CacheKey(
+    "{group:gold}:prices",
+    "the group's prices by symbol",
+    30,
+    "an older price is none: whoever reads it must know that the board has stopped",
+)
+SYMBOLS = CacheKey(
+    "{group:gold}:symbols",
+    "the group's symbols with its terms",
+    86_400,
+    "written at start and when settings change; a day ends what a failed write left behind",
+)
+KEYS = (ORDERS, FILLING, PORTFOLIO, PRICES, SYMBOLS)
+
+SETTINGS_CHANNEL = "settings"
+"""Told the name of a group whose terms changed, once the new ones are stored."""
+
+
+def orders_key(account_id: int) -> str:
+    return f"{{acct:{account_id}}}:orders"
+
+
+def filling_key(account_id: int) -> str:
+    return f"{{acct:{account_id}}}:filling"
+
+
+def portfolio_key(account_id: int) -> str:
+    return f"{{acct:{account_id}}}:portfolio"
+
+
+def events_channel(account_id: int) -> str:
+    """Return the channel that an account's events are published on."""
+    return f"{{acct:{account_id}}}:events"
+
+
+def prices_key(group: str) -> str:
+    return f"{{group:{group}}}:prices"
+
+
+def symbols_key(group: str) -> str:
+    return f"{{group:{group}}}:symbols"
