@@ -38,6 +38,12 @@ class Instruments:
         self._store_errors = metrics.counter(catalogue.STORE_ERRORS)
         self._cache_requests = metrics.counter(catalogue.CACHE_REQUESTS)
         self._cache_updated = metrics.counter(catalogue.CACHE_UPDATED)
+        self._cache_warmed = metrics.counter(catalogue.CACHE_WARMED).child()
+        self._cache_audited = metrics.counter(catalogue.CACHE_AUDITED)
+        self._cache_differences = metrics.counter(catalogue.CACHE_DIFFERENCES)
+        self._portfolio_accounts = metrics.counter(catalogue.PORTFOLIO_ACCOUNTS)
+        self._portfolio_prices = metrics.counter(catalogue.PORTFOLIO_PRICES)
+        self._events_relayed = metrics.counter(catalogue.EVENTS_RELAYED)
         self._events_delivered = metrics.counter(catalogue.EVENTS_DELIVERED).child()
         self._event_catchups = metrics.counter(catalogue.EVENT_CATCHUPS)
         self._price_messages = metrics.counter(catalogue.PRICE_MESSAGES).child()
@@ -186,7 +192,33 @@ class Instruments:
         """Count what events did to their accounts' entries: applied, absent, repeated, removed."""
         self._cache_updated.child(outcome).value += count
 
+    def cache_warmed(self, count: int) -> None:
+        """Count accounts filled when trading began."""
+        self._cache_warmed.value += count
+
+    def cache_audited(self, result: str) -> None:
+        """Count an entry looked at: same, different, moved (on its way) or absent."""
+        self._cache_audited.child(result).value += 1
+
+    def cache_difference(self, kind: str) -> None:
+        self._cache_differences.child(kind).value += 1
+
+    def portfolio_accounts(self, result: str, count: int = 1) -> None:
+        """Count accounts the portfolio job came to: valued, unpriced, flat or failed."""
+        self._portfolio_accounts.child(result).value += count
+
+    def portfolio_prices(self, source: str, count: int = 1) -> None:
+        """Count group prices the portfolio job took: from cache, last_known, or none."""
+        self._portfolio_prices.child(source).value += count
+
     # Events, prices and sockets
+
+    def events_relayed(self, source: str, count: int) -> None:
+        """Count events published to Redis, on commit or from the outbox."""
+        self._events_relayed.child(source).value += count
+
+    def watch_relay(self, behind: Callable[[], bool]) -> None:
+        self.metrics.gauge(catalogue.RELAY_BEHIND).child().read = behind
 
     def event_delivered(self) -> None:
         self._events_delivered.value += 1

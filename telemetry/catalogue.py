@@ -212,6 +212,35 @@ CACHE_UPDATED = _counter(
     "events",
     Label("outcome", vocabulary.CACHE_UPDATES),
 )
+CACHE_WARMED = _counter(
+    "tapewatch_cache_warmed_accounts_total",
+    "Accounts filled into the cache when trading began.",
+    "accounts",
+)
+CACHE_AUDITED = _counter(
+    "tapewatch_cache_audited_total",
+    "Accounts and groups whose cache entry was compared with the truth, by what was found.",
+    "entries",
+    Label("result", vocabulary.AUDITS),
+)
+CACHE_DIFFERENCES = _counter(
+    "tapewatch_cache_differences_total",
+    "Differences between the cache and the truth that an audit found and repaired; it stays 0.",
+    "",
+    Label("kind", vocabulary.DIFFERENCES),
+)
+PORTFOLIO_ACCOUNTS = _counter(
+    "tapewatch_portfolio_accounts_total",
+    "Accounts the portfolio job came to, by what became of them.",
+    "accounts",
+    Label("result", vocabulary.VALUATIONS),
+)
+PORTFOLIO_PRICES = _counter(
+    "tapewatch_portfolio_prices_total",
+    "Group prices the portfolio job took, by where they came from.",
+    "prices",
+    Label("source", vocabulary.PRICE_SOURCES),
+)
 
 # Events, prices and sockets
 EVENTS_DELIVERED = _counter(
@@ -222,6 +251,17 @@ EVENT_CATCHUPS = _counter(
     "Reads of the outbox to close a gap in an account's events.",
     "reads",
     Label("cause", vocabulary.CATCHUPS),
+)
+EVENTS_RELAYED = _counter(
+    "tapewatch_events_relayed_total",
+    "Account events published to Redis: as they were committed, or caught up from the outbox.",
+    "events",
+    Label("source", vocabulary.RELAY_SOURCES),
+)
+RELAY_BEHIND = _gauge(
+    "tapewatch_relay_behind",
+    "1 while committed events wait in the outbox to be published to Redis, else 0.",
+    "",
 )
 EVENTS_CONNECTED = _gauge(
     "tapewatch_events_connected", "1 while events arrive by subscription, else 0.", ""
