@@ -42,8 +42,19 @@ def _instrument(
     """Describe an instrument; `price` is written with all its digits."""
     base, profit = currencies.split("/")
     digits = len(price.partition(".")[2])
-    lots = [to_scaled(Decimal(lot), VOLUME_DIGITS) for lot in ("0.01", "100", "0.01")]
-    symbol = Symbol(name, digits, Decimal(contract_size), base, profit, kind, *lots)
+    smallest = to_scaled(Decimal("0.01"), VOLUME_DIGITS)
+    largest = to_scaled(Decimal(100), VOLUME_DIGITS)
+    symbol = Symbol(
+        name,
+        digits,
+        Decimal(contract_size),
+        base,
+        profit,
+        kind,
+        smallest,
+        largest,
+        smallest,
+    )
     return Instrument(symbol, to_scaled(Decimal(price), digits), spread, move, weight)
 
 

@@ -1,19 +1,15 @@
-"""The lines of orders.csv: each one an order without fault, or faults.
-
-Numbers are read once for each different text, for a million orders hold few different ones.
-"""
+"""The lines of orders.csv: each one an order without fault, or faults."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from service.domain.checks import check_protection, check_volume
+from service.domain.checks import check_protection
 from service.domain.instrument import Group, GroupSymbol, Symbol
-from service.domain.money import VOLUME_DIGITS, ScaleError
 from service.domain.order import OrderKind, OrderType
 from service.domain.rejection import Rejected
-from service.scenario.decimals import read_scaled
 from service.scenario.fault import Faults
+from service.scenario.order_fields import Distances, Expiries, Expiry, Prices, Volumes
 from service.scenario.settings import ScenarioAccount
 from service.scenario.table import read_rows
 
@@ -27,8 +23,10 @@ ORDER_COLUMNS = (
     "stop_loss",
     "take_profit",
 )
+ORDER_OPTIONS = ("limit_price", "trailing_distance", "expires_at")
 MAX_CLIENT_ORDER_ID = 128
-_MAX_REMEMBERED = 100_000
+_PRICE_FIELDS = ("price", "stop_loss", "take_profit", "limit_price")
+_MARKET, _STOP_LIMIT = OrderKind.MARKET, OrderKind.STOP_LIMIT
 _TYPES = {str(order_type): order_type for order_type in OrderType}
 
 
@@ -42,7 +40,7 @@ class Settings(NamedTuple):
 
 
 class OrderLine(NamedTuple):
-    """An order of the file. Prices in points, volume in 1/10,000 lot."""
+    """An order of the file. Prices and trailing distance in points, volume in 1/10,000 lot."""
 
     client_order_id: str | None
     account: ScenarioAccount
@@ -52,6 +50,9 @@ class OrderLine(NamedTuple):
     price: int | None
     stop_loss: int | None
     take_profit: int | None
+    limit_price: int | None
+    trailing_distance: int | None
+    expiry: Expiry | None
 
 
 class OrderLines:
@@ -71,14 +72,17 @@ class OrderLines:
         self._seen = seen
         self._accounts = {str(key): account for key, account in settings.accounts.items()}
         self._numbers = {
-            name: (symbol, _Volumes(symbol), _Prices(symbol.digits))
+            name: (symbol, Volumes(symbol), Prices(symbol.digits))
             for name, symbol in settings.symbols.items()
             if symbol is not None
         }
+        self._distances = Distances()
+        self._expiries = Expiries()
 
     def read(self) -> Iterator[OrderLine]:
         """Yield the lines without fault, noting what is wrong with the others."""
-        for number, fields in read_rows(self._path, ORDER_COLUMNS, self._faults):
+        rows = read_rows(self._path, ORDER_COLUMNS, self._faults, ORDER_OPTIONS)
+        for number, fields in rows:
             line = self._take(number, fields)
             if line is not None:
                 yield line
@@ -87,7 +91,8 @@ class OrderLines:
 
     def _take(self, number: int, fields: list[str]) -> OrderLine | None:
         """Return a line, or None if anything is wrong with it."""
-        client_text, account_text, name, type_text, volume_text, *price_texts = fields
+        client_text, account_text, name, type_text, volume_text = fields[:5]
+        price_text, loss_text, profit_text, limit_text, distance_text, expiry_text = fields[5:]
         account = self._accounts.get(account_text)
         order_type = _TYPES.get(type_text)
         numbers = self._numbers.get(name)
@@ -102,18 +107,25 @@ class OrderLines:
             return None
         symbol, volumes, prices = numbers
         volume = volumes[volume_text]
-        price, stop_loss, take_profit = [prices[text] for text in price_texts]
+        price, stop_loss, take_profit = prices[price_text], prices[loss_text], prices[profit_text]
+        limit_price, distance = prices[limit_text], self._distances[distance_text]
+        expiry = self._expiries[expiry_text]
         if (
-            isinstance(volume, str)
+            volume is None
+            or isinstance(volume, str)
             or isinstance(price, str)
             or isinstance(stop_loss, str)
             or isinstance(take_profit, str)
-            or (price is None) != (order_type.kind is OrderKind.MARKET)
+            or isinstance(limit_price, str)
+            or isinstance(distance, str)
+            or isinstance(expiry, str)
+            or _misfit(order_type, price, limit_price, expiry) is not None
         ):
             return None
         if stop_loss is not None or take_profit is not None:
+            opens_at = price if limit_price is None else limit_price
             try:
-                check_protection(order_type, price, stop_loss, take_profit)
+                check_protection(order_type, opens_at, stop_loss, take_profit)
             except Rejected:
                 return None
         seen = self._seen
@@ -131,6 +143,9 @@ class OrderLines:
             price,
             stop_loss,
             take_profit,
+            limit_price,
+            distance,
+            expiry,
         )
 
     def _note_faults(self, number: int, fields: list[str]) -> None:
@@ -139,7 +154,8 @@ class OrderLines:
         def fault(field: str, rule: str) -> None:
             self._faults.add(self._path, number, field, rule)
 
-        client_text, account_text, name, type_text, volume_text, *price_texts = fields
+        client_text, account_text, name, type_text, volume_text = fields[:5]
+        price_texts = fields[5:9]
         account = self._accounts.get(account_text)
         if account_text not in self._accounts:
             fault("account_id", f"must be one of accounts.csv, {account_text!r} is not")
@@ -154,6 +170,12 @@ class OrderLines:
             fault("client_order_id", f"must be at most {MAX_CLIENT_ORDER_ID} printable characters")
         elif self._seen is not None and (account_text, client_text) in self._seen:
             fault("client_order_id", f"must be unique in its account, {client_text} is not")
+        distance, expiry = self._distances[fields[9]], self._expiries[fields[10]]
+        if isinstance(distance, str):
+            fault("trailing_distance", distance)
+        if isinstance(expiry, str):
+            fault("expires_at", expiry)
+            expiry = None
         numbers = self._numbers.get(name)
         if numbers is not None:
             _, volumes, prices = numbers
@@ -161,78 +183,56 @@ class OrderLines:
             if isinstance(volume, str):
                 fault("volume", volume)
             levels: list[int | None] = []
-            for field, text in zip(("price", "stop_loss", "take_profit"), price_texts, strict=True):
+            for field, text in zip(_PRICE_FIELDS, price_texts, strict=True):
                 level = prices[text]
                 if isinstance(level, str):
                     fault(field, level)
                 else:
                     levels.append(level)
-            if order_type is not None:
-                _note_price_faults(order_type, price_texts[0], levels, fault)
+            if order_type is not None and len(levels) == len(_PRICE_FIELDS):
+                _note_misfits(order_type, levels, expiry, fault)
         assert len(self._faults), f"line {number} was refused without a reason"
 
 
-def _note_price_faults(
+def _note_misfits(
     order_type: OrderType,
-    price_text: str,
     levels: list[int | None],
+    expiry: Expiry | None,
     fault: Callable[[str, str], None],
 ) -> None:
-    """Find what is wrong with the prices of a line together; `levels` are the readable ones."""
-    if order_type.kind is OrderKind.MARKET and price_text:
-        fault("price", "must be empty: a market order takes no price")
-    elif order_type.kind is not OrderKind.MARKET and not price_text:
-        fault("price", "must be there: a pending order needs a price")
-    elif len(levels) == 3:
-        try:
-            check_protection(order_type, *levels)
-        except Rejected as rejected:
-            fault(rejected.field or "", rejected.detail)
+    """Find what is wrong with the prices of a line together."""
+    price, stop_loss, take_profit, limit_price = levels
+    misfit = _misfit(order_type, price, limit_price, expiry)
+    if misfit is not None:
+        fault(*misfit)
+        return
+    opens_at = price if limit_price is None else limit_price
+    try:
+        check_protection(order_type, opens_at, stop_loss, take_profit)
+    except Rejected as rejected:
+        fault(rejected.field or "", rejected.detail)
 
 
-class _Volumes(dict[str, int | str]):
-    """Text to volumes that a symbol allows, in 1/10,000 lot, or to the rule that it breaks."""
-
-    __slots__ = ("_symbol",)
-
-    def __init__(self, symbol: Symbol) -> None:
-        super().__init__()
-        self._symbol = symbol
-
-    def __missing__(self, text: str) -> int | str:
-        value: int | str
-        try:
-            value = read_scaled(text, VOLUME_DIGITS)
-            check_volume(self._symbol, value)
-        except ScaleError as error:
-            value = str(error)
-        except Rejected as rejected:
-            value = rejected.detail
-        if len(self) >= _MAX_REMEMBERED:
-            self.clear()
-        self[text] = value
-        return value
-
-
-class _Prices(dict[str, int | str | None]):
-    """Text to prices above 0 in points (empty: None), or to the rule that it breaks."""
-
-    __slots__ = ("_digits",)
-
-    def __init__(self, digits: int) -> None:
-        super().__init__()
-        self._digits = digits
-
-    def __missing__(self, text: str) -> int | str | None:
-        value: int | str | None = None
-        if text:
-            try:
-                value = read_scaled(text, self._digits)
-                if value <= 0:
-                    value = f"must be above 0, not {text}"
-            except ScaleError as error:
-                value = str(error)
-        if len(self) >= _MAX_REMEMBERED:
-            self.clear()
-        self[text] = value
-        return value
+def _misfit(
+    order_type: OrderType, price: int | None, limit_price: int | None, expiry: Expiry | None
+) -> tuple[str, str] | None:
+    """Return the field that does not go with the order's type, and the rule; None: all do."""
+    kind = order_type.kind
+    if kind is _MARKET:
+        if price is not None:
+            return "price", "must be empty: a market order takes no price"
+        if expiry is not None:
+            return "expires_at", "must be empty: a market order does not wait"
+    elif price is None:
+        return "price", "must be there: a pending order needs a price"
+    if kind is not _STOP_LIMIT:
+        if limit_price is not None:
+            return "limit_price", "must be empty: only a stop-limit order takes one"
+        return None
+    if limit_price is None:
+        return "limit_price", "must be there: a stop-limit order needs one"
+    assert price is not None
+    if (limit_price < price) != order_type.is_buy or limit_price == price:
+        side = "below" if order_type.is_buy else "above"
+        return "limit_price", f"must be {side} the price of a {order_type}"
+    return None

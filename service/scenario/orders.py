@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.domain.account import Account
-from service.domain.dealing import order_state
 from service.domain.desk import Desk
 from service.domain.order import Order, OrderState
+from service.domain.record import order_state
 from service.scenario.fault import Faults
 from service.scenario.order_lines import OrderLines, Settings
 
@@ -63,6 +63,9 @@ class OrderFile:
                 line.take_profit,
                 line.client_order_id,
                 time,
+                line.limit_price,
+                line.trailing_distance,
+                None if line.expiry is None else line.expiry.at(time),
             )
             desk.set_triggers(order)
             yield order_state(order, None)

@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from service.domain.instrument import (
+    MARGIN_CALL_HYSTERESIS,
+    WEDNESDAY,
     CommissionType,
     CommissionValueType,
     FillPolicy,
@@ -20,6 +22,7 @@ from service.domain.instrument import (
     UserType,
 )
 from service.domain.money import CENT, VOLUME_DIGITS, ZERO
+from service.domain.sessions import DAYS, Sessions, parse_sessions
 from service.scenario.fault import Faults
 from service.scenario.table import Row, read_rows
 
@@ -34,6 +37,7 @@ SYMBOL_COLUMNS = (
     "max_lot",
     "lot_step",
 )
+SYMBOL_OPTIONS = ("sessions", "triple_swap_weekday")
 GROUP_COLUMNS = (
     "group",
     "margin_call_level",
@@ -41,6 +45,7 @@ GROUP_COLUMNS = (
     "negative_balance_protection",
     "fill_policy",
 )
+GROUP_OPTIONS = ("margin_call_hysteresis",)
 TERMS_COLUMNS = (
     "group",
     "symbol",
@@ -55,6 +60,8 @@ TERMS_COLUMNS = (
 )
 ACCOUNT_COLUMNS = ("account_id", "user_type", "group", "leverage", "balance")
 MAX_ACCOUNT_ID = 10**18 - 1
+SWAP_DAYS = DAYS[:5]
+NO_TRIPLE_SWAP = "none"
 ONE = Decimal(1)
 
 
@@ -70,10 +77,14 @@ class ScenarioAccount:
 
 
 def read_symbols(path: Path, faults: Faults) -> dict[str, Symbol | None]:
-    """Read symbols.csv. Lots become 1/10,000 lot."""
+    """Read symbols.csv. Lots become 1/10,000 lot.
+
+    Empty: sessions always, triple_swap_weekday Wed.
+    """
     symbols: dict[str, Symbol | None] = {}
-    for line, fields in read_rows(path, SYMBOL_COLUMNS, faults):
-        row = Row(path, line, SYMBOL_COLUMNS, fields, faults)
+    columns = (*SYMBOL_COLUMNS, *SYMBOL_OPTIONS)
+    for line, fields in read_rows(path, SYMBOL_COLUMNS, faults, SYMBOL_OPTIONS):
+        row = Row(path, line, columns, fields, faults)
         name = row.name("symbol")
         if name in symbols:
             row.fault("symbol", f"must be unique, {name} is there already")
@@ -86,20 +97,54 @@ def read_symbols(path: Path, faults: Faults) -> dict[str, Symbol | None]:
         step = row.scaled("lot_step", VOLUME_DIGITS)
         if not row.is_faulty and smallest > largest:
             row.fault("max_lot", "must be at least min_lot")
+        sessions, triple_day = _sessions(row), _triple_swap_weekday(row)
         if row.is_faulty:
             symbols[name] = None
             continue
         symbols[name] = Symbol(
-            name, digits, contract_size, base, profit, kind, smallest, largest, step
+            name,
+            digits,
+            contract_size,
+            base,
+            profit,
+            kind,
+            smallest,
+            largest,
+            step,
+            sessions=sessions,
+            triple_swap_weekday=triple_day,
         )
     return symbols
 
 
+def _sessions(row: Row) -> Sessions | None:
+    text = row.text("sessions")
+    if not text:
+        return None
+    try:
+        return parse_sessions(text)
+    except SettingsError as error:
+        row.fault("sessions", str(error))
+        return None
+
+
+def _triple_swap_weekday(row: Row) -> int | None:
+    text = row.text("triple_swap_weekday")
+    if text == NO_TRIPLE_SWAP:
+        return None
+    if text and text not in SWAP_DAYS:
+        days = ", ".join((*SWAP_DAYS, NO_TRIPLE_SWAP))
+        row.fault("triple_swap_weekday", f"must be one of {days}, not {text!r}")
+        return None
+    return SWAP_DAYS.index(text) if text else WEDNESDAY
+
+
 def read_groups(path: Path, faults: Faults) -> dict[str, Group | None]:
-    """Read groups.csv."""
+    """Read groups.csv. Empty: margin_call_hysteresis 5."""
     groups: dict[str, Group | None] = {}
-    for line, fields in read_rows(path, GROUP_COLUMNS, faults):
-        row = Row(path, line, GROUP_COLUMNS, fields, faults)
+    columns = (*GROUP_COLUMNS, *GROUP_OPTIONS)
+    for line, fields in read_rows(path, GROUP_COLUMNS, faults, GROUP_OPTIONS):
+        row = Row(path, line, columns, fields, faults)
         name = row.name("group")
         if name in groups:
             row.fault("group", f"must be unique, {name} is there already")
@@ -107,12 +152,15 @@ def read_groups(path: Path, faults: Faults) -> dict[str, Group | None]:
         stop_out = row.decimal("stop_out_level", lowest=ZERO)
         protection = row.truth("negative_balance_protection")
         policy = row.choice("fill_policy", FillPolicy)
+        hysteresis = row.decimal(
+            "margin_call_hysteresis", empty=MARGIN_CALL_HYSTERESIS, lowest=ZERO
+        )
         if not row.is_faulty and stop_out > call:
             row.fault("stop_out_level", "must be at most margin_call_level")
         if row.is_faulty:
             groups[name] = None
             continue
-        groups[name] = Group(name, call, stop_out, protection, policy)
+        groups[name] = Group(name, call, stop_out, protection, policy, hysteresis)
     return groups
 
 

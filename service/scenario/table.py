@@ -1,4 +1,7 @@
-"""CSV files as tables: exact header, right number of fields, UTF-8; a fault for all else."""
+"""CSV files as tables: exact header, right number of fields, UTF-8; a fault for all else.
+
+Optional columns follow the others, in their order; those that are not there are empty.
+"""
 
 import csv
 import re
@@ -23,18 +26,30 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def read_rows(
-    path: Path, columns: Sequence[str], faults: Faults
+    path: Path, columns: Sequence[str], faults: Faults, optional: Sequence[str] = ()
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, fields) of a table; blank lines are skipped, faulty lines noted and skipped."""
+    """Yield (line, fields) of a table, the fields of `columns` and of `optional`.
+
+    Blank lines are skipped, faulty lines noted and skipped.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             try:
-                if not check_header(path, next(reader, None), columns, faults):
+                header = next(reader, None)
+                if not check_header(path, header, columns, faults, optional):
                     return
-                width = len(columns)
+                assert header is not None
+                width = len(header)
+                absent = [
+                    number
+                    for number, column in enumerate((*columns, *optional))
+                    if column not in header
+                ]
                 for fields in reader:
                     if len(fields) == width:
+                        for number in absent:
+                            fields.insert(number, "")
                         yield reader.line_num, fields
                     elif fields:
                         faults.add(
@@ -52,23 +67,31 @@ def read_rows(
 
 
 def check_header(
-    path: Path, header: Sequence[str] | None, columns: Sequence[str], faults: Faults
+    path: Path,
+    header: Sequence[str] | None,
+    columns: Sequence[str],
+    faults: Faults,
+    optional: Sequence[str] = (),
 ) -> bool:
-    """Tell whether the first line names exactly these columns; note what is wrong."""
+    """Tell whether the first line names exactly these columns; note what is wrong.
+
+    Of the `optional` ones any may be missing.
+    """
     if header is None or not any(header):
         faults.break_off(path, 1, "", f"must not be empty: the first line is {','.join(columns)}")
         return False
-    if list(header) == list(columns):
+    expected = [*columns, *(column for column in optional if column in header)]
+    if list(header) == expected:
         return True
     missing = [column for column in columns if column not in header]
-    extra = [column for column in header if column not in columns]
+    extra = [column for column in header if column not in expected]
     for column in missing:
         faults.break_off(path, 1, column, "the column is missing")
     for column in extra:
         faults.break_off(path, 1, column, "there is no such column")
     if not missing and not extra:
         faults.break_off(
-            path, 1, "", f"the columns must be {','.join(columns)}, once and in this order"
+            path, 1, "", f"the columns must be {','.join(expected)}, once and in this order"
         )
     return False
 
@@ -173,6 +196,10 @@ class Row:
             self.fault(field, f"must be above 0, not {self._values[field]}")
             return 1
         return value
+
+    def text(self, field: str) -> str:
+        """Return a field as it is."""
+        return self._values[field]
 
     def choice(self, field: str, kind: type[Choice], *, empty: Choice | None = None) -> Choice:
         """Return one of a closed set; `empty` is what an empty field means."""

@@ -94,7 +94,8 @@ def _rows(lines: Sequence[str]) -> Iterable[list[str]]:
 
 
 def _infer_symbol(name: str, digits: int) -> Symbol:
-    lots = [to_scaled(Decimal(lot), VOLUME_DIGITS) for lot in ("0.01", "100", "0.01")]
+    smallest = to_scaled(Decimal("0.01"), VOLUME_DIGITS)
+    largest = to_scaled(Decimal(100), VOLUME_DIGITS)
     letters = name.upper()
     if len(letters) == 6 and letters.isascii() and letters.isalpha():
         return Symbol(
@@ -104,6 +105,9 @@ def _infer_symbol(name: str, digits: int) -> Symbol:
             letters[:3],
             letters[3:],
             InstrumentType.FOREX,
-            *lots,
+            smallest,
+            largest,
+            smallest,
         )
-    return Symbol(name, digits, Decimal(1), "XXX", "USD", InstrumentType.INDEX, *lots)
+    kind = InstrumentType.INDEX
+    return Symbol(name, digits, Decimal(1), "XXX", "USD", kind, smallest, largest, smallest)

@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 
 from service.api.gateway import ROUTES
-from service.scenario.order_lines import ORDER_COLUMNS
+from service.scenario.order_lines import ORDER_COLUMNS, ORDER_OPTIONS
 from service.scenario.settings import (
     ACCOUNT_COLUMNS,
     GROUP_COLUMNS,
+    GROUP_OPTIONS,
     SYMBOL_COLUMNS,
+    SYMBOL_OPTIONS,
     TERMS_COLUMNS,
 )
 from service.scenario.ticks import TICK_COLUMNS
@@ -20,11 +22,11 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_columns_of_every_scenario_file_are_told_in_order() -> None:
     for file, columns in (
-        ("symbols.csv", SYMBOL_COLUMNS),
-        ("groups.csv", GROUP_COLUMNS),
+        ("symbols.csv", SYMBOL_COLUMNS + SYMBOL_OPTIONS),
+        ("groups.csv", GROUP_COLUMNS + GROUP_OPTIONS),
         ("group_symbols.csv", TERMS_COLUMNS),
         ("accounts.csv", ACCOUNT_COLUMNS),
-        ("orders.csv", ORDER_COLUMNS),
+        ("orders.csv", ORDER_COLUMNS + ORDER_OPTIONS),
         ("ticks.csv", TICK_COLUMNS),
     ):
         row = next(line for line in TEXT.splitlines() if line.startswith(f"| `{file}`"))
