@@ -8,7 +8,7 @@ import pytest
 from service.domain.order import OrderType
 from service.domain.sessions import parse_sessions
 from service.scenario.fault import ScenarioError
-from service.scenario.folder import Scenario, read_scenario
+from service.scenario.folder import DEMO_FOLDER, Scenario, read_scenario
 from tests.unit.scenario.folders import GOOD, write_folder
 
 SESSIONS = '"America/New_York: Sun 17:05-Fri 16:55, Sat 10:00-12:00"'
@@ -157,3 +157,13 @@ def test_a_hysteresis_at_fault_names_the_field(tmp_path: Path, cell: str) -> Non
 def test_they_come_in_order_and_once(tmp_path: Path, columns: str, field: str) -> None:
     folder = write_folder(tmp_path / "s", optional("symbols.csv", columns, []))
     assert faults_of(folder) == [("symbols.csv", 1, field)]
+
+
+def test_the_demo_shows_every_kind_of_order_and_trades_on_weekends() -> None:
+    scenario = read_scenario(DEMO_FOLDER)
+    orders = list(scenario.orders.placed_at(HOUR))
+    assert {order.order_type for order in orders} == set(OrderType)
+    assert any(order.trailing_distance for order in orders)
+    expiries = [order.expires_at for order in orders if order.expires_at is not None]
+    assert min(expiries) > HOUR
+    assert {symbol.sessions for symbol in scenario.symbols} == {None}
