@@ -45,5 +45,7 @@ REJECT_CODES = (
 COMMAND_CODES = ("OK", *REJECT_CODES, "UNAVAILABLE", "WITHDRAWN", "ERROR")
 SOCKET_CLOSES = ("client", "slow", "expired", "protocol", "shutdown", "error")
 SOCKET_MESSAGES = ("subscribe", "unsubscribe", "ping", "invalid")
-SOCKET_SENT = ("snapshot", "quotes", "order", "account", "subscribed", "pong", "error")
+SOCKET_SENT = (
+    *("snapshot", "quotes", "order", "account", "portfolio", "subscribed", "pong", "error"),
+)
 SOCKET_DROPS = ("conflated", "closed")

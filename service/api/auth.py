@@ -1,15 +1,20 @@
 """Who is calling: bearer tokens, JWT signed with HS256 and nothing else.
 
-Claims: `sub` is the account id, `role` trader or admin, `exp` is required. A token comes in the
-Authorization header. A browser cannot set that for a WebSocket, so there it may offer the
-subprotocols `tapewatch.v1, bearer.<jwt>`; only the first is ever answered. A token in a URL ends up
-in logs and histories, so it is refused.
+Claims: `sub` is the account id, `role` trader or admin, `exp` is required. A trader's token may
+cover several accounts, `accounts`, of which `sub` is one: it opens streams of all of them over one
+socket, and nothing else, so that no order is ever dealt for another account than was meant.
+
+A token comes in the Authorization header. A browser cannot set that for a WebSocket, so there it
+may offer the subprotocols `tapewatch.v1, bearer.<jwt>`; only the first is ever answered. A token in
+a URL ends up in logs and histories, so it is refused.
 """
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeGuard
 
 import jwt
 from aiohttp import web
@@ -23,6 +28,7 @@ SUBPROTOCOL = "tapewatch.v1"
 TOKEN_SUBPROTOCOL = "bearer."
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "jwt", "authorization"})
 MAX_ACCOUNT_ID = 2**63 - 1
+MAX_ACCOUNTS = 32
 
 _ACCOUNT_ID = re.compile(r"[1-9][0-9]{0,18}")
 
@@ -34,22 +40,43 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller; `expires_at` is Unix time in seconds."""
+    """A caller; `accounts` are all the token covers, `expires_at` is Unix time in seconds."""
 
     account_id: int
     role: Role
     expires_at: float
+    accounts: tuple[int, ...]
 
 
-def issue_token(secret: str, account_id: int, role: Role, ttl_s: float) -> str:
-    """Return a token that is valid for `ttl_s` seconds.
+def issue_token(
+    secret: str, account_id: int, role: Role, ttl_s: float, *, others: Sequence[int] = ()
+) -> str:
+    """Return a token that is valid for `ttl_s` seconds; `others` are accounts it covers as well.
 
     Raises:
-        ValueError: the secret is shorter than 32 bytes.
+        ValueError: the secret is shorter than 32 bytes, or these accounts make no token.
     """
     check_secret(secret)
-    claims = {"sub": str(account_id), "role": str(role), "exp": int(time.time() + ttl_s)}
+    claims: dict[str, object] = {
+        "sub": str(account_id),
+        "role": str(role),
+        "exp": int(time.time() + ttl_s),
+    }
+    if others:
+        accounts = [account_id, *others]
+        if role is not Role.TRADER or not _are_accounts(accounts):
+            raise ValueError(f"a trader's token may cover 1 to {MAX_ACCOUNTS} different accounts")
+        claims["accounts"] = accounts
     return jwt.encode(claims, secret, algorithm=ALGORITHM)
+
+
+def _are_accounts(claim: object) -> TypeGuard[list[int]]:
+    return (
+        isinstance(claim, list)
+        and 1 <= len(claim) <= MAX_ACCOUNTS
+        and all(type(each) is int and 1 <= each <= MAX_ACCOUNT_ID for each in claim)
+        and len(set(claim)) == len(claim)
+    )
 
 
 def check_secret(secret: str) -> None:
@@ -69,9 +96,16 @@ class Authenticator:
         """Return the caller of a request.
 
         Raises:
-            ApiError: MISSING_TOKEN, INVALID_TOKEN, EXPIRED_TOKEN, or FORBIDDEN for another role.
+            ApiError: MISSING_TOKEN, INVALID_TOKEN, EXPIRED_TOKEN, or FORBIDDEN for another role or
+                a token of several accounts.
         """
-        return self._admit(_header_token(request), role)
+        principal = self._admit(_header_token(request), role)
+        if len(principal.accounts) > 1:
+            raise ApiError(
+                TransportCode.FORBIDDEN,
+                "a token of several accounts is for the stream: send one of the account you mean",
+            )
+        return principal
 
     def socket(self, request: web.Request) -> Principal:
         """Return the trader who opens a WebSocket, by header or subprotocol; errors as above."""
@@ -123,7 +157,16 @@ class Authenticator:
             raise _invalid("the token's sub must be an account id")
         if role not in tuple(Role):
             raise _invalid("the token's role must be trader or admin")
-        return Principal(int(subject), Role(role), float(claims["exp"]))
+        account_id = int(subject)
+        accounts = claims.get("accounts", [account_id])
+        if not _are_accounts(accounts) or account_id not in accounts:
+            raise _invalid(
+                f"the token's accounts must be 1 to {MAX_ACCOUNTS} different account ids, "
+                "its sub among them"
+            )
+        if len(accounts) > 1 and role != Role.TRADER:
+            raise _invalid("only a trader's token may cover several accounts")
+        return Principal(account_id, Role(role), float(claims["exp"]), tuple(accounts))
 
 
 def refuse_token_in_url(request: web.Request) -> None:

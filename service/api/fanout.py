@@ -69,7 +69,7 @@ class Fanout:
     def _write(self, sockets: tuple[ClientSocket, ...], update: QuotesUpdate) -> None:
         sent = conflated = 0
         for socket in sockets:
-            if socket.quotes_after >= update.sequence:
+            if socket.quotes_after[update.group] >= update.sequence:
                 continue
             part = update if socket.symbols is None else update.only(socket.symbols)
             if part is not None:

@@ -1,14 +1,16 @@
 """WebSocket frames that many sockets share: built once, the same bytes for every transport.
 
-A server's frames are not masked and ours are not compressed, so a frame depends on its payload
-alone (RFC 6455, 5.2). `QuotesUpdate` is a group's prices on their way out: its frame is the board's
-own bytes; only sockets with a filter or a queue make it decode them, once for all of these.
+A server's frames are not masked (RFC 6455, 5.2) and no message's compression depends on another's,
+so a frame depends on its payload and the window a client can take. `QuotesUpdate` is a group's
+prices on their way out: its frame is the board's own bytes; only sockets with a filter or a queue
+make it decode them, once for all of these.
 """
 
 import struct
 
 import msgspec
 
+from service.api.deflate import deflate
 from service.loops.prices import PricesMessage
 from service.storage.group_views import PriceView
 
@@ -21,19 +23,48 @@ class _Head(msgspec.Struct):
 _HEAD = msgspec.json.Decoder(_Head)
 _QUOTES = msgspec.json.Decoder(PricesMessage)
 _FINAL_TEXT = 0x81
+_COMPRESSED = 0x40
 _SHORT = struct.Struct("!BB").pack
 _MEDIUM = struct.Struct("!BBH").pack
 _LONG = struct.Struct("!BBQ").pack
 
 
-def text_frame(payload: bytes) -> bytes:
-    """Return an unmasked, uncompressed, final text frame."""
+def text_frame(payload: bytes, *, is_compressed: bool = False) -> bytes:
+    """Return an unmasked, final text frame."""
     length = len(payload)
+    first = _FINAL_TEXT | _COMPRESSED if is_compressed else _FINAL_TEXT
     if length < 126:
-        return _SHORT(_FINAL_TEXT, length) + payload
+        return _SHORT(first, length) + payload
     if length < 65536:
-        return _MEDIUM(_FINAL_TEXT, 126, length) + payload
-    return _LONG(_FINAL_TEXT, 127, length) + payload
+        return _MEDIUM(first, 126, length) + payload
+    return _LONG(first, 127, length) + payload
+
+
+class Frame:
+    """A message as it goes over the wire, by what a socket can take; each form is built once."""
+
+    __slots__ = ("_deflated", "_payload", "_plain")
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self._plain: bytes | None = None
+        self._deflated: dict[int, bytes] = {}
+
+    def for_window(self, bits: int) -> bytes:
+        """Return the frame for a window of 2^`bits` bytes; 0: without compression."""
+        if bits:
+            frame = self._deflated.get(bits)
+            if frame is None:
+                compressed = deflate(self._payload, bits)
+                frame = self._deflated[bits] = (
+                    self.for_window(0)
+                    if compressed is None
+                    else text_frame(compressed, is_compressed=True)
+                )
+            return frame
+        if self._plain is None:
+            self._plain = text_frame(self._payload)
+        return self._plain
 
 
 class QuotesUpdate:
@@ -45,7 +76,7 @@ class QuotesUpdate:
         head = _HEAD.decode(payload)
         self.group = head.group
         self.sequence = head.sequence
-        self.frame = text_frame(payload)
+        self.frame = Frame(payload)
         self._payload = payload
         self._quotes: dict[str, PriceView] | None = None
         self._filtered: dict[frozenset[str], QuotesUpdate | None] = {}

@@ -18,6 +18,7 @@ from loguru import logger
 from service.api import accounts, admin_accounts, admin_settings, market, orders
 from service.api.auth import Authenticator, refuse_token_in_url
 from service.api.calls import Route, Services, serve
+from service.api.deflate import promise_no_context
 from service.api.errors import Handler, problems
 from service.api.openapi import DOCUMENT_PATH, STREAM_PATH, openapi_document
 from service.api.ports import (
@@ -31,6 +32,7 @@ from service.api.ports import (
 from service.api.reading import MAX_BODY_BYTES
 from service.api.socket import SocketLimits
 from service.api.stream import Stream
+from service.api.watched_accounts import WatchedAccounts
 from service.instruments import Instruments
 
 KEEPALIVE_TIMEOUT_S = 75.0
@@ -39,6 +41,7 @@ SHUTDOWN_TIMEOUT_S = 10.0
 MAX_HEADER_BYTES = 8 * 1024
 UNMATCHED_ROUTE = "unmatched"
 OTHER_METHOD = "_OTHER"
+WATCHED_ACCOUNTS = web.AppKey("watched_accounts", WatchedAccounts)
 
 ROUTES: tuple[Route, ...] = (
     *orders.ROUTES,
@@ -62,7 +65,7 @@ def build_gateway(
     version: str,
     limits: SocketLimits | None = None,
 ) -> web.Application:
-    """Return the application of 127.0.0.1:8080.
+    """Return the application of 127.0.0.1:8080; have its `WATCHED_ACCOUNTS` pushed to often.
 
     Raises:
         ValueError: the signing secret is shorter than 32 bytes.
@@ -91,7 +94,9 @@ def build_gateway(
         app.router.add_route(route.method, route.path, serve(route, services))
     app.router.add_get(STREAM_PATH, stream.handle, allow_head=False)
     app.router.add_get(DOCUMENT_PATH, describe, allow_head=False)
+    app.on_response_prepare.append(promise_no_context)
     app.on_shutdown.append(stream.close)
+    app[WATCHED_ACCOUNTS] = stream.accounts
     instruments.declare_http_routes(
         (route.method, route.path, min(route.answers)) for route in ROUTES
     )

@@ -30,6 +30,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _STREAM_TYPES: tuple[type[msgspec.Struct], ...] = (
     messages.Snapshot,
     PricesMessage,
+    messages.PortfolioUpdate,
     messages.Subscribed,
     messages.Pong,
     messages.Error,

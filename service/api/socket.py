@@ -2,14 +2,16 @@
 
 While the queue is empty and the transport takes more, a message is written at once. Otherwise it
 queues, and one drain task writes when the transport has room again. Quotes conflate in the queue:
-the newest price of each symbol, sent as one frame. Order and account messages never conflate and
-are never dropped from an open socket. So a queue is bounded by the group's symbols and
-`max_pending`, and a client is disconnected, with the reason, once it
+the newest price of each symbol, sent as one frame a group; so do portfolios: the newest of each
+account. Order and account messages never conflate, are never dropped from an open socket, and go
+first. So a queue is bounded by the groups' symbols, the accounts and `max_pending`, and a client is
+disconnected, with the reason, once it
 
 - has `max_pending` order, account or answer messages waiting (hard limit), or
 - leaves the transport without room for `stall_timeout_s` (soft limit).
 
-Frames are written to the transport itself, whole, so they mix with aiohttp's own pings and pongs.
+Frames are written to the transport itself, whole, so they mix with aiohttp's own pings and pongs;
+compressed where the client has agreed to that.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ from enum import Enum
 from aiohttp import web
 from loguru import logger
 
-from service.api.frames import QuotesUpdate, quotes_update, text_frame
+from service.api.frames import Frame, QuotesUpdate, quotes_update
 from service.instruments import Instruments
 from service.storage.group_views import PriceView
 
@@ -38,7 +40,7 @@ class SocketLimits:
         stall_timeout_s: how long the transport may stay full.
         heartbeat_s: interval of pings; a client that misses one for half of it is gone.
         max_message_bytes: largest message from a client.
-        max_per_account, max_total: open sockets.
+        max_per_account, max_total: open sockets; one for several accounts counts for each.
     """
 
     write_buffer_bytes: int = 64 * 1024
@@ -65,24 +67,26 @@ class CloseReason(Enum):
 
 
 class ClientSocket:
-    """The sending side of one WebSocket. `symbols` None: all; `quotes_after`: a sequence sent."""
+    """The sending side of one WebSocket.
+
+    `symbols` None: all; `quotes_after`: of each group it is sent prices of, a sequence it has had.
+    """
 
     __slots__ = (
         "_close_task",
         "_drain_task",
-        "_group",
         "_instruments",
         "_limits",
         "_messages",
+        "_portfolios",
         "_protocol",
         "_quotes",
-        "_quotes_sequence",
         "_request",
         "_transport",
         "_websocket",
+        "_window_bits",
         "close_reason",
         "quotes_after",
-        "sequence",
         "symbols",
     )
 
@@ -93,7 +97,7 @@ class ClientSocket:
         limits: SocketLimits,
         instruments: Instruments,
     ) -> None:
-        """Take over a prepared WebSocket without compression.
+        """Take over a prepared WebSocket.
 
         Raises:
             ConnectionResetError: the client is gone already.
@@ -111,16 +115,15 @@ class ClientSocket:
         self._protocol = request.protocol
         self._limits = limits
         self._instruments = instruments
+        self._window_bits = int(websocket.compress)
         self._messages: deque[bytes] = deque()
-        self._quotes: dict[str, PriceView] = {}
-        self._group = ""
-        self._quotes_sequence = 0
+        self._quotes: dict[str, _WaitingQuotes] = {}
+        self._portfolios: dict[int, Frame] = {}
         self._drain_task: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[bool] | None = None
         self.close_reason: CloseReason | None = None
         self.symbols: frozenset[str] | None = None
-        self.quotes_after = 0
-        self.sequence = 0
+        self.quotes_after: dict[str, int] = {}
 
     @property
     def is_closing(self) -> bool:
@@ -128,39 +131,57 @@ class ClientSocket:
 
     def send_quotes(self, update: QuotesUpdate) -> bool:
         """Send prices, or let them wait; tell whether they replaced others that waited."""
-        if self._drain_task is None and not self._protocol.writing_paused:
-            if not self._transport.is_closing() and self.close_reason is None:
-                self._transport.write(update.frame)
+        if self._is_idle:
+            self._write_open(update.frame)
             return False
         if self.is_closing:
             return False
-        conflates = bool(self._quotes)
-        self._quotes.update(update.quotes)
-        self._group, self._quotes_sequence = update.group, update.sequence
+        waiting = self._quotes.get(update.group)
+        if waiting is None:
+            self._quotes[update.group] = _WaitingQuotes(update.sequence, dict(update.quotes))
+        else:
+            waiting.sequence = update.sequence
+            waiting.quotes.update(update.quotes)
+        self._start_draining()
+        return waiting is not None
+
+    def send_portfolio(self, account_id: int, frame: Frame) -> bool:
+        """Send what an account is worth, or let it wait; tell whether it replaced one that did."""
+        if self._is_idle:
+            self._write_open(frame)
+            return False
+        if self.is_closing:
+            return False
+        conflates = account_id in self._portfolios
+        self._portfolios[account_id] = frame
         self._start_draining()
         return conflates
+
+    def withdraw_portfolio(self, account_id: int) -> bool:
+        """Drop a portfolio that waits, since something has happened to its account; tell if any."""
+        return self._portfolios.pop(account_id, None) is not None
 
     def choose(self, symbols: frozenset[str] | None) -> None:
         """Send prices of these symbols only, from now on; None: of all."""
         self.symbols = symbols
         if symbols is not None:
-            for name in self._quotes.keys() - symbols:
-                del self._quotes[name]
+            for waiting in self._quotes.values():
+                for name in waiting.quotes.keys() - symbols:
+                    del waiting.quotes[name]
 
-    def send(self, name: str, payload: bytes) -> None:
+    def send(self, name: str, frame: Frame) -> None:
         """Send a message that must not be lost; `name` is its type."""
         if self.is_closing:
             self._instruments.socket_dropped("closed")
             return
         self._instruments.socket_sent(name)
-        frame = text_frame(payload)
-        if self._drain_task is None and not self._protocol.writing_paused:
-            self._transport.write(frame)
+        if self._is_idle:
+            self._transport.write(frame.for_window(self._window_bits))
             return
         if len(self._messages) >= self._limits.max_pending:
             self.close(CloseReason.SLOW)
             return
-        self._messages.append(frame)
+        self._messages.append(frame.for_window(self._window_bits))
         self._start_draining()
 
     def close(self, reason: CloseReason) -> None:
@@ -168,11 +189,12 @@ class ClientSocket:
         if self.close_reason is not None:
             return
         self.close_reason = reason
-        dropped = len(self._messages) + bool(self._quotes)
+        dropped = len(self._messages) + len(self._quotes) + len(self._portfolios)
         if dropped:
             self._instruments.socket_dropped("closed", dropped)
         self._messages.clear()
         self._quotes.clear()
+        self._portfolios.clear()
         # Without draining: a client that does not read would hold it up.
         self._close_task = asyncio.create_task(
             self._websocket.close(code=reason.code, message=reason.text, drain=False)
@@ -194,7 +216,7 @@ class ClientSocket:
 
     async def _drain(self) -> None:
         try:
-            while (self._messages or self._quotes) and not self.is_closing:
+            while self._is_anything_waiting and not self.is_closing:
                 async with asyncio.timeout(self._limits.stall_timeout_s):
                     await self._request.writer.drain()
                 self._write_waiting()
@@ -211,11 +233,38 @@ class ClientSocket:
     def _write_waiting(self) -> None:
         while self._messages and self._takes_more:
             self._transport.write(self._messages.popleft())
-        if self._quotes and self._takes_more:
-            update = quotes_update(self._group, self._quotes_sequence, self._quotes)
-            self._quotes = {}
-            self._transport.write(update.frame)
+        while self._quotes and self._takes_more:
+            group = next(iter(self._quotes))
+            waiting = self._quotes.pop(group)
+            if waiting.quotes:
+                update = quotes_update(group, waiting.sequence, waiting.quotes)
+                self._transport.write(update.frame.for_window(self._window_bits))
+        while self._portfolios and self._takes_more:
+            frame = self._portfolios.pop(next(iter(self._portfolios)))
+            self._transport.write(frame.for_window(self._window_bits))
+
+    def _write_open(self, frame: Frame) -> None:
+        if not self.is_closing:
+            self._transport.write(frame.for_window(self._window_bits))
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._drain_task is None and not self._protocol.writing_paused
+
+    @property
+    def _is_anything_waiting(self) -> bool:
+        return bool(self._messages or self._quotes or self._portfolios)
 
     @property
     def _takes_more(self) -> bool:
         return not self._protocol.writing_paused and not self.is_closing
+
+
+class _WaitingQuotes:
+    """The newest prices of a group that a socket could not take yet."""
+
+    __slots__ = ("quotes", "sequence")
+
+    def __init__(self, sequence: int, quotes: dict[str, PriceView]) -> None:
+        self.sequence = sequence
+        self.quotes = quotes

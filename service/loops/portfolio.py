@@ -133,7 +133,7 @@ def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfol
         equity=None if equity is None else format_money(equity),
         margin=format_money(account.margin),
         free_margin=None if free_margin is None else format_money(free_margin),
-        margin_level=_margin_level(equity, account.margin),
+        margin_level=margin_level(equity, account.margin),
         unpriced=[position.order_id for position in positions if position.profit is None],
         positions=positions,
         sequence=view.sequence,
@@ -156,7 +156,8 @@ def _position(order: Order) -> PositionView:
     )
 
 
-def _margin_level(equity: Decimal | None, margin: Decimal) -> str | None:
+def margin_level(equity: Decimal | None, margin: Decimal) -> str | None:
+    """Show equity / margin in percent; None without a margin, or where equity is not known."""
     if equity is None or not margin:
         return None
     return format_money(EXACT.divide(equity.scaleb(2, EXACT), margin))

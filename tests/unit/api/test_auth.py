@@ -147,3 +147,47 @@ def test_a_short_secret_is_refused() -> None:
         Authenticator("short")
     with pytest.raises(ValueError, match="32 bytes"):
         issue_token("short", 17, Role.TRADER, 60)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"accounts": []},
+        {"accounts": [18]},
+        {"accounts": [17, 17]},
+        {"accounts": [17, 0]},
+        {"accounts": [17, -1]},
+        {"accounts": [17, True]},
+        {"accounts": [17, 2**63]},
+        {"accounts": [17, "18"]},
+        {"accounts": "17"},
+        {"accounts": {"17": 18}},
+        {"accounts": list(range(17, 50))},
+        {"accounts": [17, 18], "role": "admin"},
+    ],
+)
+async def test_a_bad_list_of_accounts_is_invalid(world: World, claims: dict[str, Any]) -> None:
+    assert await refusal(world, bearer(signed(**claims))) == "INVALID_TOKEN"
+    assert await refusal(world, bearer(signed(**claims)), STREAM) == "INVALID_TOKEN"
+
+
+async def test_a_token_of_several_accounts_deals_for_none_of_them(world: World) -> None:
+    order = {"symbol": "EURUSD", "type": "BUY", "volume": "0.10"}
+    headers = bearer(token(TRADER, others=[18]))
+    for method, path, body in (
+        ("GET", "/api/v1/account", None),
+        ("POST", "/api/v1/orders", order),
+        ("DELETE", "/api/v1/orders/1", None),
+    ):
+        async with world.client.request(method, path, json=body, headers=headers) as response:
+            problem = await response.json(content_type=None)
+        assert (response.status, problem["code"]) == (403, "FORBIDDEN")
+    assert not world.trading.events
+    async with world.client.get("/api/v1/account", headers=bearer(signed(accounts=[17]))) as one:
+        assert one.status == 200
+
+
+def test_accounts_that_make_no_token_are_refused() -> None:
+    for role, others in ((Role.ADMIN, [18]), (Role.TRADER, [17]), (Role.TRADER, list(range(99)))):
+        with pytest.raises(ValueError, match="1 to 32"):
+            issue_token(SECRET, 17, role, 60, others=others)

@@ -42,7 +42,8 @@ def update(sequence: int, prices: dict[str, str]) -> QuotesUpdate:
 
 
 def read(update: QuotesUpdate) -> tuple[int, dict[str, str]]:
-    payload = update.frame[update.frame.index(b"{") :]
+    frame = update.frame.for_window(0)
+    payload = frame[frame.index(b"{") :]
     message = msgspec.json.decode(payload, type=PricesMessage)
     return message.sequence, {quote.symbol: quote.buy for quote in message.quotes}
 

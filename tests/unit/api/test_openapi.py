@@ -56,7 +56,15 @@ def test_every_reference_resolves_and_every_schema_is_used() -> None:
     used = set(references(DOCUMENT))
     schemas = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
     assert used <= schemas
-    stream_only = {"Snapshot", "PricesMessage", "Subscribed", "Pong", "Error", "EventView"}
+    stream_only = {
+        "Snapshot",
+        "PricesMessage",
+        "PortfolioUpdate",
+        "Subscribed",
+        "Pong",
+        "Error",
+        "EventView",
+    }
     stream_only |= {"Subscribe", "Unsubscribe", "Ping"}
     assert {name.rpartition("/")[2] for name in schemas - used} <= stream_only
 

@@ -1,6 +1,6 @@
 """A gateway served on a free port around a real desk, and a client of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any
@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 
 from service.api.auth import Role, issue_token
-from service.api.gateway import build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.socket import SocketLimits
 from service.instruments import Instruments
 from tests.unit.api.fakes import (
@@ -26,8 +26,13 @@ SECRET = "a secret of the tests, long enough to sign"
 HOST = "127.0.0.1"
 
 
-def token(account_id: int = TRADER, role: Role = Role.TRADER, ttl_s: float = 60) -> str:
-    return issue_token(SECRET, account_id, role, ttl_s)
+def token(
+    account_id: int = TRADER,
+    role: Role = Role.TRADER,
+    ttl_s: float = 60,
+    others: Sequence[int] = (),
+) -> str:
+    return issue_token(SECRET, account_id, role, ttl_s, others=others)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -110,12 +115,22 @@ class World:
 
     @asynccontextmanager
     async def stream(
-        self, account_id: int = TRADER, ttl_s: float = 60
+        self,
+        account_id: int = TRADER,
+        *others: int,
+        ttl_s: float = 60,
+        window_bits: int = 0,
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """Open a stream as an account."""
-        headers = bearer(token(account_id, ttl_s=ttl_s))
-        async with self.client.ws_connect("/api/v1/stream", headers=headers) as socket:
+        """Open a stream as an account, or several; with `window_bits` compression is offered."""
+        headers = bearer(token(account_id, ttl_s=ttl_s, others=others))
+        async with self.client.ws_connect(
+            "/api/v1/stream", headers=headers, compress=window_bits
+        ) as socket:
             yield socket
+
+    async def push(self) -> None:
+        """Push portfolios, as is done every so often."""
+        await self.app[WATCHED_ACCOUNTS].push()
 
     def samples(self, name: str) -> dict[str, float]:
         """Return the samples of a metric by their labels, as exposed, where not zero."""

@@ -1,0 +1,429 @@
+"""What accounts are worth, pushed to their sockets: once each, when it changes, never ahead."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import WSMsgType
+
+from service.api import watched_accounts
+from service.api.committed_account import CommittedAccount
+from service.api.frames import Frame
+from service.api.messages import PortfolioUpdate
+from service.api.socket import SocketLimits
+from service.domain.desk import Desk
+from service.domain.quote import Quote
+from service.storage.views import EventView
+from tests.support import eventually
+from tests.unit.api.market import OTHER, POOR, TRADER, make_desk
+from tests.unit.api.test_socket import LIMITS, connect, fill, on_both_loops, small_socket
+from tests.unit.api.test_stream import ask, closed
+from tests.unit.api.world import World, bearer, token
+
+BUY = {"symbol": "EURUSD", "type": "BUY", "volume": "0.10"}
+
+
+async def snapshot(socket: aiohttp.ClientWebSocketResponse) -> Any:
+    message = await socket.receive_json()
+    assert message["type"] == "snapshot"
+    return message
+
+
+async def silent(socket: aiohttp.ClientWebSocketResponse) -> bool:
+    """Tell whether nothing was sent before the answer to a ping."""
+    answer = await ask(socket, type="ping")
+    return bool(answer["type"] == "pong")
+
+
+@pytest.fixture
+def valued(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The accounts that were valued, in order."""
+    accounts: list[int] = []
+    original = CommittedAccount.portfolio
+
+    def portfolio(self: CommittedAccount, desk: Desk) -> PortfolioUpdate | None:
+        accounts.append(self.view.account_id)
+        return original(self, desk)
+
+    monkeypatch.setattr(CommittedAccount, "portfolio", portfolio)
+    return accounts
+
+
+async def test_a_snapshot_says_what_the_account_is_worth(world: World) -> None:
+    await world.call("POST", "/orders", BUY)
+    world.trading.quote("EURUSD", 108_590, 108_600)
+    async with world.stream() as socket:
+        found = await snapshot(socket)
+    _, account = await world.call("GET", "/account")
+    portfolio = found["portfolio"]
+    assert (portfolio["account_id"], portfolio["sequence"]) == (TRADER, found["sequence"])
+    for name in ("balance", "equity", "free_margin"):
+        assert portfolio[name] == account[name]
+    (position,) = portfolio["positions"]
+    assert position["order_id"] == found["orders"][0]["order_id"]
+    # bought at 1.08501, closed at 1.08589 (markup 2 points: 1 on each side)
+    assert (position["price"], position["profit"]) == ("1.08589", "8.80")
+
+
+async def test_a_move_of_the_market_is_pushed_once(world: World, valued: list[int]) -> None:
+    await world.call("POST", "/orders", BUY)
+    async with world.stream() as socket:
+        await snapshot(socket)
+        await world.push()  # what has moved since the start
+        await socket.receive_json()
+        valued.clear()
+        world.trading.quote("EURUSD", 108_600, 108_610)
+        world.trading.quote("EURUSD", 108_690, 108_700)
+        await world.push()
+        message = await socket.receive_json()
+        assert message["type"] == "portfolio"
+        assert message["positions"][0]["price"] == "1.08689"
+        await world.push()
+        world.trading.quote("EURUSD", 108_690, 108_700)
+        await world.push()
+        assert await silent(socket)
+        assert valued == [TRADER]
+
+
+async def test_only_accounts_that_depend_on_what_moved_are_valued(
+    world: World, valued: list[int]
+) -> None:
+    await world.call("POST", "/orders", BUY)
+    await world.call("POST", "/orders", BUY | {"symbol": "USDJPY"}, account_id=OTHER)
+    async with world.stream() as euro, world.stream(OTHER) as yen, world.stream(POOR) as flat:
+        for socket in (euro, yen, flat):
+            await snapshot(socket)
+        await world.push()
+        valued.clear()
+        world.trading.quote("USDJPY", 150_100, 150_110)
+        await world.push()
+        assert valued == [OTHER]
+        world.trading.quote("EURUSD", 108_600, 108_610)
+        world.trading.quote("USDJPY", 150_200, 150_210)
+        await world.push()
+        assert valued == [OTHER, TRADER, OTHER] or valued == [OTHER, OTHER, TRADER]
+        await world.call("POST", "/orders", BUY, account_id=POOR)  # refused: nothing has happened
+        await world.push()
+        assert len(valued) == 3
+
+
+async def test_an_account_is_valued_and_framed_once_for_all_its_sockets(
+    world: World, valued: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    framed: list[bytes] = []
+
+    class Counted(Frame):
+        def __init__(self, payload: bytes) -> None:
+            framed.append(payload)
+            super().__init__(payload)
+
+    monkeypatch.setattr(watched_accounts, "Frame", Counted)
+    async with world.stream() as one, world.stream() as two, world.stream(window_bits=15) as three:
+        for socket in (one, two, three):
+            await snapshot(socket)
+        assert world.feed.callbacks.keys() == {TRADER}
+        assert len(world.feed.callbacks[TRADER]) == 1
+        valued.clear()
+        await world.call("POST", "/orders", BUY)
+        await world.push()
+        told = [[await each.receive_json() for _ in range(2)] for each in (one, two, three)]
+        assert told[0] == told[1] == told[2]
+        assert [each["type"] for each in told[0]] == ["order", "portfolio"]
+    assert valued == [TRADER]
+    assert len(framed) == 2
+
+
+async def test_nobody_is_valued_without_a_listener(world: World, valued: list[int]) -> None:
+    await world.call("POST", "/orders", BUY)
+    async with world.stream() as socket:
+        await snapshot(socket)
+    await eventually(lambda: closed(world) == {"client": 1})
+    valued.clear()
+    world.trading.quote("EURUSD", 108_600, 108_610)
+    await world.push()
+    assert not valued
+    assert not world.feed.callbacks[TRADER]
+
+
+async def test_a_portfolio_follows_the_orders_it_counts_in(world: World) -> None:
+    async with world.stream() as socket:
+        await snapshot(socket)
+        for expected in (1, 2):
+            await world.call("POST", "/orders", BUY)
+            await world.push()
+            order, portfolio = [await socket.receive_json() for _ in range(2)]
+            assert (order["type"], portfolio["type"]) == ("order", "portfolio")
+            assert order["sequence"] == portfolio["sequence"] == expected
+            assert len(portfolio["positions"]) == expected
+        await world.admin("POST", f"/accounts/{TRADER}/deposits", {"amount": "5"})
+        await world.push()
+        funding, portfolio = [await socket.receive_json() for _ in range(2)]
+        assert portfolio["balance"] == funding["balance"] == "10003.60"  # less commission
+
+
+async def test_what_is_decided_but_not_committed_is_not_shown(world: World) -> None:
+    world.trading.hooks.clear()  # commits are told by the test
+    async with world.stream() as socket:
+        await snapshot(socket)
+        await world.push()
+        _, order = await world.call("POST", "/orders", BUY)
+        assert world.desk.accounts[TRADER].exposures
+        world.trading.quote("EURUSD", 108_600, 108_610)
+        await world.push()
+        assert await silent(socket)
+        (event,) = world.trading.events
+        world.feed.callbacks[TRADER][0](msgspec.json.encode(event))
+        await world.push()
+        assert (await socket.receive_json())["order"] == order
+        assert len((await socket.receive_json())["positions"]) == 1
+
+
+async def test_a_later_snapshot_does_not_run_ahead_of_other_sockets(world: World) -> None:
+    world.trading.hooks.clear()
+    async with world.stream() as old:
+        await snapshot(old)
+        await world.call("POST", "/orders", BUY)  # stored, but its event is still on its way
+        async with world.stream() as new:
+            assert (await snapshot(new))["sequence"] == 1
+            await world.push()
+            assert (await new.receive_json())["sequence"] == 1
+            assert await silent(old)
+            (event,) = world.trading.events
+            world.feed.callbacks[TRADER][0](msgspec.json.encode(event))
+            await world.push()
+            assert [(await old.receive_json())["type"] for _ in range(2)] == ["order", "portfolio"]
+            assert (await new.receive_json())["type"] == "portfolio"
+            assert await silent(new)
+
+
+async def test_a_missing_event_closes_the_accounts_sockets_and_no_other(world: World) -> None:
+    async with world.stream() as one, world.stream() as two, world.stream(OTHER) as other:
+        for socket in (one, two, other):
+            await snapshot(socket)
+        world.trading.hooks.clear()
+        for _ in range(2):
+            await world.call("POST", "/orders", BUY)
+        world.feed.callbacks[TRADER][0](msgspec.json.encode(world.trading.events[1]))
+        for socket in (one, two):
+            assert (await socket.receive()).type is WSMsgType.CLOSE
+            assert socket.close_code == 1011
+        assert await silent(other)
+        async with world.stream() as again:
+            assert (await snapshot(again))["sequence"] == 2
+
+
+async def test_an_event_that_cannot_be_read_closes_the_accounts_sockets(world: World) -> None:
+    async with world.stream() as socket:
+        await snapshot(socket)
+        with pytest.raises(msgspec.MsgspecError):
+            world.feed.callbacks[TRADER][0](b'{"sequence":1}')
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+    await eventually(lambda: closed(world) == {"error": 1})
+
+
+async def test_a_snapshot_whose_events_are_gone_opens_nothing(world: World) -> None:
+    subscribe = world.feed.subscribe
+
+    async def with_a_gap(account_id: int, after: int, callback: Any) -> Any:
+        callback(msgspec.json.encode(event_of(account_id, after + 2)))
+        return await subscribe(account_id, after, callback)
+
+    world.feed.subscribe = with_a_gap  # type: ignore[method-assign]
+    async with world.stream() as socket:
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        assert socket.close_code == 1011
+    assert not world.feed.callbacks[TRADER]
+
+
+async def test_one_account_that_fails_does_not_hold_up_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = CommittedAccount.portfolio
+
+    def portfolio(self: CommittedAccount, desk: Desk) -> PortfolioUpdate | None:
+        if self.view.account_id == TRADER and self.view.sequence:
+            raise RuntimeError("planted")
+        return original(self, desk)
+
+    monkeypatch.setattr(CommittedAccount, "portfolio", portfolio)
+    async with world.stream() as bad, world.stream(OTHER) as good:
+        for socket in (bad, good):
+            await snapshot(socket)
+        await world.call("POST", "/orders", BUY)
+        await world.call("POST", "/orders", BUY, account_id=OTHER)
+        with pytest.raises(RuntimeError, match="planted"):
+            await world.push()
+        assert [(await good.receive_json())["type"] for _ in range(2)] == ["order", "portfolio"]
+        assert (await bad.receive_json())["type"] == "order"
+        assert await silent(bad)
+
+
+async def test_another_desk_prices_what_is_held(world: World) -> None:
+    await world.call("POST", "/orders", BUY)
+    async with world.stream() as socket:
+        await snapshot(socket)
+        await world.push()
+        await socket.receive_json()
+        world.trading.desk = Desk()  # a process that has lost the lease, before it is informed
+        await world.push()
+        assert await silent(socket)
+        world.trading.desk = make_desk()
+        world.trading.desk.markets["EURUSD"].take(Quote("EURUSD", 108_790, 108_800, 1))
+        await world.push()
+        assert (await socket.receive_json())["positions"][0]["price"] == "1.08789"
+
+
+async def test_pushing_to_many_gives_way_to_others() -> None:
+    count = watched_accounts.CHUNK * 2
+    async with World(SocketLimits(max_per_account=count)) as world:
+        template = world.desk.accounts[TRADER]
+        for account_id in range(100, 100 + count):
+            world.desk.accounts[account_id] = type(template)(
+                account_id, template.user_type, template.group, template.leverage, template.balance
+            )
+        async with asyncio.TaskGroup() as tasks:
+            sockets = [
+                await world.client.ws_connect("/api/v1/stream", headers=bearer(token(account_id)))
+                for account_id in range(100, 100 + count)
+            ]
+            for socket in sockets:
+                await snapshot(socket)
+            for account_id in range(100, 100 + count):
+                await world.admin("POST", f"/accounts/{account_id}/deposits", {"amount": "5"})
+            pushing = tasks.create_task(world.push())
+            turns = 0
+            while not pushing.done():
+                await asyncio.sleep(0)
+                turns += 1
+            assert turns >= 2
+            for socket in sockets:
+                kinds = [(await socket.receive_json())["type"] for _ in range(2)]
+                assert kinds == ["account", "portfolio"]
+                await socket.close()
+
+
+# Slow clients
+
+
+@on_both_loops
+async def test_a_slow_client_gets_the_newest_portfolio_alone() -> None:
+    async with World(LIMITS) as world:
+        await world.call("POST", "/orders", BUY)
+        with small_socket() as connection:
+            slow = await connect(world, connection, TRADER)
+            await fill(world)
+            for points in range(20):
+                world.trading.quote("EURUSD", 108_600 + points, 108_610 + points)
+                await world.push()
+            last = world.board.publish("gold", EURUSD="1.2")
+            portfolios = []
+            quotes_end = False
+            async for message in slow.messages():
+                if message["type"] == "portfolio":
+                    portfolios.append(message)
+                elif message["type"] == "quotes":
+                    quotes_end = message["sequence"] == last
+                if portfolios and quotes_end:
+                    break
+            assert [each["positions"][0]["price"] for each in portfolios] == ["1.08618"]
+
+
+@on_both_loops
+async def test_a_waiting_portfolio_gives_way_to_what_happened_since() -> None:
+    async with World(LIMITS) as world:
+        await world.call("POST", "/orders", BUY)
+        with small_socket() as connection:
+            slow = await connect(world, connection, TRADER)
+            await fill(world)
+            await world.push()
+            await world.call("POST", "/orders", BUY)
+            world.board.publish("gold", EURUSD="1.2")
+            kinds = []
+            async for message in slow.messages():
+                if message["type"] == "order":
+                    await world.push()
+                if message["type"] in ("order", "portfolio"):
+                    kinds.append((message["type"], message["sequence"]))
+                if message["type"] == "portfolio":
+                    break
+            assert kinds == [("order", 2), ("portfolio", 2)]
+
+
+# Several accounts over one socket
+
+
+async def test_a_token_of_several_accounts_is_told_of_each(world: World) -> None:
+    async with world.stream(TRADER, POOR, OTHER) as socket:
+        snapshots = [await snapshot(socket) for _ in range(3)]
+        assert [each["account_id"] for each in snapshots] == [TRADER, POOR, OTHER]
+        assert [each["group"] for each in snapshots] == ["gold", "retail", "gold"]
+        await world.call("POST", "/orders", BUY, account_id=OTHER)
+        await world.admin("POST", f"/accounts/{POOR}/deposits", {"amount": "5"})
+        await world.push()
+        told = [await socket.receive_json() for _ in range(4)]
+        assert [(each["type"], each["account_id"], each["sequence"]) for each in told] == [
+            ("order", OTHER, 1),
+            ("account", POOR, 1),
+            ("portfolio", POOR, 1),
+            ("portfolio", OTHER, 1),
+        ]
+        for group in ("gold", "retail"):
+            world.board.publish(group, EURUSD="1.1")
+            message = await socket.receive_json()
+            assert (message["type"], message["group"]) == ("quotes", group)
+    await eventually(lambda: closed(world) == {"client": 1})
+    assert not any(world.feed.callbacks.values())
+    assert not any(world.board.callbacks.values())
+
+
+async def test_symbols_are_chosen_for_all_groups_of_a_socket(world: World) -> None:
+    async with world.stream(TRADER, POOR) as socket:
+        for _ in range(2):
+            await snapshot(socket)
+        answer = await ask(socket, type="subscribe", symbols=["USDJPY"])
+        assert answer["symbols"] == ["USDJPY"]
+        assert {(await socket.receive_json())["group"] for _ in range(2)} == {"gold", "retail"}
+        world.board.publish("retail", EURUSD="1.1", USDJPY="151.000")
+        message = await socket.receive_json()
+        assert [each["symbol"] for each in message["quotes"]] == ["USDJPY"]
+
+
+async def test_such_a_socket_counts_for_each_of_its_accounts() -> None:
+    async with World(SocketLimits(max_per_account=1)) as world:
+        async with world.stream(TRADER, OTHER) as socket:
+            await snapshot(socket)
+            for account_id in (TRADER, OTHER):
+                with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                    async with world.stream(account_id):
+                        pass
+                assert caught.value.status == 429
+            async with world.stream(POOR) as free:
+                await snapshot(free)
+        await eventually(lambda: closed(world) == {"client": 2})
+        async with world.stream(OTHER) as again:
+            await snapshot(again)
+
+
+async def test_one_unknown_account_refuses_the_socket(world: World) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        async with world.stream(TRADER, 404):
+            pass
+    assert caught.value.status == 404
+    assert not any(world.feed.callbacks.values())
+
+
+def event_of(account_id: int, sequence: int) -> EventView:
+    return msgspec.convert(
+        {
+            "account_id": account_id,
+            "sequence": sequence,
+            "kind": "DEPOSITED",
+            "balance": "1.00",
+            "margin": "0",
+            "order": None,
+            "deal": None,
+        },
+        EventView,
+    )
