@@ -19,6 +19,7 @@ class Truth:
         self.orders: dict[int, OrderView] = {}
         self.balance = Decimal("1000.00")
         self.margin = Decimal(0)
+        self.in_margin_call = False
         self.history: list[tuple[AccountView, list[OrderView]]] = [self._state(0)]
         self.payloads: list[bytes] = []
 
@@ -66,6 +67,10 @@ class Truth:
         self.balance += Decimal(amount)
         return self._commit(EventKind.DEPOSITED, None)
 
+    def call_margin(self, in_margin_call: bool) -> bytes:
+        self.in_margin_call = in_margin_call
+        return self._commit(EventKind.MARGIN_CALLED, None)
+
     def _commit(self, kind: EventKind, order: OrderView | None) -> bytes:
         event = EventView(
             account_id=self.account_id,
@@ -75,6 +80,7 @@ class Truth:
             margin=str(self.margin),
             order=order,
             deal=None,
+            in_margin_call=self.in_margin_call,
         )
         self.payloads.append(msgspec.json.encode(event))
         self.history.append(self._state(event.sequence))
@@ -89,6 +95,7 @@ class Truth:
             balance=str(self.balance),
             margin=str(self.margin),
             sequence=sequence,
+            in_margin_call=self.in_margin_call,
         )
         return account, [self.orders[key] for key in sorted(self.orders)]
 

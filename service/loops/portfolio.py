@@ -18,6 +18,7 @@ from service.domain.money import EXACT, format_money, format_scaled
 from service.domain.order import Order, OrderStatus
 from service.domain.times import format_time
 from service.storage.cache import Cache, StaticOrders
+from service.storage.valuation import Valuation
 from service.storage.views import AccountView, OrderView, order_state
 
 
@@ -99,6 +100,10 @@ class Portfolios:
         found = await self.static_orders(account_id)
         return None if found is None else value(*found, self._desk())
 
+    async def valuations(self, account_ids: Sequence[int]) -> dict[int, Valuation]:
+        """Return what the portfolio job found these accounts worth, where it did lately."""
+        return await self._cache.valuations(account_ids)
+
 
 def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfolio:
     """Value an account at the prices of a desk's markets.
@@ -106,23 +111,8 @@ def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfol
     Raises:
         KeyError: the desk does not know its group, or the group's terms on a symbol it holds.
     """
-    account = Account(
-        view.account_id,
-        view.user_type,
-        desk.groups[view.group],
-        Decimal(view.leverage),
-        Decimal(view.balance),
-        view.sequence,
-    )
-    # A desk of its own, so that nothing of the engine's is touched; it shares the live markets.
-    own = Desk()
-    own.accounts[account.account_id] = account
-    own.terms = desk.terms
-    positions = [
-        _position(own.restore(order_state(order, desk.markets[order.symbol].symbol)))
-        for order in orders
-        if order.status is OrderStatus.OPEN
-    ]
+    account, opened = _seat(view, orders, desk)
+    positions = [_position(order) for order in opened]
     equity, free_margin = account.equity(), account.free_margin()
     return Portfolio(
         account_id=view.account_id,
@@ -138,6 +128,59 @@ def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfol
         positions=positions,
         sequence=view.sequence,
     )
+
+
+def valuation(
+    view: AccountView, orders: Sequence[OrderView], desk: Desk, computed_at: str
+) -> Valuation | None:
+    """Value an account as a whole, as `value` does; None: it has no positions.
+
+    Raises:
+        KeyError: as of `value`.
+    """
+    account, positions = _seat(view, orders, desk)
+    if not positions:
+        return None
+    equity, free_margin = account.equity(), account.free_margin()
+    priced = [order.terms.market.time for order in positions if order.terms.is_priced]
+    return Valuation(
+        account_id=view.account_id,
+        equity=None if equity is None else format_money(equity),
+        margin=format_money(account.margin),
+        free_margin=None if free_margin is None else format_money(free_margin),
+        margin_level=margin_level(equity, account.margin),
+        positions=len(positions),
+        unpriced=[]
+        if equity is not None
+        else [each.order_id for each in positions if position_profit(each) is None],
+        priced_at=format_time(min(priced)) if priced else None,
+        sequence=view.sequence,
+        computed_at=computed_at,
+    )
+
+
+def _seat(
+    view: AccountView, orders: Sequence[OrderView], desk: Desk
+) -> tuple[Account, list[Order]]:
+    """Return an account and its positions, on a desk of their own that shares the live markets."""
+    account = Account(
+        view.account_id,
+        view.user_type,
+        desk.groups[view.group],
+        Decimal(view.leverage),
+        Decimal(view.balance),
+        view.sequence,
+    )
+    # So that nothing of the engine's is touched.
+    own = Desk()
+    own.accounts[account.account_id] = account
+    own.terms = desk.terms
+    positions = [
+        own.restore(order_state(order, desk.markets[order.symbol].symbol))
+        for order in orders
+        if order.status is OrderStatus.OPEN
+    ]
+    return account, positions
 
 
 def _position(order: Order) -> PositionView:

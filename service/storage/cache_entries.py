@@ -31,12 +31,15 @@ class _Event(msgspec.Struct):
     balance: str
     margin: str
     order: msgspec.Raw
+    in_margin_call: bool = False
 
 
 _APPLY: Command = ("EVALSHA", digest(APPLY_EVENTS), 2)
 _FILL: Command = ("EVALSHA", digest(FILL), 2)
 _LIVE = frozenset({"PENDING", "OPEN"})
-_OWN_FIELDS = frozenset({b"generation", b"sequence", b"account", b"balance", b"margin"})
+_OWN_FIELDS = frozenset(
+    {b"generation", b"sequence", b"account", b"balance", b"margin", b"in_margin_call"}
+)
 _event_from = msgspec.json.Decoder(_Event).decode
 _event_order_from = msgspec.json.Decoder(_EventOrder).decode
 _account_from = msgspec.json.Decoder(AccountView).decode
@@ -71,7 +74,8 @@ def _arguments(event: _Event, payload: bytes | str) -> list[bytes | str | int]:
         order_id = state.order_id
         if state.status in _LIVE:
             order = bytes(event.order)
-    return [event.sequence, event.balance, event.margin, order_id, order, payload]
+    in_margin_call = int(event.in_margin_call)
+    return [event.sequence, event.balance, event.margin, in_margin_call, order_id, order, payload]
 
 
 def fill_command(ticket: Ticket, account: AccountView, orders: Iterable[OrderView]) -> Command:
@@ -79,6 +83,7 @@ def fill_command(ticket: Ticket, account: AccountView, orders: Iterable[OrderVie
     account_id = account.account_id
     fields: list[bytes | str | int] = ["account", _encode(account)]
     fields += ["balance", account.balance, "margin", account.margin]
+    fields += ["in_margin_call", int(account.in_margin_call)]
     for order in orders:
         fields += [order.order_id, _encode(order)]
     return (
@@ -104,6 +109,7 @@ def static_orders_from(fields: Mapping[bytes, bytes]) -> StaticOrders:
         balance=fields[b"balance"].decode(),
         margin=fields[b"margin"].decode(),
         sequence=int(fields[b"sequence"]),
+        in_margin_call=fields[b"in_margin_call"] == b"1",
     )
     orders = [_order_from(order) for name, order in fields.items() if name not in _OWN_FIELDS]
     orders.sort(key=_by_id)

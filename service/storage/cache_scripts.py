@@ -2,8 +2,9 @@
 
 Both keys of an account share a hash tag, so on a cluster they share a slot.
 
-`{acct:17}:orders`, a hash: `generation`, `sequence`, `account`, `balance`, `margin`, and one field
-an order, by its id. It is written whole or not at all; that it exists means it is complete.
+`{acct:17}:orders`, a hash: `generation`, `sequence`, `account`, `balance`, `margin`,
+`in_margin_call` (1 or 0), and one field an order, by its id. It is written whole or not at all;
+that it exists means it is complete.
 
 `{acct:17}:filling`, a hash: `id` and `sequence`. It is there while somebody reads the database to
 fill the entry, and takes the sequence of every event that comes meanwhile: a fill from a snapshot
@@ -12,14 +13,14 @@ older than that is refused, as is one whose window is gone or another's.
 
 import hashlib
 
-# KEYS entry, window; ARGV channel, then for each event: sequence, balance, margin, order id ('' if
-# it has none), order as JSON ('' when it has ended), the event as JSON.
+# KEYS entry, window; ARGV channel, then for each event: sequence, balance, margin, in margin call,
+# order id ('' if it has none), order as JSON ('' when it has ended), the event as JSON.
 # Returns how many events were applied, found no entry, were repeated, removed the entry.
 APPLY_EVENTS = """
 local entry, window = KEYS[1], KEYS[2]
 local sequence = tonumber(redis.call('HGET', entry, 'sequence'))
 local applied, absent, repeated, removed, last = 0, 0, 0, 0, 0
-for i = 2, #ARGV, 6 do
+for i = 2, #ARGV, 7 do
   local next = tonumber(ARGV[i])
   if next > last then last = next end
   if not sequence then
@@ -32,15 +33,16 @@ for i = 2, #ARGV, 6 do
     removed = removed + 1
   else
     sequence = next
-    redis.call('HSET', entry, 'sequence', next, 'balance', ARGV[i + 1], 'margin', ARGV[i + 2])
-    if ARGV[i + 4] ~= '' then
-      redis.call('HSET', entry, ARGV[i + 3], ARGV[i + 4])
-    elseif ARGV[i + 3] ~= '' then
-      redis.call('HDEL', entry, ARGV[i + 3])
+    redis.call('HSET', entry, 'sequence', next, 'balance', ARGV[i + 1], 'margin', ARGV[i + 2],
+      'in_margin_call', ARGV[i + 3])
+    if ARGV[i + 5] ~= '' then
+      redis.call('HSET', entry, ARGV[i + 4], ARGV[i + 5])
+    elseif ARGV[i + 4] ~= '' then
+      redis.call('HDEL', entry, ARGV[i + 4])
     end
     applied = applied + 1
   end
-  redis.call('PUBLISH', ARGV[1], ARGV[i + 5])
+  redis.call('PUBLISH', ARGV[1], ARGV[i + 6])
 end
 local noted = redis.call('HGET', window, 'sequence')
 if noted and tonumber(noted) < last then

@@ -3,11 +3,19 @@
 Prices, volumes (lots) and rates are decimal strings, times ISO 8601 UTC.
 """
 
+from decimal import Decimal
+
 import msgspec
 
-from service.domain.instrument import CommissionType, CommissionValueType, InstrumentType
+from service.domain.instrument import (
+    CommissionType,
+    CommissionValueType,
+    GroupSymbol,
+    InstrumentType,
+    Symbol,
+)
 from service.domain.market import Terms
-from service.domain.money import format_scaled
+from service.domain.money import VOLUME_DIGITS, format_scaled, to_scaled
 from service.domain.times import format_time
 from service.storage.views import format_decimal, format_volume
 
@@ -78,4 +86,35 @@ def group_symbol_view(terms: Terms) -> GroupSymbolView:
         swap_long=format_decimal(settings.swap_long),
         swap_short=format_decimal(settings.swap_short),
         margin_factor=format_decimal(settings.margin_factor),
+    )
+
+
+def symbol_of(view: GroupSymbolView) -> Symbol:
+    """Return the symbol that a view shows, as far as a view goes: to value, not to trade by."""
+    return Symbol(
+        view.symbol,
+        view.digits,
+        Decimal(view.contract_size),
+        view.base_currency,
+        view.profit_currency,
+        view.instrument_type,
+        to_scaled(Decimal(view.min_lot), VOLUME_DIGITS),
+        to_scaled(Decimal(view.max_lot), VOLUME_DIGITS),
+        to_scaled(Decimal(view.lot_step), VOLUME_DIGITS),
+    )
+
+
+def settings_of(group: str, view: GroupSymbolView) -> GroupSymbol:
+    """Return the terms that a view shows."""
+    return GroupSymbol(
+        group,
+        view.symbol,
+        Decimal(view.spread),
+        Decimal(view.spread_pip),
+        view.commission_type,
+        view.commission_value_type,
+        Decimal(view.commission),
+        Decimal(view.swap_long),
+        Decimal(view.swap_short),
+        Decimal(view.margin_factor),
     )

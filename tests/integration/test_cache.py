@@ -120,11 +120,13 @@ async def test_events_move_an_entry_on(
         lambda: truth.open(1, "110.00"),
         lambda: truth.end(2),
         lambda: truth.fund("250.50"),
+        lambda: truth.call_margin(True),
+        lambda: truth.call_margin(False),
     ]
     for happens in life:
         await cache.apply_events([happens()])
         assert await read(cache) == truth.snapshot()
-    assert updates(instruments) == {"applied": 5}
+    assert updates(instruments) == {"applied": 7}
 
 
 async def test_a_batch_of_many_accounts_is_applied_in_order(cache: Cache) -> None:

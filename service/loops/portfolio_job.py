@@ -1,0 +1,167 @@
+"""The portfolio job: what every account with positions is worth, group by group (R5.1, R7).
+
+For a group it makes one read of prices and terms, and for each `ACCOUNTS_IN_PIPELINE` of its
+accounts one read of their static orders and one write of their valuations: 3 round trips to Redis.
+What the cache lacks is read in one statement and filled with that same write: 4 round trips. There
+is no limit on accounts; memory is bounded by the pipeline. Values are those of
+`service.loops.portfolio`: the domain's own, exact arithmetic.
+
+It trades with nobody: what it finds is shown to administrators. It works in slices of `SLICE_S`, so
+that ticks go on. An account that cannot be valued fails alone: it is counted, the others go on, and
+the run fails in the end.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from service.domain.desk import Desk
+from service.domain.times import format_time
+from service.instruments import Instruments
+from service.loops.group_market import PricedGroup, priced_group
+from service.loops.portfolio import LiveOrdersReader, valuation
+from service.storage.cache import ACCOUNTS_IN_PIPELINE, Cache, StaticOrders, Ticket
+from service.storage.errors import Unreachable
+from service.storage.valuation import Valuation
+
+# Longer than most ticks take to be judged, shorter than anybody notices.
+SLICE_S = 0.002
+LISTED_AT_ONCE = 5_000
+_REDIS_AWAY = "Redis does not answer: no portfolio is written"
+
+
+class NotValued(Exception):
+    """Accounts failed to be valued; the others were."""
+
+
+class PortfolioJob:
+    """Values the accounts of the desk of whoever trades; a standby's desk has none."""
+
+    def __init__(
+        self,
+        desk: Callable[[], Desk],
+        cache: Cache,
+        reader: LiveOrdersReader,
+        instruments: Instruments,
+    ) -> None:
+        self._desk = desk
+        self._cache = cache
+        self._reader = reader
+        self._instruments = instruments
+        self._valued: set[int] = set()
+
+    async def run_once(self) -> int:
+        """Value all accounts with positions once and return how many.
+
+        Raises:
+            Unreachable: Redis is away, or it lacks accounts and the database is away.
+            NotValued: some accounts cannot be valued.
+        """
+        desk = self._desk()
+        before, self._valued = self._valued, set()
+        failures: list[tuple[int, Exception]] = []
+        try:
+            for group, account_ids in (await _by_group(desk)).items():
+                await self._value_group(group, account_ids, desk, failures)
+        except BaseException:
+            self._valued |= before  # not all were looked at: forget nobody
+            raise
+        gone = list(before - self._valued)
+        for start in range(0, len(gone), ACCOUNTS_IN_PIPELINE):
+            await self._write((), gone[start : start + ACCOUNTS_IN_PIPELINE])
+        if failures:
+            account_id, error = failures[0]
+            raise NotValued(
+                f"{len(failures)} accounts cannot be valued, account {account_id}: {error!r}"
+            ) from error
+        return len(self._valued)
+
+    async def _value_group(
+        self,
+        group: str,
+        account_ids: Sequence[int],
+        desk: Desk,
+        failures: list[tuple[int, Exception]],
+    ) -> None:
+        read = await self._cache.groups.market(group)
+        if read is None:
+            raise Unreachable(_REDIS_AWAY)
+        priced = priced_group(desk.groups[group], read, desk)
+        for source, count in priced.sources.items():
+            self._instruments.portfolio_prices(source, count)
+        for start in range(0, len(account_ids), ACCOUNTS_IN_PIPELINE):
+            part = account_ids[start : start + ACCOUNTS_IN_PIPELINE]
+            await self._value_part(group, part, priced, failures)
+
+    async def _value_part(
+        self,
+        group: str,
+        account_ids: Sequence[int],
+        priced: PricedGroup,
+        failures: list[tuple[int, Exception]],
+    ) -> None:
+        found = await self._cache.static_orders(account_ids)
+        elsewhere = [each for each, (view, _) in found.items() if view.group != group]
+        if elsewhere:  # cached before they changed groups
+            await self._cache.remove_accounts(elsewhere)
+        lacking = [each for each in account_ids if each not in found or each in elsewhere]
+        ticket, read = None, {}
+        if lacking:
+            ticket = await self._cache.open_fill(lacking)
+            if ticket is None:
+                raise Unreachable(_REDIS_AWAY)
+            read = await self._reader.live_orders(lacking)
+            found |= read
+        valuations = await self._value(found, group, priced.desk, failures)
+        await self._write(valuations, (), ticket, read.values())
+        self._valued.update(each.account_id for each in valuations)
+
+    async def _value(
+        self,
+        found: dict[int, StaticOrders],
+        group: str,
+        desk: Desk,
+        failures: list[tuple[int, Exception]],
+    ) -> list[Valuation]:
+        now = format_time(time.time_ns())
+        valuations = []
+        since = time.perf_counter()
+        for account_id, (view, orders) in found.items():
+            if view.group != group:
+                continue  # it is on its way there: the next run finds it
+            try:
+                valued = valuation(view, orders, desk, now)
+            except Exception as error:  # one account's fault is not the others'
+                failures.append((account_id, error))
+                self._instruments.portfolio_accounts("failed")
+                continue
+            if valued is None:
+                self._instruments.portfolio_accounts("flat")
+            else:
+                self._instruments.portfolio_accounts("unpriced" if valued.unpriced else "valued")
+                valuations.append(valued)
+            if time.perf_counter() - since > SLICE_S:
+                await asyncio.sleep(0)
+                since = time.perf_counter()
+        return valuations
+
+    async def _write(
+        self,
+        valuations: Iterable[Valuation],
+        gone: Iterable[int],
+        ticket: Ticket | None = None,
+        read: Iterable[StaticOrders] = (),
+    ) -> None:
+        if not await self._cache.write_valuations(valuations, gone, ticket, read):
+            raise Unreachable(_REDIS_AWAY)
+
+
+async def _by_group(desk: Desk) -> dict[str, list[int]]:
+    """List the accounts with positions; live and demo are of one kind here."""
+    groups: dict[str, list[int]] = {}
+    for number, account in enumerate(list(desk.accounts.values()), 1):
+        if account.exposures:
+            groups.setdefault(account.group.name, []).append(account.account_id)
+        if number % LISTED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return groups
