@@ -6,12 +6,15 @@ holds them equal. A reason the service invents must be entered here before it ca
 
 REFUSALS = (
     *("malformed", "unknown_symbol", "not_positive", "crossed"),
-    *("out_of_order", "future", "stale", "jump"),
+    *("out_of_order", "future", "stale", "jump", "session_closed"),
 )
-ORDER_TYPES = ("BUY", "SELL", "BUY_LIMIT", "SELL_LIMIT", "BUY_STOP", "SELL_STOP")
+ORDER_TYPES = (
+    *("BUY", "SELL", "BUY_LIMIT", "SELL_LIMIT", "BUY_STOP", "SELL_STOP"),
+    *("BUY_STOP_LIMIT", "SELL_STOP_LIMIT"),
+)
 TRIGGERS = (*ORDER_TYPES, "STOP_LOSS", "TAKE_PROFIT")
 CLOSE_REASONS = ("STOP_LOSS", "TAKE_PROFIT", "STOP_OUT", "CLIENT")
-CANCEL_REASONS = ("CLIENT", "INSUFFICIENT_MARGIN", "NO_RATE")
+CANCEL_REASONS = ("CLIENT", "EXPIRED", "CORRECTED", "INSUFFICIENT_MARGIN", "NO_RATE")
 OUTCOMES = ("committed", "failed", "withdrawn", "fenced")
 CACHES = ("static_orders", "portfolios", "group_prices", "group_symbols", "group_symbols_copy")
 CACHE_RESULTS = ("hit", "miss", "error")
@@ -23,6 +26,7 @@ REDIS_OPERATIONS = (
 )
 POSTGRESQL_OPERATIONS = (
     *("commit", "account", "accounts", "live_orders", "orders", "order", "ledger", "deals"),
+    *("audit", "dealt"),
     *("events_after", "answer", "load", "lease", "sweep", "quotes", "replay", "relay", "ping"),
 )
 PRICE_SOURCES = ("cache", "last_known", "none")
@@ -34,12 +38,14 @@ DIFFERENCES = (
     *("behind", "ahead", "group_symbols", "group_prices"),
 )
 CATCHUPS = ("start", "gap", "reconnected", "poll")
-COMMANDS = ("place", "modify", "cancel", "close", "fund", "admin")
+COMMANDS = ("place", "modify", "cancel", "close", "fund", "correct", "admin")
 REJECT_CODES = (
     *("UNKNOWN_SYMBOL", "UNKNOWN_ACCOUNT", "UNKNOWN_GROUP", "ACCOUNT_EXISTS"),
     *("ORDER_NOT_FOUND", "ORDER_NOT_PENDING", "ORDER_NOT_OPEN"),
     *("INVALID_VOLUME", "INVALID_PRICE", "INVALID_STOP_LOSS", "INVALID_TAKE_PROFIT"),
+    *("INVALID_LIMIT_PRICE", "INVALID_TRAILING_DISTANCE", "INVALID_EXPIRY"),
     *("INVALID_AMOUNT", "INVALID_SETTINGS", "WRONG_SIDE_OF_MARKET"),
+    *("MARKET_CLOSED", "CLOSE_ONLY", "TRADING_HALTED", "DEAL_NOT_FOUND", "DEAL_NOT_CORRECTABLE"),
     *("INSUFFICIENT_MARGIN", "INSUFFICIENT_FUNDS", "NO_QUOTE", "NO_RATE"),
 )
 COMMAND_CODES = ("OK", *REJECT_CODES, "UNAVAILABLE", "WITHDRAWN", "ERROR")

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from service.domain.account import Account
 from service.domain.commands import CommandDesk, PlaceOrder
-from service.domain.dealing import order_state
+from service.domain.record import order_state
 from service.domain.decision import AccountState
 from service.domain.desk import Desk
 from service.domain.instrument import (

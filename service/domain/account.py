@@ -6,11 +6,15 @@ the "larger leg" rule; an account's margin is the sum over its symbols. All exac
 """
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from service.domain.instrument import Group, UserType
 from service.domain.market import Terms
 from service.domain.money import EXACT, ZERO
 from service.domain.order import Order
+
+if TYPE_CHECKING:
+    from service.domain.watch import Watch
 
 
 class Exposure:
@@ -25,14 +29,14 @@ class Exposure:
         "_buy",
         "_gains",
         "_long_cost",
-        "_long_volume",
         "_losses",
         "_sell",
         "_short_cost",
-        "_short_volume",
         "long_margin",
+        "long_volume",
         "positions",
         "short_margin",
+        "short_volume",
         "terms",
     )
 
@@ -41,8 +45,8 @@ class Exposure:
         self.positions: dict[int, Order] = {}
         self.long_margin = ZERO
         self.short_margin = ZERO
-        self._long_volume = self._long_cost = 0
-        self._short_volume = self._short_cost = 0
+        self.long_volume = self._long_cost = 0
+        self.short_volume = self._short_cost = 0
         self._buy = self._sell = 0
         self._gains = self._losses = 0
 
@@ -71,12 +75,12 @@ class Exposure:
         cost = volume * order.open_price
         if order.order_type.is_buy:
             self.long_margin = EXACT.add(self.long_margin, margin)
-            self._long_volume += volume
+            self.long_volume += volume
             self._long_cost += cost
             self._count(self._sell * volume - cost, is_gain=self._sell > order.open_price)
         else:
             self.short_margin = EXACT.add(self.short_margin, margin)
-            self._short_volume += volume
+            self.short_volume += volume
             self._short_cost += cost
             self._count(cost - self._buy * volume, is_gain=order.open_price > self._buy)
 
@@ -92,20 +96,30 @@ class Exposure:
         market = terms.market
         if not terms.is_priced:
             return None
-        buy, sell, rate = terms.buy, terms.sell, market.rate
+        rate = market.rate
         if rate.is_account_currency:
-            points = (
-                sell * self._long_volume
-                - self._long_cost
-                + self._short_cost
-                - buy * self._short_volume
-            )
-            return EXACT.multiply(market.profit_scale, points)
+            return EXACT.multiply(market.profit_scale, self.points())
+        gains, losses = self.gains_and_losses()
+        gain = rate.gain(EXACT.multiply(market.profit_scale, gains))
+        loss = rate.gain(EXACT.multiply(market.profit_scale, losses))
+        return None if gain is None or loss is None else EXACT.add(gain, loss)
+
+    def points(self) -> int:
+        """Return the live profit in points times volume units."""
+        terms = self.terms
+        return (
+            terms.sell * self.long_volume
+            - self._long_cost
+            + self._short_cost
+            - terms.buy * self.short_volume
+        )
+
+    def gains_and_losses(self) -> tuple[int, int]:
+        """Return the live profits (>= 0) and losses (<= 0) in points times volume units."""
+        sell, buy = self.terms.sell, self.terms.buy
         if (sell, buy) != (self._sell, self._buy):
             self._value(sell, buy)
-        gain = rate.gain(EXACT.multiply(market.profit_scale, self._gains))
-        loss = rate.gain(EXACT.multiply(market.profit_scale, self._losses))
-        return None if gain is None or loss is None else EXACT.add(gain, loss)
+        return self._gains, self._losses
 
     def _value(self, sell: int, buy: int) -> None:
         self._sell, self._buy = sell, buy
@@ -120,17 +134,23 @@ class Exposure:
 
 
 class Account:
-    """An account as the engine keeps it. `sequence` counts what has happened to it."""
+    """An account as the engine keeps it. `sequence` counts what has happened to it.
+
+    `in_margin_call`: its level fell below the group's margin call, and has not recovered. `watches`
+    are its price bands by market.
+    """
 
     __slots__ = (
         "account_id",
         "balance",
         "exposures",
         "group",
+        "in_margin_call",
         "leverage",
         "margin",
         "sequence",
         "user_type",
+        "watches",
     )
 
     def __init__(
@@ -141,6 +161,8 @@ class Account:
         leverage: Decimal,
         balance: Decimal,
         sequence: int = 0,
+        *,
+        in_margin_call: bool = False,
     ) -> None:
         self.account_id = account_id
         self.user_type = user_type
@@ -148,8 +170,10 @@ class Account:
         self.leverage = leverage
         self.balance = balance
         self.sequence = sequence
+        self.in_margin_call = in_margin_call
         self.margin = ZERO
         self.exposures: dict[str, Exposure] = {}
+        self.watches: dict[str, Watch] = {}
 
     def additional_margin(self, symbol: str, margin: Decimal, *, is_long: bool) -> Decimal:
         """Return how much the account's margin grows if a position of `margin` opens, USD >= 0."""
@@ -207,17 +231,17 @@ def position_profit(order: Order) -> Decimal | None:
     terms = order.terms
     if not terms.is_priced:
         return None
-    return profit_at(order, terms.sell if order.order_type.is_buy else terms.buy)
+    return profit_at(order, terms.sell if order.order_type.is_buy else terms.buy, order.volume)
 
 
-def profit_at(order: Order, close_price: int) -> Decimal | None:
-    """Return the profit of closing at `close_price` points in USD, not rounded; None: no rate."""
+def profit_at(order: Order, close_price: int, volume: int) -> Decimal | None:
+    """Return the exact profit in USD of closing a volume at a price in points; None: no rate."""
     assert order.open_price is not None
     points = close_price - order.open_price
     if not order.order_type.is_buy:
         points = -points
     market = order.terms.market
-    return market.rate.gain(EXACT.multiply(market.profit_scale, points * order.volume))
+    return market.rate.gain(EXACT.multiply(market.profit_scale, points * volume))
 
 
 def order_margin(order: Order, price: int) -> Decimal | None:

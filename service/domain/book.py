@@ -1,6 +1,6 @@
 """One-sided trigger books.
 
-A book holds (price, order id) entries that fire when the quote crosses their price: at most it
+A book holds (price, id) entries that fire when the quote crosses their price: at most it
 (`TriggerBook(at_most=True)`: fires when quote <= price, highest first) or at least it. `top` is
 the price that fires first, or a sentinel no quote reaches.
 
@@ -8,13 +8,15 @@ Complexity: a quote that triggers nothing costs one comparison with `top`; addin
 O(log n), k fired entries O(k log n). Removal is lazy: the owner calls `discard`, an entry no longer
 wanted fires once and is dropped by the owner, and the heap is rebuilt when more than half of it is
 dead. Duplicate entries are allowed; the owner checks what fires against the order's state.
-Entries are single integers, `price << ID_BITS | order_id`, which keeps a million of them in 44 MB.
+Entries are single integers, `price << ID_BITS | id`, which keeps a million of them in 44 MB. An id
+is an order's, or with `WATCH_BIT` set that of an account's price band (`service.domain.watch`).
 """
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 ID_BITS = 48
+WATCH_BIT = 1 << (ID_BITS - 1)
 _ID_MASK = (1 << ID_BITS) - 1
 _NEVER_AT_MOST = -(1 << 62)
 _NEVER_AT_LEAST = 1 << 62
@@ -34,13 +36,13 @@ class TriggerBook:
         self._dead = 0
         self.top = self._never
 
-    def add(self, price: int, order_id: int) -> None:
+    def add(self, price: int, entry_id: int) -> None:
         """Rest a trigger at a normalised `price` in points."""
-        heappush(self._heap, (self._sign * price) << ID_BITS | order_id)
+        heappush(self._heap, (self._sign * price) << ID_BITS | entry_id)
         self.top = self._sign * (self._heap[0] >> ID_BITS)
 
     def pop_crossed(self, quote: int) -> list[tuple[int, int]]:
-        """Remove and return the (price, order id) entries that `quote` crosses, dead ones too."""
+        """Remove and return the (price, id) entries that `quote` crosses, dead ones too."""
         heap, sign = self._heap, self._sign
         limit = sign * quote
         fired = []

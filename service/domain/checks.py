@@ -3,12 +3,35 @@
 from service.domain.instrument import Symbol
 from service.domain.market import Terms
 from service.domain.money import VOLUME_DIGITS, format_scaled
-from service.domain.order import OrderType
+from service.domain.order import OrderKind, OrderType
 from service.domain.rejection import RejectCode, Rejected
 
 
-def check_volume(symbol: Symbol, volume: int) -> None:
-    """Reject a volume outside the symbol's limits or off its step."""
+def check_state(terms: Terms, *, opens: bool) -> None:
+    """Reject what the trading states of symbol and group do not allow."""
+    name = terms.market.symbol.name
+    if not terms.may_close:
+        raise Rejected(RejectCode.TRADING_HALTED, f"trading in {name} is halted: try again later")
+    if opens and not terms.may_open:
+        raise Rejected(
+            RejectCode.CLOSE_ONLY, f"positions in {name} can only be closed now: try again later"
+        )
+
+
+def check_volume(symbol: Symbol, volume: int, of: int | None = None) -> None:
+    """Reject a volume outside the symbol's limits or off its step.
+
+    With `of`, the volume of a position, `volume` is the part to close: all, or such that the rest
+    is a volume as well.
+    """
+    if of is not None and volume == of:
+        return
+    if of is not None and of - volume < symbol.min_volume:
+        raise Rejected(
+            RejectCode.INVALID_VOLUME,
+            f"close all {_lots(of)} lots, or leave at least {_lots(symbol.min_volume)}",
+            "volume",
+        )
     if not symbol.min_volume <= volume <= symbol.max_volume or volume % symbol.volume_step:
         raise Rejected(
             RejectCode.INVALID_VOLUME,
@@ -69,3 +92,62 @@ def check_not_reached(
             "the market has already reached take_profit",
             "take_profit",
         )
+
+
+def check_price(terms: Terms, order_type: OrderType, price: int) -> None:
+    """Reject the price of a pending order that the market has reached already."""
+    match order_type:
+        case OrderType.BUY_LIMIT:
+            wrong, rule = price >= terms.buy, "below the buy price"
+        case OrderType.BUY_STOP | OrderType.BUY_STOP_LIMIT:
+            wrong, rule = price <= terms.buy, "above the buy price"
+        case OrderType.SELL_LIMIT:
+            wrong, rule = price <= terms.sell, "above the sell price"
+        case OrderType.SELL_STOP | OrderType.SELL_STOP_LIMIT:
+            wrong, rule = price >= terms.sell, "below the sell price"
+        case _:
+            raise Rejected(
+                RejectCode.INVALID_PRICE, "a market order has no price to change", "price"
+            )
+    if wrong:
+        raise Rejected(
+            RejectCode.WRONG_SIDE_OF_MARKET, f"the price of a {order_type} must be {rule}", "price"
+        )
+
+
+def check_limit_price(order_type: OrderType, price: int | None, limit_price: int | None) -> None:
+    """Reject a limit price without a stop-limit order, or on the wrong side of its stop price."""
+    if order_type.kind is not OrderKind.STOP_LIMIT:
+        if limit_price is None:
+            return
+        rule = "is for a BUY_STOP_LIMIT or SELL_STOP_LIMIT: leave it out"
+    else:
+        assert price is not None
+        sign, side = (1, "below") if order_type.is_buy else (-1, "above")
+        if limit_price is not None and limit_price > 0 and sign * limit_price < sign * price:
+            return
+        rule = f"of a {order_type} must be {side} its price, and above zero"
+    raise Rejected(RejectCode.INVALID_LIMIT_PRICE, f"limit_price {rule}", "limit_price")
+
+
+def check_trailing_distance(distance: int | None) -> None:
+    """Reject a trailing distance that is none."""
+    if distance is not None and distance <= 0:
+        raise Rejected(
+            RejectCode.INVALID_TRAILING_DISTANCE,
+            "trailing_distance must be above zero points, or left out",
+            "trailing_distance",
+        )
+
+
+def check_expiry(order_type: OrderType, expires_at: int | None, now: int) -> None:
+    """Reject an expiry of a market order, or one that is past."""
+    if expires_at is None:
+        return
+    if order_type.kind is OrderKind.MARKET:
+        rule = "is for pending orders: leave it out"
+    elif expires_at <= now:
+        rule = "must be in the future"
+    else:
+        return
+    raise Rejected(RejectCode.INVALID_EXPIRY, f"expires_at {rule}", "expires_at")

@@ -9,8 +9,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from service.domain.account import Account
-from service.domain.checks import check_not_reached, check_protection, check_volume
+from service.domain.checks import (
+    check_expiry,
+    check_limit_price,
+    check_not_reached,
+    check_price,
+    check_protection,
+    check_state,
+    check_trailing_distance,
+    check_volume,
+)
+from service.domain.corrections import CorrectDeal, correct_deal
 from service.domain.dealing import (
+    NewTerms,
     cancel_order,
     close_order,
     fund_account,
@@ -19,18 +30,25 @@ from service.domain.dealing import (
     place_order,
     price_opening,
 )
-from service.domain.decision import Decision, PostingKind
+from service.domain.decision import Audit, Decision, PostingKind
 from service.domain.desk import Desk
 from service.domain.market import Terms
 from service.domain.money import CENT, EQUAL_WITHIN, EXACT
 from service.domain.order import CancelReason, CloseReason, Order, OrderKind, OrderStatus, OrderType
 from service.domain.quote import QuoteGuard
 from service.domain.rejection import RejectCode, Rejected
+from service.domain.watch import watch_changed
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """Place a market or pending order. Prices in points, volume in 1/10,000 lot."""
+    """Place a market or pending order. Prices in points, volume in 1/10,000 lot.
+
+    Attributes:
+        limit_price: of a stop-limit order, where it rests once `price` is reached.
+        trailing_distance: points the stop loss follows behind the closing price.
+        expires_at: when a pending order is cancelled, ns UTC.
+    """
 
     account_id: int
     symbol: str
@@ -40,11 +58,14 @@ class PlaceOrder:
     stop_loss: int | None = None
     take_profit: int | None = None
     client_order_id: str | None = None
+    limit_price: int | None = None
+    trailing_distance: int | None = None
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModifyOrder:
-    """Change the fields named in `changes`; a stop loss or take profit of None is removed."""
+    """Change the fields named in `changes`; None removes, where there may be nothing."""
 
     account_id: int
     order_id: int
@@ -53,6 +74,12 @@ class ModifyOrder:
     volume: int | None = None
     stop_loss: int | None = None
     take_profit: int | None = None
+    limit_price: int | None = None
+    trailing_distance: int | None = None
+    expires_at: int | None = None
+
+
+_PENDING_ONLY = {"price", "limit_price", "volume", "expires_at"}
 
 
 class CommandDesk:
@@ -67,33 +94,44 @@ class CommandDesk:
         account = self._account(command.account_id)
         terms = self.terms(account, command.symbol)
         symbol = terms.market.symbol
+        order_type = command.order_type
+        check_state(terms, opens=True)
         check_volume(symbol, command.volume)
-        is_market = command.order_type.kind is OrderKind.MARKET
+        is_market = order_type.kind is OrderKind.MARKET
         if is_market and command.price is not None:
             raise Rejected(
                 RejectCode.INVALID_PRICE, "a market order takes no price: leave it out", "price"
             )
         if is_market:
+            self._require_session(terms, now)
             self._require_fresh(terms, now)
-            check_not_reached(terms, command.order_type, command.stop_loss, command.take_profit)
         else:
-            self._check_price(terms, command.order_type, command.price)
-        check_protection(command.order_type, command.price, command.stop_loss, command.take_profit)
+            self._check_price(terms, order_type, command.price)
+        check_limit_price(order_type, command.price, command.limit_price)
+        check_trailing_distance(command.trailing_distance)
+        check_expiry(order_type, command.expires_at, now)
+        if is_market:
+            check_not_reached(terms, order_type, command.stop_loss, command.take_profit)
+        opens_at = command.price if command.limit_price is None else command.limit_price
+        check_protection(order_type, opens_at, command.stop_loss, command.take_profit)
         order = Order(
             self.desk.next_order_id,
             account,
             terms,
-            command.order_type,
+            order_type,
             command.volume,
             command.price,
             command.stop_loss,
             command.take_profit,
             command.client_order_id,
             now,
+            command.limit_price,
+            command.trailing_distance,
+            command.expires_at,
         )
         if not is_market:
             self.desk.next_order_id += 1
-            return place_order(self.desk, order, now, key=key)
+            return self._done(place_order(self.desk, order, now, key=key))
         opening = price_opening(order)
         if opening is CancelReason.INSUFFICIENT_MARGIN:
             raise Rejected(
@@ -106,49 +144,53 @@ class CommandDesk:
                 f"no conversion rate for {symbol.profit_currency} yet: try again once it is quoted",
             )
         self.desk.next_order_id += 1
-        return open_order(self.desk, order, opening, now, expected=None, key=key)
+        return self._done(open_order(self.desk, order, opening, now, expected=None, key=key))
 
     def modify(self, command: ModifyOrder, now: int, key: str | None = None) -> Decision:
         """Change price and volume of a pending order, stop loss and take profit of a live one."""
         order = self._order(command.account_id, command.order_id)
         changes = command.changes
-        if changes & {"price", "volume"} and order.status is not OrderStatus.PENDING:
+        is_pending = order.status is OrderStatus.PENDING
+        if changes & _PENDING_ONLY and not is_pending:
             raise Rejected(
-                RejectCode.ORDER_NOT_PENDING, "price and volume of an open order cannot change"
+                RejectCode.ORDER_NOT_PENDING,
+                "price, volume and expiry of an open order cannot change",
             )
-        terms = order.terms
-        price = command.price if "price" in changes else order.price
-        stop_loss = command.stop_loss if "stop_loss" in changes else order.stop_loss
-        take_profit = command.take_profit if "take_profit" in changes else order.take_profit
-        volume = order.volume
+        terms, order_type = order.terms, order.order_type
+        new = NewTerms(
+            *(getattr(command if name in changes else order, name) for name in NewTerms._fields)
+        )
         if "volume" in changes:
             if command.volume is None:
                 raise Rejected(RejectCode.INVALID_VOLUME, "volume cannot be removed", "volume")
-            volume = command.volume
-            check_volume(terms.market.symbol, volume)
+            check_volume(terms.market.symbol, command.volume)
         if "price" in changes:
-            self._check_price(terms, order.order_type, price)
-        if order.status is OrderStatus.PENDING:
-            check_protection(order.order_type, price, stop_loss, take_profit)
+            if order.activated_time is not None:
+                raise Rejected(
+                    RejectCode.INVALID_PRICE,
+                    "the stop price was reached: change limit_price, or cancel the order",
+                    "price",
+                )
+            self._check_price(terms, order_type, new.price)
+        if changes & {"price", "limit_price"}:
+            check_limit_price(order_type, new.price, new.limit_price)
+        if "trailing_distance" in changes:
+            check_trailing_distance(new.trailing_distance)
+        if "expires_at" in changes:
+            check_expiry(order_type, new.expires_at, now)
+        if is_pending:
+            opens_at = new.price if new.limit_price is None else new.limit_price
+            check_protection(order_type, opens_at, new.stop_loss, new.take_profit)
         else:
             self._require_quote(terms)
             check_not_reached(
                 terms,
-                order.order_type,
-                stop_loss if "stop_loss" in changes else None,
-                take_profit if "take_profit" in changes else None,
+                order_type,
+                new.stop_loss if "stop_loss" in changes else None,
+                new.take_profit if "take_profit" in changes else None,
             )
-            check_protection(order.order_type, None, stop_loss, take_profit)
-        return modify_order(
-            self.desk,
-            order,
-            price=price,
-            volume=volume,
-            stop_loss=stop_loss,
-            take_profit=take_profit,
-            time=now,
-            key=key,
-        )
+            check_protection(order_type, None, new.stop_loss, new.take_profit)
+        return self._done(modify_order(self.desk, order, new, now, key=key))
 
     def cancel(self, account_id: int, order_id: int, now: int, key: str | None = None) -> Decision:
         """Cancel a pending order."""
@@ -158,24 +200,40 @@ class CommandDesk:
                 RejectCode.ORDER_NOT_PENDING, f"order {order_id} is open: close it instead"
             )
         self.desk.disarm(order)
-        return cancel_order(self.desk, order, CancelReason.CLIENT, now, key=key)
+        return self._done(cancel_order(self.desk, order, CancelReason.CLIENT, now, key=key))
 
-    def close(self, account_id: int, order_id: int, now: int, key: str | None = None) -> Decision:
-        """Close an open order at the service's price."""
+    def close(
+        self,
+        account_id: int,
+        order_id: int,
+        now: int,
+        key: str | None = None,
+        volume: int | None = None,
+    ) -> Decision:
+        """Close an open order at the service's price: all of it, or a `volume` in 1/10,000 lot."""
         order = self._order(account_id, order_id)
         if order.status is not OrderStatus.OPEN:
             raise Rejected(
                 RejectCode.ORDER_NOT_OPEN, f"order {order_id} is pending: cancel it instead"
             )
+        check_state(order.terms, opens=False)
+        if volume is not None:
+            check_volume(order.terms.market.symbol, volume, of=order.volume)
+        self._require_session(order.terms, now)
         self._require_fresh(order.terms, now)
-        decision = close_order(self.desk, order, CloseReason.CLIENT, now, key=key)
+        decision = close_order(self.desk, order, CloseReason.CLIENT, now, volume=volume, key=key)
         if decision is None:
             raise Rejected(
                 RejectCode.NO_RATE,
                 f"no conversion rate for {order.terms.market.symbol.profit_currency} yet: "
                 "try again once it is quoted",
             )
-        return decision
+        return self._done(decision)
+
+    def correct(self, command: CorrectDeal, now: int, key: str | None, audit: Audit) -> Decision:
+        """Reverse a deal with its ledger entries, by an administrator."""
+        self._account(command.order.account_id)
+        return self._done(correct_deal(self.desk, command, now, key, audit))
 
     def fund(self, account_id: int, amount: Decimal, now: int, key: str | None = None) -> Decision:
         """Deposit (amount > 0) or withdraw (amount < 0) USD in whole cents."""
@@ -185,7 +243,9 @@ class CommandDesk:
                 RejectCode.INVALID_AMOUNT, "amount must be whole cents and not zero", "amount"
             )
         if amount > 0:
-            return fund_account(self.desk, account, PostingKind.DEPOSIT, amount, now, key)
+            return self._done(
+                fund_account(self.desk, account, PostingKind.DEPOSIT, amount, now, key)
+            )
         free_margin = account.free_margin()
         available = None if free_margin is None else min(free_margin, account.balance)
         if available is None or EXACT.add(available, amount) < -EQUAL_WITHIN:
@@ -194,7 +254,13 @@ class CommandDesk:
                 "withdraw at most the free margin and the balance",
                 "amount",
             )
-        return fund_account(self.desk, account, PostingKind.WITHDRAWAL, amount, now, key)
+        return self._done(
+            fund_account(self.desk, account, PostingKind.WITHDRAWAL, amount, now, key)
+        )
+
+    def _done(self, decision: Decision) -> Decision:
+        watch_changed(self.desk)
+        return decision
 
     def terms(self, account: Account, symbol: str) -> Terms:
         """Return the terms of the account's group on a symbol, or reject."""
@@ -238,22 +304,12 @@ class CommandDesk:
                 RejectCode.INVALID_PRICE, "a pending order needs a price above zero", "price"
             )
         self._require_quote(terms)
-        match order_type:
-            case OrderType.BUY_LIMIT:
-                wrong, rule = price >= terms.buy, "below the buy price"
-            case OrderType.BUY_STOP:
-                wrong, rule = price <= terms.buy, "above the buy price"
-            case OrderType.SELL_LIMIT:
-                wrong, rule = price <= terms.sell, "above the sell price"
-            case OrderType.SELL_STOP:
-                wrong, rule = price >= terms.sell, "below the sell price"
-            case _:
-                raise Rejected(
-                    RejectCode.INVALID_PRICE, "a market order has no price to change", "price"
-                )
-        if wrong:
+        check_price(terms, order_type, price)
+
+    def _require_session(self, terms: Terms, now: int) -> None:
+        if not terms.market.is_in_session(now):
             raise Rejected(
-                RejectCode.WRONG_SIDE_OF_MARKET,
-                f"the price of a {order_type} must be {rule}",
-                "price",
+                RejectCode.MARKET_CLOSED,
+                f"{terms.market.symbol.name} is not traded now: its sessions are "
+                f"{terms.market.symbol.sessions}",
             )

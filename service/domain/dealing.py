@@ -1,22 +1,13 @@
-"""What happens to orders and money: each function changes the desk and returns its decision.
+"""What happens to orders and their money: each function changes the desk and returns its decision.
 
-Memory changes at once; the decision carries everything the writer needs, so nothing reads the live
-order again. An order is disarmed before it opens or is cancelled; closing disarms by itself.
+An order is disarmed before it opens or is cancelled; closing disarms by itself.
 """
 
 from decimal import Decimal
 from typing import NamedTuple
 
 from service.domain.account import Account, order_margin, profit_at
-from service.domain.decision import (
-    AccountState,
-    Deal,
-    DealEvent,
-    Decision,
-    EventKind,
-    Posting,
-    PostingKind,
-)
+from service.domain.decision import Deal, DealEvent, Decision, EventKind, PostingKind
 from service.domain.desk import Desk
 from service.domain.money import EQUAL_WITHIN, EXACT, ZERO, to_cents
 from service.domain.order import (
@@ -24,18 +15,23 @@ from service.domain.order import (
     CloseReason,
     Order,
     OrderKind,
-    OrderState,
     OrderStatus,
-    OrderType,
+    requested_opening,
 )
 from service.domain.pricing import commission_at, fill_price
+from service.domain.record import NO_POSTINGS, post, record, record_account
+from service.domain.swap import settle_swap
+from service.domain.trailing import trailed_stop
 
-_NO_POSTINGS: tuple[Posting, ...] = ()
 # Reading a member off its enum costs as much as a call in Python 3.11.
 _PENDING, _OPEN, _CLOSED = OrderStatus.PENDING, OrderStatus.OPEN, OrderStatus.CLOSED
-_DEAL_OPEN, _DEAL_CLOSE = DealEvent.OPEN, DealEvent.CLOSE
+_DEAL_OPEN, _DEAL_CLOSE, _DEAL_PART = DealEvent.OPEN, DealEvent.CLOSE, DealEvent.PARTIAL_CLOSE
 _OPENED_EVENT, _CLOSED_EVENT = EventKind.OPENED, EventKind.CLOSED
-_PROFIT, _COMMISSION = PostingKind.PROFIT, PostingKind.COMMISSION
+_PARTIALLY_CLOSED_EVENT = EventKind.PARTIALLY_CLOSED
+_PROFIT, _COMMISSION, _SWAP = PostingKind.PROFIT, PostingKind.COMMISSION, PostingKind.SWAP
+_MARKET, _LIMIT, _STOP = OrderKind.MARKET, OrderKind.LIMIT, OrderKind.STOP
+_STOP_LOSS, _TAKE_PROFIT = CloseReason.STOP_LOSS, CloseReason.TAKE_PROFIT
+_STOP_OUT = CloseReason.STOP_OUT
 
 
 class Opening(NamedTuple):
@@ -54,12 +50,9 @@ def price_opening(order: Order) -> Opening | CancelReason:
     """
     terms, account = order.terms, order.account
     is_long = order.order_type.is_buy
+    kind, requested = requested_opening(order)
     price, slippage = fill_price(
-        order,
-        order.order_type.kind,
-        order.price,
-        terms.buy if is_long else terms.sell,
-        buys=is_long,
+        order, kind, requested, terms.buy if is_long else terms.sell, buys=is_long
     )
     margin = order_margin(order, price)
     free_margin = account.free_margin()
@@ -89,10 +82,12 @@ def open_order(
     order.open_tick = desk.tick
     order.margin = opening.margin
     order.commission = opening.commission
+    if order.trailing_distance is not None:
+        order.stop_loss = trailed_stop(order)
     desk.orders[order.order_id] = order
     desk.add_position(order)
     desk.arm(order)
-    postings = _post(account, ((_COMMISSION, opening.commission.copy_negate()),))
+    postings = post(account, ((_COMMISSION, opening.commission.copy_negate()),))
     deal = Deal(
         _DEAL_OPEN,
         order.order_type,
@@ -106,39 +101,66 @@ def open_order(
         terms.buy,
         terms.market.time,
     )
-    return _record(desk, _OPENED_EVENT, order, expected, deal, postings, time, key)
+    return record(desk, _OPENED_EVENT, order, expected, deal, postings, time, key)
 
 
 def close_order(
-    desk: Desk, order: Order, reason: CloseReason, time: int, *, key: str | None = None
+    desk: Desk,
+    order: Order,
+    reason: CloseReason,
+    time: int,
+    *,
+    volume: int | None = None,
+    key: str | None = None,
 ) -> Decision | None:
-    """Close an open order at its group's price; None, and nothing changed, without a rate."""
+    """Close an open order at its group's price; None, and nothing changed, without a rate.
+
+    A `volume` below the order's closes that part of it. A swap that is owed is paid first, and a
+    balance below zero is reset once the account is flat, if its group protects it.
+    """
     terms, account = order.terms, order.account
     is_long = order.order_type.is_buy
-    kind, level = OrderKind.MARKET, None
-    if reason is CloseReason.STOP_LOSS:
-        kind, level = OrderKind.STOP, order.stop_loss
-    elif reason is CloseReason.TAKE_PROFIT:
-        kind, level = OrderKind.LIMIT, order.take_profit
+    kind, level = _MARKET, None
+    if reason is _STOP_LOSS:
+        kind, level = _STOP, order.stop_loss
+    elif reason is _TAKE_PROFIT:
+        kind, level = _LIMIT, order.take_profit
+    if volume is None:
+        volume = order.volume
     price, slippage = fill_price(
         order, kind, level, terms.sell if is_long else terms.buy, buys=not is_long
     )
-    exact_profit = profit_at(order, price)
-    commission = commission_at(order, price) if terms.settings.commission_type.at_exit else ZERO
-    if exact_profit is None or commission is None:
+    exact_profit = profit_at(order, price, volume)
+    commission = ZERO
+    if terms.settings.commission_type.at_exit:
+        charge = commission_at(order, price, volume)
+        if charge is None:
+            return None
+        commission = charge
+    if exact_profit is None:
         return None
     profit = to_cents(exact_profit)
-    desk.disarm(order)
-    del desk.orders[order.order_id]
-    desk.remove_position(order)
+    swap = settle_swap(desk, order) if desk.owing else ZERO
+    assert swap is not None, "what converts a profit converts a swap"
+    is_whole = volume == order.volume
+    if is_whole:
+        desk.disarm(order)
+        del desk.orders[order.order_id]
+        desk.remove_position(order)
+        order.status = _CLOSED
+    else:
+        _take_out(order, volume)
     assert order.commission is not None
     order.commission = EXACT.add(order.commission, commission)
-    order.status = _CLOSED
-    postings = _post(account, ((_PROFIT, profit), (_COMMISSION, commission.copy_negate())))
+    order.profit = profit if order.profit is None else EXACT.add(order.profit, profit)
+    postings = post(
+        account, ((_SWAP, swap), (_PROFIT, profit), (_COMMISSION, commission.copy_negate()))
+    )
+    market_time = terms.market.time
     deal = Deal(
-        _DEAL_CLOSE,
+        _DEAL_CLOSE if is_whole else _DEAL_PART,
         reason,
-        order.volume,
+        volume,
         price,
         slippage,
         profit,
@@ -146,9 +168,26 @@ def close_order(
         account.balance,
         terms.sell,
         terms.buy,
-        terms.market.time,
+        time if reason is _STOP_OUT else market_time,
     )
-    return _record(desk, _CLOSED_EVENT, order, _OPEN, deal, postings, time, key)
+    if not account.exposures:
+        account.in_margin_call = False
+        if account.balance < 0 and account.group.negative_balance_protection:
+            reset = account.balance.copy_negate()
+            postings += post(account, ((PostingKind.NEGATIVE_BALANCE, reset),))
+    event = _CLOSED_EVENT if is_whole else _PARTIALLY_CLOSED_EVENT
+    return record(desk, event, order, _OPEN, deal, postings, time, key)
+
+
+def _take_out(order: Order, volume: int) -> None:
+    """Make a position smaller by a volume; its margin shrinks in proportion."""
+    account = order.account
+    account.remove_position(order)
+    rest = order.volume - volume
+    assert order.margin is not None
+    order.margin = EXACT.divide(EXACT.multiply(order.margin, rest), order.volume)
+    order.volume = rest
+    account.add_position(order)
 
 
 def cancel_order(
@@ -170,126 +209,71 @@ def cancel_order(
         None,
         time,
     )
-    return _record(
-        desk,
-        EventKind.CANCELLED,
-        order,
-        _PENDING,
-        deal,
-        _NO_POSTINGS,
-        time,
-        key,
-    )
+    return record(desk, EventKind.CANCELLED, order, _PENDING, deal, NO_POSTINGS, time, key)
 
 
 def place_order(desk: Desk, order: Order, time: int, *, key: str | None = None) -> Decision:
     """Rest a new pending order."""
     desk.orders[order.order_id] = order
+    if order.expires_at is not None:
+        desk.expiries.add(order)
     desk.arm(order)
-    return _record(desk, EventKind.PLACED, order, None, None, _NO_POSTINGS, time, key)
+    return record(desk, EventKind.PLACED, order, None, None, NO_POSTINGS, time, key)
+
+
+def activate_order(desk: Desk, order: Order, time: int) -> Decision:
+    """Turn a disarmed stop-limit order, whose stop price is reached, into the limit it waits at."""
+    order.activated_time = time
+    desk.arm(order)
+    return record(desk, EventKind.ACTIVATED, order, _PENDING, None, NO_POSTINGS, time)
+
+
+def trail_order(desk: Desk, order: Order, time: int) -> Decision | None:
+    """Move a position's stop loss behind a price that has improved; None: it has not."""
+    stop_loss = trailed_stop(order)
+    if stop_loss == order.stop_loss:
+        return None
+    desk.disarm(order)
+    order.stop_loss = stop_loss
+    desk.arm(order)
+    return record(desk, EventKind.TRAILED, order, _OPEN, None, NO_POSTINGS, time)
+
+
+class NewTerms(NamedTuple):
+    """What of a live order a modification may change; prices in points."""
+
+    price: int | None
+    limit_price: int | None
+    volume: int
+    stop_loss: int | None
+    take_profit: int | None
+    trailing_distance: int | None
+    expires_at: int | None
 
 
 def modify_order(
-    desk: Desk,
-    order: Order,
-    *,
-    price: int | None,
-    volume: int,
-    stop_loss: int | None,
-    take_profit: int | None,
-    time: int,
-    key: str | None = None,
+    desk: Desk, order: Order, new: NewTerms, time: int, *, key: str | None = None
 ) -> Decision:
     """Give a live order new terms, checked by the caller; from now on only these trigger."""
     desk.disarm(order)
-    order.price, order.volume = price, volume
-    order.stop_loss, order.take_profit = stop_loss, take_profit
+    order.price, order.limit_price, order.volume = new.price, new.limit_price, new.volume
+    order.stop_loss, order.take_profit = new.stop_loss, new.take_profit
+    order.trailing_distance = new.trailing_distance
+    if order.status is _OPEN:
+        if order.trailing_distance is not None:
+            order.stop_loss = trailed_stop(order)
+    elif new.expires_at != order.expires_at:
+        order.expires_at = new.expires_at
+        if new.expires_at is not None:
+            desk.expiries.add(order)
     desk.arm(order)
-    return _record(desk, EventKind.MODIFIED, order, order.status, None, _NO_POSTINGS, time, key)
+    return record(desk, EventKind.MODIFIED, order, order.status, None, NO_POSTINGS, time, key)
 
 
 def fund_account(
     desk: Desk, account: Account, kind: PostingKind, amount: Decimal, time: int, key: str | None
 ) -> Decision:
     """Post a deposit (amount > 0) or a withdrawal (amount < 0) in cents."""
-    postings = _post(account, ((kind, amount),))
+    postings = post(account, ((kind, amount),))
     event = EventKind.DEPOSITED if amount > 0 else EventKind.WITHDRAWN
-    return _decide(desk, event, account, None, None, None, postings, time, key)
-
-
-def _record(
-    desk: Desk,
-    kind: EventKind,
-    order: Order,
-    expected: OrderStatus | None,
-    deal: Deal | None,
-    postings: tuple[Posting, ...],
-    time: int,
-    key: str | None,
-) -> Decision:
-    state = order_state(order, deal)
-    return _decide(desk, kind, order.account, state, expected, deal, postings, time, key)
-
-
-def _decide(
-    desk: Desk,
-    kind: EventKind,
-    account: Account,
-    order: OrderState | None,
-    expected: OrderStatus | None,
-    deal: Deal | None,
-    postings: tuple[Posting, ...],
-    time: int,
-    key: str | None,
-) -> Decision:
-    account.sequence += 1
-    decision_id = desk.next_decision_id
-    desk.next_decision_id = decision_id + 1
-    after = AccountState(account.account_id, account.sequence, account.balance, account.margin)
-    return Decision(decision_id, desk.tick, time, kind, after, order, expected, deal, postings, key)
-
-
-def order_state(order: Order, deal: Deal | None) -> OrderState:
-    """Return the immutable state of an order, with what its last deal says of its end."""
-    close_price = close_time = profit = reason = None
-    if deal is not None and not isinstance(deal.reason, OrderType):
-        reason = deal.reason
-        if deal.event is _DEAL_CLOSE:
-            close_price, close_time, profit = deal.price, deal.time, deal.profit
-    return OrderState(
-        order.order_id,
-        order.account.account_id,
-        order.client_order_id,
-        order.terms.market.symbol.name,
-        order.order_type,
-        order.status,
-        order.volume,
-        order.price,
-        order.stop_loss,
-        order.take_profit,
-        order.trigger,
-        order.stop_loss_trigger,
-        order.take_profit_trigger,
-        order.placed_time,
-        order.open_price,
-        order.open_time,
-        order.open_tick,
-        order.margin,
-        order.commission,
-        close_price,
-        close_time,
-        profit,
-        reason,
-    )
-
-
-def _post(
-    account: Account, amounts: tuple[tuple[PostingKind, Decimal], ...]
-) -> tuple[Posting, ...]:
-    """Change the balance by amounts in cents, skipping zeros, and return the ledger entries."""
-    postings = []
-    for kind, amount in amounts:
-        if amount:
-            account.balance = EXACT.add(account.balance, amount)
-            postings.append(Posting(kind, amount, account.balance))
-    return tuple(postings)
+    return record_account(desk, event, account, postings, time, key)

@@ -5,7 +5,8 @@ once and returns the `Decision` that stores it. Invariants:
 
 - a live order (PENDING or OPEN) is in `orders` and its triggers rest in its market's books;
 - an OPEN order is among its account's positions, with its margin;
-- an account's sequence grows by one with each of its decisions, `decision_id` by one with each.
+- an account's sequence grows by one with each of its decisions, `decision_id` by one with each;
+- an account with positions has price bands in the books of the markets it depends on.
 
 Trigger prices rest normalised by the group's markup, so one book serves all groups of a symbol:
 ask books hold `p - ceil(m/2)`, bid books `p + floor(m/2)`, widened by the symbol's tolerance.
@@ -14,18 +15,28 @@ ask books hold `p - ceil(m/2)`, bid books `p + floor(m/2)`, widened by the symbo
 from collections.abc import Iterable
 
 from service.domain.account import Account
-from service.domain.book import TriggerBook
+from service.domain.book import WATCH_BIT, TriggerBook
+from service.domain.expiry import ExpiryQueue
 from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol
 from service.domain.market import Market, Terms, find_rate
 from service.domain.order import Order, OrderKind, OrderState, OrderStatus
+from service.domain.watch import Watch, forget_account, watch_account, watch_all
 
 # Reading a member off its enum costs as much as a call in Python 3.11.
 _PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
-_MARKET, _STOP = OrderKind.MARKET, OrderKind.STOP
+_MARKET, _LIMIT = OrderKind.MARKET, OrderKind.LIMIT
 
 
 class Desk:
-    """State of one engine. Not thread-safe: one caller at a time, which is the point."""
+    """State of one engine. Not thread-safe: one caller at a time, which is the point.
+
+    Attributes:
+        changed: accounts that something happened to since their bands were set.
+        unpriced: accounts with a position that has no price or no conversion rate.
+        owing: positions that owe the swap of rollovers up to `owed_until` (ns UTC), by order id;
+            all rollovers up to `rolled_until` are settled.
+        deferred_triggers: how often a fired trigger could not be dealt and was rested again.
+    """
 
     def __init__(self) -> None:
         self.markets: dict[str, Market] = {}
@@ -33,9 +44,18 @@ class Desk:
         self.terms: dict[tuple[str, str], Terms] = {}
         self.accounts: dict[int, Account] = {}
         self.orders: dict[int, Order] = {}
+        self.watches: dict[int, Watch] = {}
+        self.changed: dict[int, Account] = {}
+        self.unpriced: set[int] = set()
+        self.owing: dict[int, Order] = {}
+        self.owed_until = 0
+        self.rolled_until = 0
         self.open_positions = 0
+        self.deferred_triggers = 0
         self.next_order_id = 1
         self.next_decision_id = 1
+        self.next_watch_id = 1
+        self.expiries = ExpiryQueue()
         self.tick = 0
 
     # Settings
@@ -53,9 +73,11 @@ class Desk:
             if market.symbol.digits != symbol.digits:
                 raise SettingsError(f"digits of {symbol.name} cannot change once it is traded")
             market.change_symbol(symbol)
+            market.unpark()
             self._rekey(order for order in self.orders.values() if order.terms.market is market)
         for market in self.markets.values():
             market.rate = find_rate(market.symbol.profit_currency, self.markets)
+        watch_all(self)
 
     def set_group(self, group: Group) -> None:
         """Add a group or take over its changed settings."""
@@ -66,6 +88,9 @@ class Desk:
         for account in self.accounts.values():
             if account.group.name == group.name:
                 account.group = group
+                watch_account(self, account)
+        for market in self.markets.values():
+            market.unpark()
 
     def set_terms(self, settings: GroupSymbol) -> None:
         """Add a group's terms on a symbol, or change them and re-key that group's orders.
@@ -88,6 +113,9 @@ class Desk:
         else:
             terms.change(settings)
             self._rekey(order for order in self.orders.values() if order.terms is terms)
+            for account in self.accounts.values():
+                if settings.symbol in account.exposures and account.group is group:
+                    watch_account(self, account)
 
     def _rekey(self, orders: Iterable[Order]) -> None:
         for order in orders:
@@ -110,13 +138,16 @@ class Desk:
         is_long = order.order_type.is_buy
         order.trigger = order.stop_loss_trigger = order.take_profit_trigger = None
         if order.status is _PENDING:
-            if order.order_type.kind is _MARKET:
+            kind, price = order.order_type.kind, order.price
+            if order.activated_time is not None:
+                kind, price = _LIMIT, order.limit_price
+            if kind is _MARKET:
                 order.trigger = 0
             else:
-                assert order.price is not None
-                fires_above = is_long == (order.order_type.kind is _STOP)
+                assert price is not None
+                fires_above = is_long == (kind is not _LIMIT)
                 shift = -terms.buy_markup if is_long else terms.sell_markup
-                order.trigger = order.price + shift + (-tolerance if fires_above else tolerance)
+                order.trigger = price + shift + (-tolerance if fires_above else tolerance)
             return
         shift = terms.sell_markup if is_long else -terms.buy_markup
         outward = tolerance if is_long else -tolerance
@@ -124,44 +155,61 @@ class Desk:
             order.stop_loss_trigger = order.stop_loss + shift + outward
         if order.take_profit is not None:
             order.take_profit_trigger = order.take_profit + shift - outward
+        order.trail_trigger = None
+        if order.trailing_distance is not None:
+            # The first closing price that leaves the stop loss further behind than its distance.
+            beyond = order.trailing_distance + 1
+            reached = order.stop_loss or 0
+            order.trail_trigger = reached + shift + (beyond if is_long else -beyond)
 
     def triggers(self, order: Order) -> list[tuple[TriggerBook, int]]:
         """Return the books and normalised prices a live order rests at."""
         market = order.terms.market
         if order.status is _PENDING:
             assert order.trigger is not None
-            return [(market.order_book(order.order_type), order.trigger)]
+            return [(market.order_book(order), order.trigger)]
         is_long = order.order_type.is_buy
         resting = []
         if order.stop_loss_trigger is not None:
             resting.append((market.stop_loss_book(is_long=is_long), order.stop_loss_trigger))
         if order.take_profit_trigger is not None:
             resting.append((market.take_profit_book(is_long=is_long), order.take_profit_trigger))
+        if order.trail_trigger is not None:
+            resting.append((market.take_profit_book(is_long=is_long), order.trail_trigger))
         return resting
 
     def disarm(self, order: Order) -> None:
         """Withdraw the triggers of a live order; call it before its state changes."""
         resting = self.triggers(order)
         order.trigger = order.stop_loss_trigger = order.take_profit_trigger = None
+        order.trail_trigger = None
         for book, _ in resting:
             book.discard(self.rests)
 
-    def rests(self, book: TriggerBook, price: int, order_id: int) -> bool:
-        """Tell whether a book entry still stands for a live order's trigger."""
-        order = self.orders.get(order_id)
+    def trail(self, order: Order, stop_loss: int) -> None:
+        """Move the stop loss of a position with a trailing stop, and nothing else of it."""
+        self.disarm(order)
+        order.stop_loss = stop_loss
+        self.arm(order)
+
+    def rests(self, book: TriggerBook, price: int, entry_id: int) -> bool:
+        """Tell whether a book entry still stands for a live order's trigger or a price band."""
+        if entry_id & WATCH_BIT:
+            watch = self.watches.get(entry_id ^ WATCH_BIT)
+            return watch is not None and watch.stands(book, price)
+        order = self.orders.get(entry_id)
         if order is None:
             return False
         if order.status is _PENDING:
-            return price == order.trigger and book is order.terms.market.order_book(
-                order.order_type
-            )
+            return price == order.trigger and book is order.terms.market.order_book(order)
         is_long = order.order_type.is_buy
         market = order.terms.market
         if price == order.stop_loss_trigger and book is market.stop_loss_book(is_long=is_long):
             return True
-        return price == order.take_profit_trigger and book is market.take_profit_book(
-            is_long=is_long
-        )
+        return price in (
+            order.take_profit_trigger,
+            order.trail_trigger,
+        ) and book is market.take_profit_book(is_long=is_long)
 
     def restore(self, state: OrderState) -> Order:
         """Take a stored live order into memory; the caller arms it.
@@ -181,15 +229,24 @@ class Desk:
             state.take_profit,
             state.client_order_id,
             state.placed_time,
+            state.limit_price,
+            state.trailing_distance,
+            state.expires_at,
         )
         order.status = state.status
+        order.activated_time = state.activated_time
         self.orders[order.order_id] = order
+        if order.status is _PENDING and order.expires_at is not None:
+            self.expiries.add(order)
         if order.status is _OPEN:
             order.open_price = state.open_price
             order.open_time = state.open_time
             order.open_tick = state.open_tick
             order.margin = state.margin
             order.commission = state.commission
+            order.profit = state.profit
+            order.swap = state.swap
+            order.swapped_until = state.swapped_until
             self.add_position(order)
         return order
 
@@ -202,3 +259,11 @@ class Desk:
         """Take an order that ends out of its account's positions."""
         order.account.remove_position(order)
         self.open_positions -= 1
+
+    def replace_account(self, account: Account) -> None:
+        """Put an account in the place of the one of the same id, which has no positions left."""
+        before = self.accounts.get(account.account_id)
+        if before is not None:
+            forget_account(self, before)
+        self.changed.pop(account.account_id, None)
+        self.accounts[account.account_id] = account

@@ -1,25 +1,26 @@
 """The engine: quotes in, decisions out.
 
-`on_quote` guards a quote, makes it the last one and judges what it triggers: closes first, then
-openings, oldest order first within each. It decides synchronously and changes memory at once, so
-that results never depend on how long a commit takes. A quote that triggers nothing costs the
-guards and four comparisons, however many orders rest.
+`on_quote` guards a quote, makes it the last one and judges what it triggers
+(`service.domain.judgement`). It decides synchronously and changes memory at once, so that results
+never depend on how long a commit takes. A quote that triggers nothing costs the guards and a few
+comparisons, however many orders rest and however many accounts are exposed.
 
 A position opened on a tick is judged for its own stop loss and take profit from the symbol's next
-tick. A close without a conversion rate, and whatever a markup leaves no group price above zero for,
-stays armed and is counted in `deferred_triggers`.
+tick.
 """
 
 from collections.abc import Iterable, Sequence
 
 from service.domain.account import Account
-from service.domain.book import TriggerBook
-from service.domain.dealing import cancel_order, close_order, open_order, price_opening
+from service.domain.dealing import cancel_order
 from service.domain.decision import Decision
 from service.domain.desk import Desk
+from service.domain.judgement import judge_order, judge_tick
 from service.domain.market import Market
-from service.domain.order import CancelReason, CloseReason, Order, OrderState, OrderStatus
+from service.domain.order import CancelReason, OrderState, OrderStatus
 from service.domain.quote import JUMP_CONFIRMATIONS, Quote, QuoteGuard, QuoteRefusal
+from service.domain.swap import note_owing
+from service.domain.watch import watch_all, watch_changed
 
 _NOTHING: tuple[Decision, ...] = ()
 _PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
@@ -32,8 +33,8 @@ class Engine:
     def __init__(self, desk: Desk, guard: QuoteGuard) -> None:
         self.desk = desk
         self.guard = guard
-        self.deferred_triggers = 0
         self._markets = desk.markets
+        self._expiries = desk.expiries
         self._max_age_ns = guard.max_age_ns
         self._min_age_ns = -guard.max_future_ns
 
@@ -48,13 +49,15 @@ class Engine:
             return refusal
         market = self._markets[quote.symbol]
         bid, ask = quote.bid, quote.ask
+        if now >= self._expiries.next:
+            return [*self._expire(now), *judge_tick(self.desk, market)]
         if (
             ask <= market.ask_at_most.top
             or ask >= market.ask_at_least.top
             or bid <= market.bid_at_most.top
             or bid >= market.bid_at_least.top
         ):
-            return self._judge(market)
+            return judge_tick(self.desk, market)
         return _NOTHING
 
     def admit(self, quote: Quote, now: int) -> QuoteRefusal | None:
@@ -75,6 +78,8 @@ class Engine:
             return QuoteRefusal.STALE
         if age < self._min_age_ns:
             return QuoteRefusal.FUTURE
+        if time >= market.session_until and not market.enter_session(time):
+            return QuoteRefusal.SESSION_CLOSED
         if self.guard.check_jumps and self._jumps(market, bid, ask):
             return QuoteRefusal.JUMP
         market.bid = bid
@@ -107,72 +112,6 @@ class Engine:
         market.jump_count = 0
         return False
 
-    def _judge(self, market: Market) -> list[Decision]:
-        desk = self.desk
-        closes: list[tuple[int, TriggerBook, int, Order]] = []
-        opens: list[tuple[int, Order]] = []
-        held: list[tuple[TriggerBook, int, Order]] = []
-        # A tolerance lets one tick reach both levels of a position: the stop loss then counts, so
-        # its book comes before that of the take profit, on both sides.
-        for book, price in (
-            (market.ask_at_least, market.ask),
-            (market.ask_at_most, market.ask),
-            (market.bid_at_most, market.bid),
-            (market.bid_at_least, market.bid),
-        ):
-            for trigger, order_id in book.pop_crossed(price):
-                if not desk.rests(book, trigger, order_id):
-                    book.bury()
-                    continue
-                order = desk.orders[order_id]
-                if not order.terms.is_priced:
-                    held.append((book, trigger, order))
-                elif order.status is _PENDING:
-                    opens.append((order_id, order))
-                else:
-                    closes.append((order_id, book, trigger, order))
-        for book, trigger, order in held:
-            self._defer(order, book, trigger)
-        closes.sort(key=_by_age)
-        opens.sort(key=_by_age)
-        decisions = []
-        for _, book, trigger, order in closes:
-            decision = self._close(order, book)
-            if decision is not None:
-                decisions.append(decision)
-                book.bury()  # closing counted it dead, but it had left the book already
-            elif order.status is _OPEN:
-                self._defer(order, book, trigger)
-        for _, order in opens:
-            if order.status is _PENDING:
-                order.trigger = None
-                decisions.append(self._open(order))
-        return decisions
-
-    def _close(self, order: Order, book: TriggerBook) -> Decision | None:
-        """Close a position whose trigger fired; None: it is not to be closed on this tick."""
-        market = order.terms.market
-        assert order.open_tick is not None
-        if order.status is not _OPEN or order.open_tick >= market.tick:
-            return None
-        is_stop = book is market.stop_loss_book(is_long=order.order_type.is_buy)
-        reason = CloseReason.STOP_LOSS if is_stop else CloseReason.TAKE_PROFIT
-        return close_order(self.desk, order, reason, market.time)
-
-    def _defer(self, order: Order, book: TriggerBook, trigger: int) -> None:
-        """Rest a fired trigger again that cannot be dealt on this tick."""
-        order.armed_tick = self.desk.tick
-        book.add(trigger, order.order_id)
-        self.deferred_triggers += 1
-
-    def _open(self, order: Order) -> Decision:
-        """Open an order whose trigger has left its book, or cancel it for margin or rate."""
-        desk, time = self.desk, order.terms.market.time
-        opening = price_opening(order)
-        if isinstance(opening, CancelReason):
-            return cancel_order(desk, order, opening, time)
-        return open_order(desk, order, opening, time, expected=_PENDING)
-
     # The sweep, and the way in and out of memory
 
     def judge_order(self, order_id: int) -> Decision | None:
@@ -185,25 +124,32 @@ class Engine:
         order = self.desk.orders.get(order_id)
         if order is None or order.armed_tick >= order.terms.market.tick:
             return None
-        return self._judge_order(order)
+        decision = judge_order(self.desk, order)
+        watch_changed(self.desk)
+        return decision
 
-    def _judge_order(self, order: Order) -> Decision | None:
-        market = order.terms.market
-        if not order.terms.is_priced:
-            return None
-        for book, price in self.desk.triggers(order):
-            quote = market.ask if book in (market.ask_at_most, market.ask_at_least) else market.bid
-            if quote <= price if book.fires_at_most else quote >= price:
-                if order.status is _PENDING:
-                    self.desk.disarm(order)
-                    return self._open(order)
-                return self._close(order, book)
-        return None
+    def expire(self, now: int) -> list[Decision]:
+        """Cancel the pending orders that have expired at `now` (ns UTC), quotes or not."""
+        decisions = self._expire(now)
+        watch_changed(self.desk)
+        return decisions
+
+    def _expire(self, now: int) -> list[Decision]:
+        desk = self.desk
+        decisions = []
+        for order in desk.expiries.pop(now, desk.orders):
+            desk.disarm(order)
+            decisions.append(cancel_order(desk, order, CancelReason.EXPIRED, now))
+        return decisions
 
     def load(self, orders: Iterable[OrderState]) -> None:
         """Take stored live orders into memory and rest their triggers."""
         for state in orders:
             self.desk.arm(self.desk.restore(state))
+
+    def begin(self) -> None:
+        """Set the price bands of all accounts: once everything is loaded, prices included."""
+        watch_all(self.desk)
 
     def reload(
         self, account: Account, orders: Iterable[OrderState], failed_order_id: int | None
@@ -221,16 +167,17 @@ class Engine:
             if order.status is _OPEN:
                 desk.remove_position(order)
             del desk.orders[order.order_id]
-        desk.accounts[account.account_id] = account
+            desk.owing.pop(order.order_id, None)
+        desk.replace_account(account)
         states = sorted(orders, key=_closes_first)
         self.load(states)
+        for state in states:
+            note_owing(desk, desk.orders[state.order_id])
         orders_anew = [desk.orders[s.order_id] for s in states if s.order_id != failed_order_id]
-        judged = [self._judge_order(order) for order in orders_anew]
+        judged = [judge_order(desk, order) for order in orders_anew]
+        desk.changed[account.account_id] = account
+        watch_changed(desk)
         return [decision for decision in judged if decision is not None]
-
-
-def _by_age(fired: tuple[int, *tuple[object, ...]]) -> int:
-    return fired[0]
 
 
 def _closes_first(state: OrderState) -> tuple[bool, int]:

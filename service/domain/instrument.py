@@ -7,8 +7,15 @@ The markup of a group on a symbol is `spread * spread_pip`, in points whole and 
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from service.domain.money import EXACT, ScaleError, to_scaled
+
+if TYPE_CHECKING:
+    from service.domain.sessions import Sessions
+
+MARGIN_CALL_HYSTERESIS = Decimal(5)
+WEDNESDAY = 2
 
 
 class SettingsError(ValueError):
@@ -28,6 +35,25 @@ class FillPolicy(StrEnum):
 
     MARKET = "market"
     REQUESTED = "requested"
+
+
+class TradingState(StrEnum):
+    """What may be dealt: the kill switch of a symbol or a group.
+
+    What is triggered meanwhile waits, and is judged by the first quote after it may be dealt again.
+    """
+
+    ACTIVE = "active"
+    CLOSE_ONLY = "close_only"
+    HALTED = "halted"
+
+    @property
+    def may_open(self) -> bool:
+        return self is TradingState.ACTIVE
+
+    @property
+    def may_close(self) -> bool:
+        return self is not TradingState.HALTED
 
 
 class CommissionType(StrEnum):
@@ -63,6 +89,9 @@ class Symbol:
         contract_size: units of the base currency in one lot.
         trigger_tolerance_points: how near a trigger counts as reached (R2.3); 0 is exact.
         max_jump_points: largest move between two quotes that needs no confirmation; None is 2 %.
+        sessions: when it is traded; None: always. Quotes outside are refused.
+        triple_swap_weekday: the day (Monday 0 to Friday 4) whose rollover charges three nights, and
+            none is charged on Saturday and Sunday; None: one night on each of the seven days.
     """
 
     name: str
@@ -76,6 +105,9 @@ class Symbol:
     volume_step: int
     trigger_tolerance_points: int = 0
     max_jump_points: int | None = None
+    trading_state: TradingState = TradingState.ACTIVE
+    sessions: "Sessions | None" = None
+    triple_swap_weekday: int | None = WEDNESDAY
 
     def __post_init__(self) -> None:
         if not 0 <= self.digits <= 8:
@@ -90,26 +122,38 @@ class Symbol:
             raise SettingsError(f"trigger_tolerance_points of {self.name} must be >= 0")
         if self.max_jump_points is not None and self.max_jump_points <= 0:
             raise SettingsError(f"max_jump_points of {self.name} must be > 0")
+        if self.triple_swap_weekday is not None and not 0 <= self.triple_swap_weekday <= 4:
+            raise SettingsError(f"triple_swap_weekday of {self.name} must be 0 (Monday) to 4")
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A set of accounts with the same terms. Levels are margin levels in percent."""
+    """A set of accounts with the same terms. Levels are margin levels in percent.
+
+    Attributes:
+        negative_balance_protection: whether a negative balance is reset once the account is flat.
+        margin_call_hysteresis: how far above `margin_call_level` a margin call is over, >= 0.
+    """
 
     name: str
     margin_call_level: Decimal
     stop_out_level: Decimal
     negative_balance_protection: bool
     fill_policy: FillPolicy
+    margin_call_hysteresis: Decimal = MARGIN_CALL_HYSTERESIS
+    trading_state: TradingState = TradingState.ACTIVE
 
     def __post_init__(self) -> None:
         where = f"of group {self.name}"
         _check_finite("margin_call_level", self.margin_call_level, where)
         _check_finite("stop_out_level", self.stop_out_level, where)
+        _check_finite("margin_call_hysteresis", self.margin_call_hysteresis, where)
         if not 0 <= self.stop_out_level <= self.margin_call_level:
             raise SettingsError(
                 f"levels of group {self.name} must satisfy 0 <= stop_out_level <= margin_call_level"
             )
+        if self.margin_call_hysteresis < 0:
+            raise SettingsError(f"margin_call_hysteresis {where} must be >= 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +163,8 @@ class GroupSymbol:
     Attributes:
         spread: markup in pips, >= 0; `spread_pip`: the size of one pip as a price.
         commission: USD per lot, or percent of the notional, by `commission_value_type`.
-        swap_long, swap_short: swap rates charged at rollover.
+        swap_long, swap_short: what a night costs or, where positive, brings: points of the price,
+            so `swap * contract_size * 10^-digits` in the profit currency for each lot.
         margin_factor: multiplies the margin, > 0.
     """
 

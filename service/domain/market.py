@@ -10,14 +10,18 @@ from decimal import Decimal
 from service.domain.book import TriggerBook
 from service.domain.instrument import Group, GroupSymbol, Symbol
 from service.domain.money import ACCOUNT_CURRENCY, EXACT, VOLUME_DIGITS
-from service.domain.order import OrderType
+from service.domain.order import Order
 from service.domain.quote import Quote
+
+_NEVER = 1 << 62
 
 
 class Market:
     """Last quote and trigger books of a symbol.
 
-    Before the first quote bid, ask, time and `tick`, the number of the last quote, are 0.
+    Before the first quote bid, ask, time and `tick`, the number of the last quote, are 0. A quote
+    at or after `session_until` asks for the session anew. `parked` are entries of the books that
+    fired while they might not be dealt.
     """
 
     __slots__ = (
@@ -30,8 +34,11 @@ class Market:
         "jump_ask",
         "jump_bid",
         "jump_count",
+        "parked",
+        "point_value",
         "profit_scale",
         "rate",
+        "session_until",
         "symbol",
         "tick",
         "time",
@@ -50,13 +57,36 @@ class Market:
         self.bid_at_most = TriggerBook(at_most=True)
         self.bid_at_least = TriggerBook(at_most=False)
         self.rate = Rate(None, None)
-        self.symbol = symbol
-        self.profit_scale = _profit_scale(symbol)
+        self.parked: list[tuple[TriggerBook, int, int]] = []
+        self.change_symbol(symbol)
 
     def change_symbol(self, symbol: Symbol) -> None:
         """Take over changed settings of the same symbol; its digits must not change."""
         self.symbol = symbol
         self.profit_scale = _profit_scale(symbol)
+        self.point_value = float(self.profit_scale)
+        self.session_until = 0
+
+    def is_in_session(self, time: int) -> bool:
+        """Tell whether the symbol is traded at `time` (ns UTC)."""
+        sessions = self.symbol.sessions
+        return sessions is None or sessions.at(time)[0]
+
+    def enter_session(self, time: int) -> bool:
+        """Tell whether a quote of `time` is in session, and remember how long that holds."""
+        sessions = self.symbol.sessions
+        if sessions is None:
+            self.session_until = _NEVER
+            return True
+        is_open, until = sessions.at(time)
+        self.session_until = until if is_open else 0
+        return is_open
+
+    def unpark(self) -> None:
+        """Rest what is parked in its books again: the next quote judges it."""
+        parked, self.parked = self.parked, []
+        for book, trigger, order_id in parked:
+            book.add(trigger, order_id)
 
     @property
     def is_quoted(self) -> bool:
@@ -68,8 +98,11 @@ class Market:
         self.ask = quote.ask
         self.time = quote.time
 
-    def order_book(self, order_type: OrderType) -> TriggerBook:
-        """Return the book a resting order of this type waits in (design: Triggers)."""
+    def order_book(self, order: Order) -> TriggerBook:
+        """Return the book a pending order waits in (design: Triggers)."""
+        order_type = order.order_type
+        if order.activated_time is not None:
+            return self.ask_at_most if order_type.is_buy else self.bid_at_least
         book: TriggerBook = getattr(self, order_type.book)
         return book
 
@@ -86,7 +119,14 @@ class Terms:
     A group price is `buy = ask + buy_markup`, `sell = bid - sell_markup`, in points.
     """
 
-    __slots__ = ("buy_markup", "group", "lot_commissions", "market", "sell_markup", "settings")
+    __slots__ = (
+        "buy_markup",
+        "group",
+        "lot_commissions",
+        "market",
+        "sell_markup",
+        "settings",
+    )
 
     def __init__(self, settings: GroupSymbol, group: Group, market: Market) -> None:
         self.group = group
@@ -111,6 +151,16 @@ class Terms:
         return self.market.bid > self.sell_markup
 
     @property
+    def may_open(self) -> bool:
+        """Whether the trading states of symbol and group let orders open."""
+        return self.market.symbol.trading_state.may_open and self.group.trading_state.may_open
+
+    @property
+    def may_close(self) -> bool:
+        """Whether the trading states of symbol and group let positions close."""
+        return self.market.symbol.trading_state.may_close and self.group.trading_state.may_close
+
+    @property
     def buy(self) -> int:
         """The price the group buys at, points."""
         return self.market.ask + self.buy_markup
@@ -132,6 +182,25 @@ class Rate:
         self._direct = direct
         self._inverse = inverse
         self.is_account_currency = is_account_currency
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        """The markets whose quotes may change this rate."""
+        if self._direct is not None and self._direct.is_quoted:
+            return (self._direct,)
+        return tuple(each for each in (self._direct, self._inverse) if each is not None)
+
+    def factors(self) -> tuple[float, float] | None:
+        """Return what one unit is worth in USD as a gain and as a loss, about; None: no rate."""
+        if self.is_account_currency:
+            return 1.0, 1.0
+        if self._direct is not None and self._direct.is_quoted:
+            point = 10.0**-self._direct.symbol.digits
+            return self._direct.bid * point, self._direct.ask * point
+        if self._inverse is not None and self._inverse.is_quoted:
+            unit = 10.0**self._inverse.symbol.digits
+            return unit / self._inverse.ask, unit / self._inverse.bid
+        return None
 
     def gain(self, amount: Decimal) -> Decimal | None:
         """Convert `amount` in USD as a gain, or as a loss where it is negative; None: no rate."""

@@ -31,24 +31,28 @@ def fill_price(
     return price, price - requested if buys else requested - price
 
 
-def commission_at(order: Order, price: int) -> Decimal | None:
+def commission_at(order: Order, price: int, volume: int | None = None) -> Decimal | None:
     """Return the commission of a deal at `price` points in USD, in cents; None: no rate.
+
+    `volume` None: of all that is open.
 
     Per lot: `commission * lots` USD. Percent: of lots * contract_size * price, converted as a loss.
     """
     settings = order.terms.settings
     if not settings.commission:
         return ZERO
+    if volume is None:
+        volume = order.volume
     if settings.commission_value_type is _PER_LOT:
         known = order.terms.lot_commissions
-        commission = known.get(order.volume)
+        commission = known.get(volume)
         if commission is None:
             if len(known) >= MAX_LOT_COMMISSIONS:
                 known.clear()
-            lots = EXACT.divide(order.volume, VOLUME_UNITS_PER_LOT)
-            commission = known[order.volume] = to_cents(EXACT.multiply(settings.commission, lots))
+            lots = EXACT.divide(volume, VOLUME_UNITS_PER_LOT)
+            commission = known[volume] = to_cents(EXACT.multiply(settings.commission, lots))
         return commission
     market = order.terms.market
-    notional = EXACT.multiply(market.profit_scale, price * order.volume)
+    notional = EXACT.multiply(market.profit_scale, price * volume)
     charge = market.rate.loss(EXACT.multiply(notional, settings.commission).scaleb(-2, EXACT))
     return None if charge is None else to_cents(charge)

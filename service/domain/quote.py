@@ -31,6 +31,7 @@ class QuoteRefusal(StrEnum):
     FUTURE = "future"
     STALE = "stale"
     JUMP = "jump"
+    SESSION_CLOSED = "session_closed"
 
 
 @dataclass(frozen=True, slots=True)

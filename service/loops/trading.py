@@ -52,7 +52,7 @@ class Trading:
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
         instruments.watch_leading(lambda: self.is_leading)
-        instruments.watch_deferred_triggers(lambda: self.engine.deferred_triggers)
+        instruments.watch_deferred_triggers(lambda: self.desk.deferred_triggers)
         instruments.watch_orders(
             lambda: len(self.desk.orders) - self.desk.open_positions,
             lambda: self.desk.open_positions,
@@ -96,6 +96,7 @@ class Trading:
 
     def lead(self, engine: Engine, writer: Writer) -> None:
         """Trade on a loaded engine."""
+        engine.begin()
         self.follow(engine)
         self._writer = writer
         for hook in (*self.lead_hooks, *self.settings_hooks):

@@ -40,6 +40,12 @@ _ORDER_COLUMNS = (
     ("close_time", "bigint"),
     ("profit", "numeric"),
     ("reason", "text"),
+    ("limit_price", "bigint"),
+    ("activated_time", "bigint"),
+    ("trailing_distance", "bigint"),
+    ("expires_at", "bigint"),
+    ("swap", "numeric"),
+    ("swapped_until", "bigint"),
 )
 ORDER_COLUMNS = tuple(name for name, _ in _ORDER_COLUMNS)
 _FIRST_MUTABLE = ORDER_COLUMNS.index("status")
@@ -60,7 +66,9 @@ _DEAL_COLUMNS = (
     ("group_buy", "bigint"),
     ("tick", "bigint"),
     ("time", "bigint"),
+    ("corrects", "bigint"),
 )
+_CORRECTED_COLUMNS = (("deal_id", "bigint"), ("corrects", "bigint"))
 _LEDGER_COLUMNS = (
     ("account_id", "bigint"),
     ("order_id", "bigint"),
@@ -68,6 +76,15 @@ _LEDGER_COLUMNS = (
     ("amount", "numeric"),
     ("balance_after", "numeric"),
     ("time", "bigint"),
+    ("decision_id", "bigint"),
+)
+_AUDIT_COLUMNS = (
+    ("actor", "text"),
+    ("action", "text"),
+    ("target", "text"),
+    ("reason", "text"),
+    ("time", "bigint"),
+    ("decision_id", "bigint"),
 )
 _OUTBOX_COLUMNS = (
     ("event_id", "bigint"),
@@ -83,6 +100,7 @@ _ACCOUNT_COLUMNS = (
     ("sequence", "bigint"),
     ("balance", "numeric"),
     ("margin", "numeric"),
+    ("in_margin_call", "boolean"),
 )
 _CHANGE_COLUMNS = (
     ("order_id", "bigint"),
@@ -124,10 +142,17 @@ def _statement() -> str:
     )
     account_ids = number + 1
     changed_accounts = (
-        "UPDATE accounts a SET sequence = n.sequence, balance = n.balance, margin = n.margin "
-        f"FROM {arrays(_ACCOUNT_COLUMNS, 'n')} "
+        "UPDATE accounts a SET sequence = n.sequence, balance = n.balance, margin = n.margin, "
+        f"in_margin_call = n.in_margin_call FROM {arrays(_ACCOUNT_COLUMNS, 'n')} "
         "WHERE a.account_id = n.account_id AND a.sequence = n.sequence_before "
         "AND a.balance = n.balance_before AND EXISTS (SELECT FROM fence) RETURNING a.account_id"
+    )
+    deal_ids = number + 2
+    corrected_deals = (
+        "UPDATE deals d SET corrected_by = n.deal_id "
+        f"FROM {arrays(_CORRECTED_COLUMNS, 'n')} "
+        "WHERE d.deal_id = n.corrects AND d.corrected_by IS NULL "
+        "AND EXISTS (SELECT FROM fence) RETURNING d.order_id"
     )
     return f"""
 WITH fence AS (
@@ -137,14 +162,17 @@ WITH fence AS (
 new_orders AS ({new_orders}),
 changed_orders AS ({changed_orders}),
 changed_accounts AS ({changed_accounts}),
+corrected_deals AS ({corrected_deals}),
 new_deals AS ({insert("deals", _DEAL_COLUMNS)}),
 new_entries AS ({insert("ledger", _LEDGER_COLUMNS)}),
+new_audit AS ({insert("audit", _AUDIT_COLUMNS)}),
 new_events AS ({insert("outbox", _OUTBOX_COLUMNS)}),
 new_answers AS ({insert("commands", _COMMAND_COLUMNS)})
 SELECT CASE
     WHEN NOT EXISTS (SELECT FROM fence) THEN 'fenced'
     WHEN (SELECT count(*) FROM changed_orders) <> cardinality(${order_ids}::bigint[])
         OR (SELECT count(*) FROM changed_accounts) <> cardinality(${account_ids}::bigint[])
+        OR (SELECT count(*) FROM corrected_deals) <> cardinality(${deal_ids}::bigint[])
     THEN refuse_batch(
         ARRAY(SELECT unnest(${order_ids}::bigint[]) EXCEPT SELECT order_id FROM changed_orders),
         ARRAY(SELECT unnest(${account_ids}::bigint[])
@@ -170,11 +198,13 @@ def encode(decisions: Sequence[Decision], payloads: Sequence[str]) -> list[Any]:
     expected: dict[int, str] = {}
     accounts: dict[int, list[Any]] = {}
     deals = []
+    corrected = []
     ledger = []
+    audit = []
     outbox = []
     commands = []
     for decision, payload in zip(decisions, payloads, strict=True):
-        decision_id, tick, time, _, account, order, before, deal, postings, key = decision
+        decision_id, tick, time, _, account, order, before, deal, postings, key, audited = decision
         account_id = account.account_id
         order_id = None
         if order is not None:
@@ -185,11 +215,16 @@ def encode(decisions: Sequence[Decision], payloads: Sequence[str]) -> list[Any]:
                 expected.setdefault(order_id, before)
                 changed_orders[order_id] = order
         if deal is not None:
-            deals.append((decision_id, order_id, account_id, *deal[:10], tick, deal.time))
+            corrects = deal.corrects
+            deals.append((decision_id, order_id, account_id, *deal[:10], tick, deal.time, corrects))
+            if corrects is not None:
+                corrected.append((decision_id, corrects))
+        if audited is not None:
+            audit.append((*audited, time, decision_id))
         balance_before = account.balance
         for posting in postings:
             balance_before = EXACT.subtract(balance_before, posting.amount)
-            ledger.append((account_id, order_id, *posting, time))
+            ledger.append((account_id, order_id, *posting, time, decision_id))
         row = accounts.get(account_id)
         if row is None:
             accounts[account_id] = [
@@ -199,9 +234,10 @@ def encode(decisions: Sequence[Decision], payloads: Sequence[str]) -> list[Any]:
                 account.sequence,
                 account.balance,
                 account.margin,
+                account.in_margin_call,
             ]
         else:
-            row[3:] = account.sequence, account.balance, account.margin
+            row[3:] = account.sequence, account.balance, account.margin, account.in_margin_call
         outbox.append((decision_id, account_id, account.sequence, payload))
         if key is not None:
             commands.append((account_id, key, payload))
@@ -215,8 +251,10 @@ def encode(decisions: Sequence[Decision], payloads: Sequence[str]) -> list[Any]:
             _CHANGE_COLUMNS,
         ),
         *_arrays(list(accounts.values()), _ACCOUNT_COLUMNS),
+        *_arrays(corrected, _CORRECTED_COLUMNS),
         *_arrays(deals, _DEAL_COLUMNS),
         *_arrays(ledger, _LEDGER_COLUMNS),
+        *_arrays(audit, _AUDIT_COLUMNS),
         *_arrays(outbox, _OUTBOX_COLUMNS),
         *_arrays(commands, _COMMAND_COLUMNS),
     ]

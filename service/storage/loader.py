@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
-_ACCOUNTS = "SELECT account_id, user_type, group_name, leverage, balance, sequence FROM accounts"
+_ACCOUNTS = (
+    "SELECT account_id, user_type, group_name, leverage, balance, sequence, in_margin_call "
+    "FROM accounts"
+)
 _LIVE = f"SELECT {ORDER_SELECT} FROM orders WHERE status IN ('PENDING', 'OPEN')"
 _FETCH_ROWS = 5_000
 # What is frozen does not count as old, so that the default would look at all that is young far too
@@ -107,8 +110,16 @@ async def save_quotes(connection: "Connection", desk: Desk) -> None:
 
 
 def _account(desk: Desk, row: tuple[Any, ...]) -> Account:
-    account_id, user_type, group, leverage, balance, sequence = row
-    return Account(account_id, UserType(user_type), desk.groups[group], leverage, balance, sequence)
+    account_id, user_type, group, leverage, balance, sequence, in_margin_call = row
+    return Account(
+        account_id,
+        UserType(user_type),
+        desk.groups[group],
+        leverage,
+        balance,
+        sequence,
+        in_margin_call=in_margin_call,
+    )
 
 
 @contextmanager

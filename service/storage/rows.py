@@ -11,8 +11,10 @@ from service.domain.instrument import (
     GroupSymbol,
     InstrumentType,
     Symbol,
+    TradingState,
 )
 from service.domain.order import CancelReason, CloseReason, OrderState, OrderStatus, OrderType
+from service.domain.sessions import parse_sessions
 from service.storage.batch import ORDER_COLUMNS
 
 ORDER_SELECT = ", ".join(ORDER_COLUMNS)
@@ -22,10 +24,12 @@ _TYPE, _STATUS, _REASON = (ORDER_COLUMNS.index(c) for c in ("order_type", "statu
 
 SYMBOL_COLUMNS = (
     "symbol, digits, contract_size, base_currency, profit_currency, instrument_type, min_volume, "
-    "max_volume, volume_step, trigger_tolerance_points, max_jump_points"
+    "max_volume, volume_step, trigger_tolerance_points, max_jump_points, trading_state, sessions, "
+    "triple_swap_weekday"
 )
 GROUP_COLUMNS = (
-    "group_name, margin_call_level, stop_out_level, negative_balance_protection, fill_policy"
+    "group_name, margin_call_level, stop_out_level, negative_balance_protection, fill_policy, "
+    "margin_call_hysteresis, trading_state"
 )
 GROUP_SYMBOL_COLUMNS = (
     "group_name, symbol, spread, spread_pip, commission_type, commission_value_type, commission, "
@@ -49,6 +53,8 @@ def symbol_from(row: Sequence[Any]) -> Symbol:
     """Read a symbol from a row of `SYMBOL_COLUMNS`."""
     values = list(row)
     values[5] = InstrumentType(values[5])
+    values[11] = TradingState(values[11])
+    values[12] = None if values[12] is None else parse_sessions(values[12])
     return Symbol(*values)
 
 
@@ -66,13 +72,18 @@ def symbol_row(symbol: Symbol) -> tuple[object, ...]:
         symbol.volume_step,
         symbol.trigger_tolerance_points,
         symbol.max_jump_points,
+        symbol.trading_state,
+        None if symbol.sessions is None else str(symbol.sessions),
+        symbol.triple_swap_weekday,
     )
 
 
 def group_from(row: Sequence[Any]) -> Group:
     """Read a group from a row of `GROUP_COLUMNS`."""
-    name, margin_call_level, stop_out_level, protected, fill_policy = row
-    return Group(name, margin_call_level, stop_out_level, protected, FillPolicy(fill_policy))
+    values = list(row)
+    values[4] = FillPolicy(values[4])
+    values[6] = TradingState(values[6])
+    return Group(*values)
 
 
 def group_row(group: Group) -> tuple[object, ...]:
@@ -83,6 +94,8 @@ def group_row(group: Group) -> tuple[object, ...]:
         group.stop_out_level,
         group.negative_balance_protection,
         group.fill_policy,
+        group.margin_call_hysteresis,
+        group.trading_state,
     )
 
 

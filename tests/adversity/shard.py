@@ -17,7 +17,7 @@ import asyncpg
 
 from service.domain.account import Account
 from service.domain.commands import CommandDesk, PlaceOrder
-from service.domain.dealing import order_state
+from service.domain.record import order_state
 from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.engine import Engine

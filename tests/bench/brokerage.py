@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from service.domain.account import Account
-from service.domain.dealing import order_state
+from service.domain.record import order_state
 from service.domain.desk import Desk
 from service.domain.instrument import (
     CommissionType,

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from service.domain.dealing import price_opening
 from service.domain.instrument import FillPolicy, Group, UserType
 from service.domain.order import Order, OrderType
-from service.loops.background import Background
+from service.loops.supervisor import Supervisor
 from tests.adversity.book import check_book
 from tests.adversity.shard import (
     SYMBOL,
@@ -37,8 +38,8 @@ async def test_a_fault_of_the_engine_starts_trading_over_and_loses_nothing(
             raise RuntimeError("planted")
         return price_opening(order)
 
-    async with Background(shard.instruments) as background:
-        background.keep("leadership", shard.leadership.run)
+    async with Supervisor(shard.instruments, Random()).group() as loops:
+        loops.keep("leadership", shard.leadership.run, shard.leadership.pulse)
         await shard.leadership.gained()
         shard.quote(110_000)
         monkeypatch.setattr("service.domain.engine.price_opening", fail_for_the_second)

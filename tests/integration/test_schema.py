@@ -14,7 +14,7 @@ import pytest
 from pogo_core.util import migrate
 
 from service.domain.account import Account
-from service.domain.dealing import order_state
+from service.domain.record import order_state
 from service.domain.decision import (
     AccountState,
     Deal,

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from service.domain.dealing import order_state
+from service.domain.record import order_state
 from service.domain.decision import DealEvent, EventKind
 from service.domain.order import CancelReason, CloseReason, OrderStatus, OrderType
 from service.domain.quote import Quote, QuoteRefusal
@@ -278,7 +278,7 @@ def test_nothing_is_dealt_where_the_markup_leaves_no_price() -> None:
     floor.set_terms("market", "EURUSD", markup=220_001)
     order = floor.rest(OrderType.SELL)
     assert floor.tick("EURUSD", 110_000, 110_000) == []
-    assert floor.engine.deferred_triggers == 1
+    assert floor.engine.desk.deferred_triggers == 1
     assert floor.engine.judge_order(order) is None
     with pytest.raises(Rejected) as refused:
         floor.place(OrderType.SELL)

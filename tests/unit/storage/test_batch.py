@@ -19,8 +19,10 @@ TABLES = {
     "new_orders": batch._ORDER_COLUMNS,
     "changed_orders": batch._CHANGE_COLUMNS,
     "accounts": batch._ACCOUNT_COLUMNS,
+    "corrected": batch._CORRECTED_COLUMNS,
     "deals": batch._DEAL_COLUMNS,
     "ledger": batch._LEDGER_COLUMNS,
+    "audit": batch._AUDIT_COLUMNS,
     "outbox": batch._OUTBOX_COLUMNS,
     "commands": batch._COMMAND_COLUMNS,
 }
@@ -87,6 +89,7 @@ def test_an_account_goes_from_before_the_first_decision_to_after_the_last() -> N
         "sequence": 4,
         "balance": "1006.30",
         "margin": "22.5",
+        "in_margin_call": False,
     }
     assert second == {
         "account_id": 2,
@@ -95,6 +98,7 @@ def test_an_account_goes_from_before_the_first_decision_to_after_the_last() -> N
         "sequence": 1,
         "balance": "1001.00",
         "margin": "0",
+        "in_margin_call": False,
     }
 
 
