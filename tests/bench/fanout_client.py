@@ -4,8 +4,8 @@ Run as `python -m tests.bench.fanout_client PORT SOCKETS`. It opens the sockets,
 are silent and prints a line. Then it answers each number of bytes on stdin, awaited on every
 socket, with a line at once and with the monotonic time at which the last byte had come.
 
-A client that parsed frames would be slower than the server it measures. All messages of a turn
-have one length, so the bytes of a socket tell its messages.
+A client that parsed frames would be slower than the server it measures. Every socket, each of an
+account of its own, is sent as many bytes in a turn as any other, so these tell its messages.
 """
 
 import select
@@ -15,7 +15,7 @@ import time
 
 from service.api.auth import Role, issue_token
 from service.api.openapi import STREAM_PATH
-from service.api.socket import SocketLimits
+from tests.bench.fanout_accounts import FIRST_ACCOUNT
 from tests.bench.fanout_server import HOST, SECRET
 from tests.bench.machine import allow_sockets
 
@@ -27,9 +27,7 @@ BUFFER_BYTES = 256 * 1024
 
 def main(port: int, count: int) -> None:
     """Open the sockets, then count for each line on stdin."""
-    sockets = [
-        _connect(port, 1 + number // SocketLimits().max_per_account) for number in range(count)
-    ]
+    sockets = [_connect(port, FIRST_ACCOUNT + number) for number in range(count)]
     poll = select.epoll()
     by_number = {each.fileno(): each for each in sockets}
     for number in by_number:

@@ -1,19 +1,20 @@
 """The serving process of the fan-out benchmark: the service's gateway, or a bare aiohttp loop.
 
-Run as `python -m tests.bench.fanout_server SENDER`. It prints its port, then answers each number N
-on stdin with N broadcasts, one after the other, and a `Sent` on stdout as JSON.
+Run as `python -m tests.bench.fanout_server SENDER SOCKETS`. It prints its port, then answers each
+number N on stdin with N broadcasts, one after the other, and a `Sent` on stdout as JSON.
 
-The gateway is whole (tokens, snapshot, sockets, fan-out); behind it stand-ins tell of one account
-state and publish the prepared messages, so that no database and no cache is measured. `bare` is
-what aiohttp alone offers: a handler that keeps sockets, and a loop that awaits `send_str` on each.
+The gateway is whole (tokens, snapshot, sockets, fan-out); behind it stand-ins tell of accounts with
+open positions and publish prices, so that no database and no cache is measured. With portfolios,
+the market moves before each broadcast, and each account is valued and told what it is worth by now.
+`bare` is what aiohttp alone offers: a handler that keeps sockets, and a loop that awaits `send_str`
+on each.
 """
 
 import asyncio
 import gc
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from decimal import Decimal
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 import msgspec
@@ -21,40 +22,37 @@ import uvloop
 from aiohttp import web
 from loguru import logger
 
-from service.api.gateway import build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.openapi import STREAM_PATH
 from service.api.ports import EventFeed, Portfolios, PriceBoard, Unsubscribe
 from service.api.socket import SocketLimits
-from service.domain.decision import AccountState
 from service.domain.engine import Engine
-from service.domain.instrument import UserType
 from service.domain.quote import QuoteGuard
 from service.instruments import Instruments
 from service.loops.administration import Administration
-from service.loops.portfolio import Portfolio
-from service.loops.prices import PricesMessage
 from service.loops.trading import Trading
 from service.storage.database import Database
-from service.storage.group_views import price_view
 from service.storage.reader import Reader
-from service.storage.views import AccountView, OrderView
 from telemetry import catalogue
-from tests.bench.brokerage import OPENED_NS, desk_with_settings, quiet_quotes
+from tests.bench.fanout_accounts import FIRST_SEQUENCE, GROUP, Listeners
 from tests.bench.machine import allow_sockets
-from tests.trading_desk import account_view
 
 HOST = "127.0.0.1"
 SECRET = "signs the tokens of the fan-out benchmark"
-GROUP = "group-7"
-QUOTES_A_MESSAGE = 5
 QUIET_HEARTBEAT_S = 3_600.0  # pings would be counted as prices
 
-Broadcast = Callable[[Sequence[bytes]], Awaitable[None]]
+Broadcast = Callable[[int], Awaitable[None]]
 
 
 class Sender(StrEnum):
     GATEWAY = "gateway"
+    PORTFOLIOS = "gateway with portfolios"
     BARE = "bare"
+
+    @property
+    def messages_a_step(self) -> int:
+        """How many messages a socket is sent for each broadcast."""
+        return 2 if self is Sender.PORTFOLIOS else 1
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -63,19 +61,6 @@ class Sent(msgspec.Struct, frozen=True):
     started: float
     seconds: float
     cpu_s: float
-
-
-def messages(count: int) -> list[bytes]:
-    """Return `count` price messages of one group, all of the same length."""
-    desk = desk_with_settings()
-    for quote in quiet_quotes(1_000, OPENED_NS, seed=1):
-        desk.markets[quote.symbol].take(quote)
-    terms = [each for (group, _), each in desk.terms.items() if group == GROUP]
-    views = [view for each in terms[:QUOTES_A_MESSAGE] if (view := price_view(each)) is not None]
-    return [
-        msgspec.json.encode(PricesMessage(group=GROUP, sequence=10**9 + number, quotes=views))
-        for number in range(count)
-    ]
 
 
 class _Board:
@@ -93,33 +78,14 @@ class _Board:
         return lambda: self.publish.remove(callback)
 
 
-class _Accounts:
-    """Every account there may be: empty, in the one group, and nothing ever happens to it."""
-
-    async def static_orders(self, account_id: int) -> tuple[AccountView, list[OrderView]]:
-        state = AccountState(account_id, 0, Decimal(1_000), Decimal(0))
-        return account_view(state, UserType.LIVE, GROUP, Decimal(100)), []
-
-    async def refresh(self, account_id: int) -> tuple[AccountView, list[OrderView]]:
-        return await self.static_orders(account_id)
-
-    async def process_portfolio_update(self, account_id: int) -> Portfolio | None:
-        return None
-
-    async def subscribe(
-        self, account_id: int, after: int, callback: Callable[[bytes], None]
-    ) -> Unsubscribe:
-        return lambda: None
-
-
-def _gateway() -> tuple[web.Application, Broadcast]:
-    engine = Engine(desk_with_settings(), QuoteGuard())
-    instruments, board, accounts = Instruments(), _Board(), _Accounts()
+def _gateway(sender: Sender, listeners: Listeners) -> tuple[web.Application, Broadcast]:
+    engine = Engine(listeners.desk, QuoteGuard())
+    instruments, board = Instruments(), _Board()
     database = Database("postgresql://never.connected", instruments)
     reader = Reader(database, dict)
     trading = Trading(database, reader, instruments, engine)
-    portfolios: Portfolios = accounts
-    feed: EventFeed = accounts
+    portfolios: Portfolios = listeners
+    feed: EventFeed = listeners
     prices: PriceBoard = board
     app = build_gateway(
         trading=trading,
@@ -136,18 +102,21 @@ def _gateway() -> tuple[web.Application, Broadcast]:
     sent = instruments.metrics.counter(catalogue.SOCKET_MESSAGES_SENT).child("quotes")
     sockets = instruments.metrics.gauge(catalogue.SOCKETS).child()
 
-    async def broadcast(prepared: Sequence[bytes]) -> None:
+    async def broadcast(steps: int) -> None:
         (publish,) = board.publish
-        for message in prepared:
+        for step in range(steps):
+            listeners.move(step + 1)
             due = sent.value + sockets.value
-            publish(message)
+            publish(listeners.prices(FIRST_SEQUENCE + step))
+            if sender is Sender.PORTFOLIOS:
+                await app[WATCHED_ACCOUNTS].push()
             while sent.value < due:  # noqa: ASYNC110 - its tasks run in between
                 await asyncio.sleep(0)
 
     return app, broadcast
 
 
-def _bare() -> tuple[web.Application, Broadcast]:
+def _bare(listeners: Listeners) -> tuple[web.Application, Broadcast]:
     sockets: list[web.WebSocketResponse] = []
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
@@ -159,9 +128,10 @@ def _bare() -> tuple[web.Application, Broadcast]:
         sockets.remove(socket)
         return socket
 
-    async def broadcast(prepared: Sequence[bytes]) -> None:
-        for message in prepared:
-            text = message.decode()
+    async def broadcast(steps: int) -> None:
+        for step in range(steps):
+            listeners.move(step + 1)
+            text = listeners.prices(FIRST_SEQUENCE + step).decode()
             for socket in sockets:
                 await socket.send_str(text)
 
@@ -170,8 +140,9 @@ def _bare() -> tuple[web.Application, Broadcast]:
     return app, broadcast
 
 
-async def _serve(sender: Sender) -> None:
-    app, broadcast = _gateway() if sender is Sender.GATEWAY else _bare()
+async def _serve(sender: Sender, sockets: int) -> None:
+    listeners = Listeners(sockets)
+    app, broadcast = _bare(listeners) if sender is Sender.BARE else _gateway(sender, listeners)
     runner = gateway_runner(app)
     await runner.setup()
     site = web.TCPSite(runner, HOST, 0, backlog=1_024)
@@ -182,11 +153,10 @@ async def _serve(sender: Sender) -> None:
         lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
     )
     while line := await commands.readline():
-        prepared = messages(int(line))
         gc.collect()
         gc.freeze()
         started, cpu = time.monotonic(), time.process_time()
-        await broadcast(prepared)
+        await broadcast(int(line))
         ended = Sent(started, time.monotonic() - started, time.process_time() - cpu)
         print(msgspec.json.encode(ended).decode(), flush=True)
 
@@ -195,4 +165,4 @@ if __name__ == "__main__":
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
     allow_sockets()
-    uvloop.run(_serve(Sender(sys.argv[1])))
+    uvloop.run(_serve(Sender(sys.argv[1]), int(sys.argv[2])))
