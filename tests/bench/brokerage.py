@@ -10,7 +10,6 @@ from random import Random
 from typing import NamedTuple
 
 from service.domain.account import Account
-from service.domain.record import order_state
 from service.domain.desk import Desk
 from service.domain.instrument import (
     CommissionType,
@@ -22,6 +21,7 @@ from service.domain.instrument import (
 )
 from service.domain.order import Order, OrderKind, OrderState, OrderType
 from service.domain.quote import Quote
+from service.domain.record import order_state
 from service.scenario.instruments import choose_instruments
 from service.storage.importer import Opening
 
@@ -33,7 +33,9 @@ TICK_INTERVAL_NS = 20_000
 LOT = 10_000
 
 INSTRUMENTS = choose_instruments(SYMBOLS)
-_RESTING_TYPES = tuple(kind for kind in OrderType if kind.kind is not OrderKind.MARKET)
+_RESTING_TYPES = tuple(
+    order_type for order_type in OrderType if order_type.kind in (OrderKind.LIMIT, OrderKind.STOP)
+)
 _NEAREST_SHARE = 0.01
 _FURTHEST_SHARE = 0.05
 _PROTECTED_SHARE = 0.6
