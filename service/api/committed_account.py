@@ -11,7 +11,6 @@ markup shows with the next quote.
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 import msgspec
 
@@ -21,8 +20,8 @@ from service.domain.desk import Desk
 from service.domain.market import Market
 from service.domain.money import ACCOUNT_CURRENCY, EXACT, format_money
 from service.domain.order import Order, OrderStatus
-from service.loops.portfolio import margin_level
-from service.storage.views import AccountView, EventView, OrderView, format_price, order_state
+from service.loops.portfolio import margin_level, seat
+from service.storage.views import AccountView, EventView, OrderView, format_price
 
 # An event says of its account what the account's view says under the same name.
 _TOLD = frozenset(AccountView.__struct_fields__) & frozenset(EventView.__struct_fields__)
@@ -107,27 +106,12 @@ class CommittedAccount:
             (view.group, order.symbol) not in desk.terms for order in held
         ):
             return
-        account = Account(
-            view.account_id,
-            view.user_type,
-            desk.groups[view.group],
-            Decimal(view.leverage),
-            Decimal(view.balance),
-            view.sequence,
-        )
-        # A desk of its own, so that nothing of the engine's is touched; it shares the live markets.
-        own = Desk()
-        own.accounts[account.account_id] = account
-        own.terms = desk.terms
-        self._positions = [
-            own.restore(order_state(order, desk.markets[order.symbol].symbol)) for order in held
-        ]
+        self._account, self._positions = seat(view, held, desk)
         self._symbols = frozenset(
             name
             for market in {order.terms.market for order in self._positions}
             for name in _priced_by(market, desk)
         )
-        self._account = account
 
 
 def _priced_by(market: Market, desk: Desk) -> list[str]:

@@ -6,8 +6,8 @@ changed since the last push, once, and sends it to the sockets of the account; r
 `portfolio_push_interval_s`. It gives way to the event loop after every `CHUNK` accounts.
 
 A socket is sent a portfolio only when it was told every event that is in it and none that is not.
-Where an event is missing for good, or telling one fails, the account's sockets are closed: their
-clients connect again and start from a fresh snapshot.
+Where an event is missing for good, or an account cannot be told or valued, its sockets are closed:
+their clients connect again and start from a fresh snapshot.
 """
 
 import asyncio
@@ -141,7 +141,7 @@ class WatchedAccounts:
         """Tell what changed since the last time; one account that fails does not hold up others.
 
         Raises:
-            Exception: the last of these failures.
+            Exception: the last of these failures; that account's sockets are closed.
         """
         desk = self._desk()
         moved = self._moved(desk)
@@ -154,6 +154,7 @@ class WatchedAccounts:
                 self._push(watched)
             except Exception as error:
                 failure = error
+                self._give_up(watched)
             pushed += 1
             if pushed % CHUNK == 0:
                 await asyncio.sleep(0)

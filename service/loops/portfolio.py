@@ -111,7 +111,7 @@ def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfol
     Raises:
         KeyError: the desk does not know its group, or the group's terms on a symbol it holds.
     """
-    account, opened = _seat(view, orders, desk)
+    account, opened = seat(view, orders, desk)
     positions = [_position(order) for order in opened]
     equity, free_margin = account.equity(), account.free_margin()
     return Portfolio(
@@ -138,7 +138,7 @@ def valuation(
     Raises:
         KeyError: as of `value`.
     """
-    account, positions = _seat(view, orders, desk)
+    account, positions = seat(view, orders, desk)
     if not positions:
         return None
     equity, free_margin = account.equity(), account.free_margin()
@@ -159,9 +159,7 @@ def valuation(
     )
 
 
-def _seat(
-    view: AccountView, orders: Sequence[OrderView], desk: Desk
-) -> tuple[Account, list[Order]]:
+def seat(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> tuple[Account, list[Order]]:
     """Return an account and its positions, on a desk of their own that shares the live markets."""
     account = Account(
         view.account_id,

@@ -51,7 +51,8 @@ def assert_worth_the_same(account: CommittedAccount, desk: Desk) -> PortfolioUpd
     assert portfolio is not None
     own = desk.accounts[portfolio.account_id]
     equity, free_margin = own.equity(), own.free_margin()
-    assert portfolio.sequence == own.sequence
+    assert portfolio.sequence == own.sequence == account.view.sequence
+    assert account.view.in_margin_call == own.in_margin_call
     assert portfolio.balance == format_money(own.balance)
     assert portfolio.equity == (None if equity is None else format_money(equity))
     assert portfolio.margin == format_money(own.margin)
@@ -195,7 +196,9 @@ def test_events_keep_an_account_as_a_fresh_reading_has_it(
         elif step == "close" and own:
             assert isinstance(detail, int)
             order = own[detail % len(own)]
-            account.follow(told(desk, commands.close(account_id, order.order_id, NOW)))
+            part = 100 if detail % 2 and order.volume > 100 else None
+            decision = commands.close(account_id, order.order_id, NOW, volume=part)
+            account.follow(told(desk, decision))
         elif step == "desk":
             account.renew(*committed(desk, account_id))
         assert_worth_the_same(account, desk)
