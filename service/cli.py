@@ -72,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
 
     token = commands.add_parser("token", help="issue an access token")
     token.add_argument(
-        "--account", type=_account, default=DEMO_ACCOUNT, help="default: %(default)s"
+        "--account",
+        type=_account,
+        action="append",
+        help=f"default: {DEMO_ACCOUNT}; repeated: a token for the stream of all of them",
     )
     token.add_argument("--role", choices=[str(role) for role in Role], default=str(Role.TRADER))
     token.add_argument("--hours", type=_hours, default=TOKEN_HOURS, help="default: %(default)g")
@@ -152,7 +155,13 @@ async def _serve_migrated(settings: Settings, secret: str) -> None:
 
 def _token(options: argparse.Namespace, settings: Settings) -> int:
     secret = read_secret(settings)
-    print(issue_token(secret, options.account, Role(options.role), options.hours * 3600))
+    first, *others = options.account or [DEMO_ACCOUNT]
+    role, life_s = Role(options.role), options.hours * 3600
+    try:
+        print(issue_token(secret, first, role, life_s, others=others))
+    except ValueError as error:
+        print(f"tapewatch: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

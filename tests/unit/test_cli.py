@@ -39,6 +39,20 @@ def test_a_token_is_for_whom_it_is_asked(capsys: pytest.CaptureFixture[str]) -> 
     assert (printed["sub"], printed["role"]) == ("7", "admin")
 
 
+def test_a_token_covers_the_accounts_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "--account", "7", "--account", "9"]) == 0
+    found = claims(capsys.readouterr().out)
+    assert (found["sub"], found["accounts"]) == ("7", [7, 9])
+
+
+@pytest.mark.parametrize("more", [["--account", "7"], ["--account", "9", "--role", "admin"]])
+def test_accounts_that_make_no_token_are_told(
+    capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert main(["token", "--account", "7", *more]) == 2
+    assert "1 to 32 different accounts" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
