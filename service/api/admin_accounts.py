@@ -35,6 +35,7 @@ async def create_account(call: Call[NewAccount, None]) -> Answer:
             body.group,
             Decimal(body.leverage),
             Decimal(body.balance),
+            call.author(body.reason),
         )
     account = await _account(call, body.account_id)
     return Answer(201, account, {"Location": f"{ACCOUNTS}/{body.account_id}"})

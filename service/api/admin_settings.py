@@ -1,7 +1,7 @@
 """Administration of symbols, groups and a group's terms on a symbol.
 
-A PUT creates or replaces. What contradicts itself is refused as INVALID_SETTINGS and changes
-nothing.
+A PUT creates or replaces, but for the trading state, which has calls of its own (`admin_states`).
+What contradicts itself is refused as INVALID_SETTINGS and changes nothing. Every change is audited.
 """
 
 import re
@@ -22,8 +22,9 @@ from service.api.replies import (
     terms_view,
 )
 from service.api.requests import NAME_PATTERN, GroupSettings, SymbolSettings, TermsSettings, lots
-from service.domain.instrument import Group, GroupSymbol, Symbol
+from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState
 from service.domain.rejection import RejectCode
+from service.domain.sessions import DAYS, parse_sessions
 
 SYMBOLS = "/api/v1/admin/symbols"
 GROUPS = "/api/v1/admin/groups"
@@ -37,6 +38,8 @@ _NAME = re.compile(NAME_PATTERN)
 
 async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
     body, name = call.body, _name(call.path["symbol"], "symbol")
+    market = call.services.trading.desk.markets.get(name)
+    day = body.triple_swap_weekday
     with call.counted("admin"):
         symbol = Symbol(
             name,
@@ -50,8 +53,11 @@ async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
             lots(body.lot_step, "lot_step", RejectCode.INVALID_SETTINGS),
             body.trigger_tolerance_points,
             body.max_jump_points,
+            TradingState.ACTIVE if market is None else market.symbol.trading_state,
+            None if body.sessions is None else parse_sessions(body.sessions),
+            None if day is None else DAYS.index(day),
         )
-        await call.services.administration.set_symbol(symbol)
+        await call.services.administration.set_symbol(symbol, call.author(body.reason))
     return Answer(200, symbol_view(symbol))
 
 
@@ -71,6 +77,7 @@ async def show_symbol(call: Call[None, None]) -> Answer:
 
 async def set_group(call: Call[GroupSettings, None]) -> Answer:
     body, name = call.body, _name(call.path["group"], "group")
+    before = call.services.trading.desk.groups.get(name)
     with call.counted("admin"):
         group = Group(
             name,
@@ -78,8 +85,10 @@ async def set_group(call: Call[GroupSettings, None]) -> Answer:
             Decimal(body.stop_out_level),
             body.negative_balance_protection,
             body.fill_policy,
+            Decimal(body.margin_call_hysteresis),
+            TradingState.ACTIVE if before is None else before.trading_state,
         )
-        await call.services.administration.set_group(group)
+        await call.services.administration.set_group(group, call.author(body.reason))
     return Answer(200, group_view(group))
 
 
@@ -108,7 +117,7 @@ async def set_terms(call: Call[TermsSettings, None]) -> Answer:
             Decimal(body.swap_short),
             Decimal(body.margin_factor),
         )
-        await call.services.administration.set_terms(settings)
+        await call.services.administration.set_terms(settings, call.author(body.reason))
     return Answer(200, terms_view(settings))
 
 

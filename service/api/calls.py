@@ -31,6 +31,7 @@ from service.domain.decision import Decision, EventKind
 from service.domain.instrument import SettingsError
 from service.domain.rejection import RejectCode, Rejected
 from service.instruments import Instruments
+from service.loops.administration import Author
 from service.loops.answers import Unavailable, Withdrawn
 from service.storage.views import EventView
 
@@ -77,6 +78,10 @@ class Call(Generic[Body, Query]):
     @property
     def account_id(self) -> int:
         return self.principal.account_id
+
+    def author(self, reason: str | None) -> Author:
+        """Return who this call is audited as, and why."""
+        return Author(str(self.principal.account_id), reason or "")
 
     def number(self, name: str, code: RejectCode) -> int:
         """Return a path parameter as an id, or reject with `code` what cannot be one."""
@@ -155,7 +160,10 @@ Handle = Callable[[Call[Any, Any]], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A call of the API. `role` None is open to everybody; `answers` maps status to type."""
+    """A call of the API. `role` None is open to everybody; `answers` maps status to type.
+
+    A body that `may_be_empty` can be left out, which means its defaults.
+    """
 
     method: str
     path: str
@@ -167,6 +175,7 @@ class Route:
     query: type[msgspec.Struct] | None = None
     errors: tuple[ErrorCode, ...] = ()
     takes_key: bool = False
+    may_be_empty: bool = False
 
 
 def serve(route: Route, services: Services) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -177,7 +186,10 @@ def serve(route: Route, services: Services) -> Callable[[web.Request], Awaitable
         principal = services.authenticator.request(request, route.role)
         query = None if route.query is None else read_query(request, route.query)
         key = read_key(request) if route.takes_key else None
-        body = None if route.body is None else await read_body(request, route.body)
+        body = None
+        if route.body is not None:
+            is_left_out = route.may_be_empty and not request.body_exists
+            body = route.body() if is_left_out else await read_body(request, route.body)
         answer = await route.handle(Call(services, principal, body, query, request.match_info, key))
         return web.Response(
             status=answer.status,

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 from loguru import logger
 
-from service.api import accounts, admin_accounts, admin_settings, market, orders
+from service.api import accounts, admin_accounts, admin_dealing, admin_settings, market, orders
 from service.api.auth import Authenticator, refuse_token_in_url
 from service.api.calls import Route, Services, serve
 from service.api.deflate import promise_no_context
@@ -49,6 +49,7 @@ ROUTES: tuple[Route, ...] = (
     *market.ROUTES,
     *admin_accounts.ROUTES,
     *admin_settings.ROUTES,
+    *admin_dealing.ROUTES,
 )
 
 

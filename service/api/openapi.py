@@ -119,7 +119,7 @@ def _operation(route: Route) -> JsonObject:
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": not route.may_be_empty,
             "content": {"application/json": {"schema": _reference(route.body)}},
         }
     return operation

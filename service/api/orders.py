@@ -1,17 +1,27 @@
-"""The orders of the caller's account: place, list, change, cancel, close.
+"""The orders of the caller's account: place, list, change, cancel, close whole or in part.
 
 Placing answers 201 with the new order, or 200 with the first one where its key was used before; a
 market order is answered filled. A foreign order is not found.
 """
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from service.api.auth import Role
 from service.api.calls import Answer, Call, Route
 from service.api.errors import ApiError, TransportCode
 from service.api.paging import cut_page, read_cursor
 from service.api.replies import OrdersPage
-from service.api.requests import NewOrder, OrderChange, OrdersQuery, lots, points
+from service.api.requests import (
+    TRAILING_FIELD,
+    Closing,
+    NewOrder,
+    OrderChange,
+    OrdersQuery,
+    distance,
+    expiry,
+    lots,
+    points,
+)
 from service.domain.commands import CommandDesk, ModifyOrder, PlaceOrder
 from service.domain.decision import Decision, EventKind
 from service.domain.instrument import Symbol
@@ -25,7 +35,7 @@ ORDER = "/api/v1/orders/{order_id}"
 _PLACED = frozenset({EventKind.PLACED, EventKind.OPENED})
 _MODIFIED = frozenset({EventKind.MODIFIED})
 _CANCELLED = frozenset({EventKind.CANCELLED})
-_CLOSED = frozenset({EventKind.CLOSED})
+_CLOSED = frozenset({EventKind.CLOSED, EventKind.PARTIALLY_CLOSED})
 
 
 async def place_order(call: Call[NewOrder, None]) -> Answer:
@@ -55,6 +65,9 @@ async def place_order(call: Call[NewOrder, None]) -> Answer:
             points(body.stop_loss, symbol, RejectCode.INVALID_STOP_LOSS, "stop_loss"),
             points(body.take_profit, symbol, RejectCode.INVALID_TAKE_PROFIT, "take_profit"),
             body.client_order_id,
+            points(body.limit_price, symbol, RejectCode.INVALID_LIMIT_PRICE, "limit_price"),
+            distance(body.trailing_distance_points),
+            expiry(body.expires_at),
         )
         return desk.place(command, now, key)
 
@@ -90,9 +103,14 @@ async def change_order(call: Call[OrderChange, None]) -> Answer:
     given: dict[str, str | None] = {
         name: value
         for name in body.__struct_fields__
-        if (value := getattr(body, name)) is not UNSET
+        if name != TRAILING_FIELD and (value := getattr(body, name)) is not UNSET
     }
-    if not given:
+    changes = frozenset(given)
+    trailing: int | None = None
+    if not isinstance(body.trailing_distance_points, UnsetType):
+        trailing = distance(body.trailing_distance_points)
+        changes |= {"trailing_distance"}
+    if not changes:
         raise ApiError(
             TransportCode.VALIDATION_FAILED,
             f"nothing to change: give one of {', '.join(body.__struct_fields__)}",
@@ -104,11 +122,14 @@ async def change_order(call: Call[OrderChange, None]) -> Answer:
         command = ModifyOrder(
             call.account_id,
             order_id,
-            frozenset(given),
+            changes,
             points(given.get("price"), symbol, RejectCode.INVALID_PRICE, "price"),
             None if volume is None else lots(volume),
             points(given.get("stop_loss"), symbol, RejectCode.INVALID_STOP_LOSS, "stop_loss"),
             points(given.get("take_profit"), symbol, RejectCode.INVALID_TAKE_PROFIT, "take_profit"),
+            points(given.get("limit_price"), symbol, RejectCode.INVALID_LIMIT_PRICE, "limit_price"),
+            trailing,
+            expiry(given.get("expires_at")),
         )
         return desk.modify(command, now, call.key)
 
@@ -129,13 +150,14 @@ async def cancel_order(call: Call[None, None]) -> Answer:
     return Answer(200, _order(event))
 
 
-async def close_order(call: Call[None, None]) -> Answer:
+async def close_order(call: Call[Closing, None]) -> Answer:
     order_id = call.number("order_id", RejectCode.ORDER_NOT_FOUND)
+    volume = None if call.body.volume is None else lots(call.body.volume)
     event, _ = await call.command(
         "close",
         call.account_id,
         call.key,
-        lambda desk, now: desk.close(call.account_id, order_id, now, call.key),
+        lambda desk, now: desk.close(call.account_id, order_id, now, call.key, volume),
         _CLOSED,
         order_id,
     )
@@ -172,6 +194,9 @@ _PRICES = (
     RejectCode.INVALID_PRICE,
     RejectCode.INVALID_STOP_LOSS,
     RejectCode.INVALID_TAKE_PROFIT,
+    RejectCode.INVALID_LIMIT_PRICE,
+    RejectCode.INVALID_TRAILING_DISTANCE,
+    RejectCode.INVALID_EXPIRY,
     RejectCode.WRONG_SIDE_OF_MARKET,
     RejectCode.NO_QUOTE,
 )
@@ -189,6 +214,9 @@ ROUTES = (
             RejectCode.UNKNOWN_ACCOUNT,
             RejectCode.UNKNOWN_SYMBOL,
             *_PRICES,
+            RejectCode.MARKET_CLOSED,
+            RejectCode.CLOSE_ONLY,
+            RejectCode.TRADING_HALTED,
             RejectCode.INSUFFICIENT_MARGIN,
             RejectCode.NO_RATE,
         ),
@@ -215,7 +243,7 @@ ROUTES = (
     Route(
         "PATCH",
         ORDER,
-        "Change price and volume of a pending order, stop loss and take profit of a live one",
+        "Change a pending order, or the stops and take profit of an open one",
         change_order,
         Role.TRADER,
         {200: OrderView},
@@ -236,16 +264,21 @@ ROUTES = (
     Route(
         "POST",
         ORDER + "/close",
-        "Close an open order at the service's price",
+        "Close an open order, or a part of it, at the service's price",
         close_order,
         Role.TRADER,
         {200: OrderView},
+        body=Closing,
         errors=(
             RejectCode.ORDER_NOT_FOUND,
             RejectCode.ORDER_NOT_OPEN,
+            RejectCode.INVALID_VOLUME,
+            RejectCode.MARKET_CLOSED,
+            RejectCode.TRADING_HALTED,
             RejectCode.NO_QUOTE,
             RejectCode.NO_RATE,
         ),
         takes_key=True,
+        may_be_empty=True,
     ),
 )

@@ -11,9 +11,12 @@ from typing import Protocol
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.desk import Desk
-from service.domain.instrument import Group, GroupSymbol, Symbol, UserType
+from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState, UserType
 from service.domain.order import OrderStatus
+from service.loops.administration import Author
 from service.loops.portfolio import Portfolio
+from service.storage.audit import AuditView
+from service.storage.dealt import Dealt
 from service.storage.reader import LedgerView
 from service.storage.views import AccountView, DealView, EventView, OrderView
 
@@ -41,11 +44,15 @@ class Administration(Protocol):
     Raises `SettingsError` for what contradicts itself, `Rejected`, `Unavailable`.
     """
 
-    async def set_symbol(self, symbol: Symbol) -> None: ...
+    async def set_symbol(self, symbol: Symbol, author: Author) -> None: ...
 
-    async def set_group(self, group: Group) -> None: ...
+    async def set_group(self, group: Group, author: Author) -> None: ...
 
-    async def set_terms(self, settings: GroupSymbol) -> None: ...
+    async def set_terms(self, settings: GroupSymbol, author: Author) -> None: ...
+
+    async def set_symbol_state(self, name: str, state: TradingState, author: Author) -> None: ...
+
+    async def set_group_state(self, name: str, state: TradingState, author: Author) -> None: ...
 
     async def create_account(
         self,
@@ -54,6 +61,7 @@ class Administration(Protocol):
         group: str,
         leverage: Decimal,
         balance: Decimal,
+        author: Author,
     ) -> None: ...
 
 
@@ -78,6 +86,10 @@ class Reader(Protocol):
     async def ledger(self, account_id: int, limit: int, before: int | None) -> list[LedgerView]: ...
 
     async def deals(self, account_id: int, limit: int, before: int | None) -> list[DealView]: ...
+
+    async def dealt(self, deal_id: int) -> Dealt | None: ...
+
+    async def audit(self, limit: int, before: int | None) -> list[AuditView]: ...
 
 
 class Portfolios(Protocol):

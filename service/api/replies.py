@@ -10,8 +10,10 @@ from service.domain.instrument import (
     GroupSymbol,
     InstrumentType,
     Symbol,
+    TradingState,
 )
-from service.storage.group_views import GroupSymbolView, PriceView
+from service.storage.audit import AuditView
+from service.storage.group_views import GroupSymbolView, PriceView, sessions_text, swap_day
 from service.storage.reader import LedgerView
 from service.storage.views import (
     AccountView,
@@ -95,6 +97,40 @@ class TermsList(Reply, frozen=True, kw_only=True):
     symbols: "list[TermsView]"
 
 
+class AuditPage(Reply, frozen=True, kw_only=True):
+    """What administrators did, newest first; `next_cursor` is null on the last page."""
+
+    entries: list[AuditView]
+    next_cursor: str | None
+
+
+class ExposureView(Reply, frozen=True, kw_only=True):
+    """What clients hold, in lots: bought, sold and the difference."""
+
+    long: str
+    short: str
+    net: str
+
+
+class GroupExposureView(ExposureView, frozen=True, kw_only=True):
+    """What a group's clients hold in a symbol, in lots."""
+
+    group: str
+
+
+class SymbolExposureView(ExposureView, frozen=True, kw_only=True):
+    """What all clients hold in a symbol, in lots, and which groups, by name."""
+
+    symbol: str
+    groups: list[GroupExposureView]
+
+
+class ExposureList(Reply, frozen=True, kw_only=True):
+    """Net exposure by symbol, where clients hold any; the broker's own risk is the opposite."""
+
+    symbols: list[SymbolExposureView]
+
+
 class SymbolView(Reply, frozen=True, kw_only=True):
     """An instrument as set."""
 
@@ -109,6 +145,9 @@ class SymbolView(Reply, frozen=True, kw_only=True):
     lot_step: str
     trigger_tolerance_points: int
     max_jump_points: int | None
+    trading_state: TradingState
+    sessions: str | None
+    triple_swap_weekday: str | None
 
 
 class GroupView(Reply, frozen=True, kw_only=True):
@@ -119,6 +158,8 @@ class GroupView(Reply, frozen=True, kw_only=True):
     stop_out_level: str
     negative_balance_protection: bool
     fill_policy: FillPolicy
+    margin_call_hysteresis: str
+    trading_state: TradingState
 
 
 class TermsView(Reply, frozen=True, kw_only=True):
@@ -150,6 +191,9 @@ def symbol_view(symbol: Symbol) -> SymbolView:
         lot_step=format_volume(symbol.volume_step),
         trigger_tolerance_points=symbol.trigger_tolerance_points,
         max_jump_points=symbol.max_jump_points,
+        trading_state=symbol.trading_state,
+        sessions=sessions_text(symbol),
+        triple_swap_weekday=swap_day(symbol),
     )
 
 
@@ -161,6 +205,8 @@ def group_view(group: Group) -> GroupView:
         stop_out_level=format_decimal(group.stop_out_level),
         negative_balance_protection=group.negative_balance_protection,
         fill_policy=group.fill_policy,
+        margin_call_hysteresis=format_decimal(group.margin_call_hysteresis),
+        trading_state=group.trading_state,
     )
 
 

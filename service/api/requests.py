@@ -5,7 +5,7 @@ strings into exact numbers once that is known.
 """
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -16,11 +16,13 @@ from service.domain.instrument import (
     FillPolicy,
     InstrumentType,
     Symbol,
+    TradingState,
     UserType,
 )
 from service.domain.money import VOLUME_DIGITS, ScaleError, to_scaled
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected
+from service.storage.views import parse_time
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
@@ -29,6 +31,10 @@ DEFAULT_PAGE = 50
 DECIMAL_PATTERN = r"^-?[0-9]{1,15}(\.[0-9]{1,10})?$(?!\n)"
 NAME_PATTERN = r"^[A-Za-z0-9._#-]{1,32}$(?!\n)"
 KEY_PATTERN = r"^[!-~]{1,64}$(?!\n)"
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$(?!\n)"
+MAX_POINTS = 10**15
+TRAILING_FIELD = "trailing_distance_points"
+_LATEST_NS = 2**62  # the year 2116; times are stored in 64 bits
 
 DecimalText = Annotated[
     str, Meta(pattern=DECIMAL_PATTERN, description="A decimal string.", examples=["1.08500"])
@@ -37,6 +43,41 @@ Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Key = Annotated[
     str, Meta(pattern=KEY_PATTERN, description="1 to 64 printable ASCII characters, no blanks.")
 ]
+Points = Annotated[
+    int,
+    Meta(
+        ge=-MAX_POINTS,
+        le=MAX_POINTS,
+        description="A distance above zero in points: 10^-digits of the symbol.",
+        examples=[250],
+    ),
+]
+TimeText = Annotated[
+    str,
+    Meta(
+        max_length=40,
+        description="An ISO 8601 time; without an offset it is UTC.",
+        examples=["2026-01-05T21:00:00Z"],
+    ),
+]
+Reason = Annotated[
+    str,
+    Meta(
+        pattern=TEXT_PATTERN,
+        max_length=500,
+        description="Why, in a line: kept in the audit.",
+        examples=["bad ticks from the upstream feed"],
+    ),
+]
+SessionsText = Annotated[
+    str,
+    Meta(
+        max_length=500,
+        description="Time zone and periods; opens included, closes not.",
+        examples=["America/New_York: Sun 17:05-Fri 16:55", "Europe/London: Mon-Fri 08:00-16:30"],
+    ),
+]
+SwapDay = Literal["Mon", "Tue", "Wed", "Thu", "Fri"]
 AccountId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
@@ -48,6 +89,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class NewOrder(Request, frozen=True, kw_only=True):
     """A market order (BUY, SELL: no price) or a pending order (with its price).
 
+    A stop-limit order rests at its `price`; once the market reaches that, it rests at its
+    `limit_price`, below it to buy, above it to sell. `trailing_distance_points` lets the stop loss
+    follow the price; a pending order is cancelled at `expires_at`.
+
     `client_order_id` is the order's idempotency key: sent again, it returns the first order.
     """
 
@@ -58,18 +103,31 @@ class NewOrder(Request, frozen=True, kw_only=True):
     stop_loss: DecimalText | None = None
     take_profit: DecimalText | None = None
     client_order_id: Key | None = None
+    limit_price: DecimalText | None = None
+    trailing_distance_points: Points | None = None
+    expires_at: TimeText | None = None
 
 
 class OrderChange(Request, frozen=True, kw_only=True):
-    """Changes of a live order: what is left out stays, a null stop loss or take profit is removed.
+    """Changes of a live order: what is left out stays.
 
-    Price and volume change only while the order is pending.
+    Null removes stop loss, take profit, trailing stop and expiry. Price, volume, limit price and
+    expiry change only while the order is pending.
     """
 
     price: DecimalText | UnsetType | None = UNSET
     volume: DecimalText | UnsetType | None = UNSET
     stop_loss: DecimalText | UnsetType | None = UNSET
     take_profit: DecimalText | UnsetType | None = UNSET
+    limit_price: DecimalText | UnsetType | None = UNSET
+    trailing_distance_points: Points | UnsetType | None = UNSET
+    expires_at: TimeText | UnsetType | None = UNSET
+
+
+class Closing(Request, frozen=True, kw_only=True):
+    """What to close of an open order: `volume` lots of it; without a volume all."""
+
+    volume: DecimalText | None = None
 
 
 class Amount(Request, frozen=True, kw_only=True):
@@ -78,7 +136,13 @@ class Amount(Request, frozen=True, kw_only=True):
     amount: DecimalText
 
 
-class NewAccount(Request, frozen=True, kw_only=True):
+class Change(Request, frozen=True, kw_only=True):
+    """Base of what administrators change: it is audited, with their reason."""
+
+    reason: Reason | None = None
+
+
+class NewAccount(Change, frozen=True, kw_only=True):
     """An account to create. The balance is its first deposit, in whole cents."""
 
     account_id: AccountId
@@ -88,8 +152,12 @@ class NewAccount(Request, frozen=True, kw_only=True):
     balance: DecimalText = "0"
 
 
-class SymbolSettings(Request, frozen=True, kw_only=True):
-    """An instrument. Lots, jump and tolerance limit what is traded and believed."""
+class SymbolSettings(Change, frozen=True, kw_only=True):
+    """An instrument. Lots, jump and tolerance limit what is traded and believed.
+
+    Without `sessions` it is always traded; without a `triple_swap_weekday` each of the seven days
+    charges one night. The trading state stays.
+    """
 
     digits: Annotated[int, Meta(ge=0, le=8)]
     contract_size: DecimalText
@@ -100,19 +168,38 @@ class SymbolSettings(Request, frozen=True, kw_only=True):
     max_lot: DecimalText
     lot_step: DecimalText
     trigger_tolerance_points: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    max_jump_points: Annotated[int, Meta(ge=1, le=10**15)] | None = None
+    max_jump_points: Annotated[int, Meta(ge=1, le=MAX_POINTS)] | None = None
+    sessions: SessionsText | None = None
+    triple_swap_weekday: SwapDay | None = "Wed"
 
 
-class GroupSettings(Request, frozen=True, kw_only=True):
-    """A group of accounts. Levels are margin levels in percent."""
+class GroupSettings(Change, frozen=True, kw_only=True):
+    """A group of accounts. Levels are margin levels in percent.
+
+    A margin call is over `margin_call_hysteresis` above its level. The trading state stays.
+    """
 
     margin_call_level: DecimalText
     stop_out_level: DecimalText
     negative_balance_protection: bool
     fill_policy: FillPolicy
+    margin_call_hysteresis: DecimalText = "5"
 
 
-class TermsSettings(Request, frozen=True, kw_only=True):
+class StateChange(Request, frozen=True, kw_only=True):
+    """The kill switch: what may be dealt from now on, and why."""
+
+    state: TradingState
+    reason: Reason
+
+
+class Correction(Request, frozen=True, kw_only=True):
+    """Why a deal is taken back."""
+
+    reason: Reason
+
+
+class TermsSettings(Change, frozen=True, kw_only=True):
     """A group's terms on a symbol; `spread` pips of `spread_pip` must be whole points."""
 
     spread: DecimalText
@@ -151,6 +238,35 @@ def points(text: str | None, symbol: Symbol, code: RejectCode, field: str) -> in
         raise Rejected(
             code, f"{field} of {symbol.name} takes at most {symbol.digits} decimals", field
         ) from None
+
+
+def distance(value: int | None) -> int | None:
+    """Return a trailing_distance_points, None for none; reject what is not above zero."""
+    if value is not None and value <= 0:
+        raise Rejected(
+            RejectCode.INVALID_TRAILING_DISTANCE,
+            "trailing_distance_points must be above zero, or left out",
+            TRAILING_FIELD,
+        )
+    return value
+
+
+def expiry(text: str | None) -> int | None:
+    """Return an expires_at in ns UTC, None for none; reject what is no time, or after 2116."""
+    if text is None:
+        return None
+    try:
+        time = parse_time(text)
+    except ValueError:
+        time = None
+    if time is None or time >= _LATEST_NS:
+        raise Rejected(
+            RejectCode.INVALID_EXPIRY,
+            "expires_at must be an ISO 8601 time such as 2026-01-05T21:00:00Z: "
+            "leave it out where an order is to wait for ever",
+            "expires_at",
+        )
+    return time
 
 
 def lots(text: str, field: str = "volume", code: RejectCode = RejectCode.INVALID_VOLUME) -> int:

@@ -1,20 +1,33 @@
 """Settings and accounts, changed by administrators.
 
 A change is taken into memory at once and stored in its place among the decisions, fenced like them;
-a changed markup moves the normalised triggers of the group's stored orders in the same transaction.
+a changed markup moves the normalised triggers of the group's stored orders in the same transaction,
+and so does its entry in the audit.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 from decimal import Decimal
+from typing import NamedTuple
+
+from loguru import logger
 
 from service.domain.account import Account
-from service.domain.decision import PostingKind
+from service.domain.decision import Audit, PostingKind
 from service.domain.desk import Desk
-from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol, UserType
+from service.domain.instrument import (
+    Group,
+    GroupSymbol,
+    SettingsError,
+    Symbol,
+    TradingState,
+    UserType,
+)
 from service.domain.money import CENT
 from service.domain.rejection import RejectCode, Rejected
 from service.loops.trading import Trading
+from service.storage.audit import AuditAction, audit_statement
 from service.storage.rows import (
     GROUP_COLUMNS,
     GROUP_SYMBOL_COLUMNS,
@@ -58,6 +71,13 @@ INSERT INTO ledger (account_id, kind, amount, balance_after, time) VALUES ($1, $
 MAX_AMOUNT = 10**12
 
 
+class Author(NamedTuple):
+    """Who changes something (the subject of the token), and why, in a line."""
+
+    actor: str
+    reason: str = ""
+
+
 class Administration:
     """What administrators change on a trading shard.
 
@@ -67,53 +87,84 @@ class Administration:
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
 
-    async def set_symbol(self, symbol: Symbol) -> None:
+    async def set_symbol(self, symbol: Symbol, author: Author) -> None:
         """Add or change a symbol; its digits cannot change."""
 
-        def apply(desk: Desk) -> None:
+        def apply(desk: Desk) -> list[SettingsStatement]:
+            market = desk.markets.get(symbol.name)
+            before = None if market is None else market.symbol
             desk.set_symbol(symbol)
+            return [
+                *_symbol_statements(desk, symbol),
+                _audit(author, AuditAction.SET_SYMBOL, f"symbol {symbol.name}", before, symbol),
+            ]
 
-        await self._change(apply, (_SET_SYMBOL, symbol_row(symbol)), symbol=symbol.name)
+        await self._change(apply)
 
-    async def set_group(self, group: Group) -> None:
+    async def set_group(self, group: Group, author: Author) -> None:
         """Add or change a group."""
 
-        def apply(desk: Desk) -> None:
+        def apply(desk: Desk) -> list[SettingsStatement]:
+            before = desk.groups.get(group.name)
             desk.set_group(group)
+            return [
+                (_SET_GROUP, group_row(group)),
+                _audit(author, AuditAction.SET_GROUP, f"group {group.name}", before, group),
+            ]
 
-        await self._change(apply, (_SET_GROUP, group_row(group)))
+        await self._change(apply)
 
-    async def set_terms(self, settings: GroupSymbol) -> None:
+    async def set_terms(self, settings: GroupSymbol, author: Author) -> None:
         """Add or change a group's terms on a symbol."""
 
-        def apply(desk: Desk) -> None:
+        def apply(desk: Desk) -> list[SettingsStatement]:
+            terms = desk.terms.get((settings.group, settings.symbol))
+            before = None if terms is None else terms.settings
             desk.set_terms(settings)
+            target = f"group {settings.group} on {settings.symbol}"
+            return [
+                (_SET_TERMS, group_symbol_row(settings)),
+                (_SET_TRIGGERS, _trigger_columns(desk, settings.symbol, settings.group)),
+                _audit(author, AuditAction.SET_TERMS, target, before, settings),
+            ]
 
-        await self._change(
-            apply,
-            (_SET_TERMS, group_symbol_row(settings)),
-            symbol=settings.symbol,
-            group=settings.group,
-        )
+        await self._change(apply)
 
-    async def _change(
-        self,
-        apply: Callable[[Desk], None],
-        statement: SettingsStatement,
-        *,
-        symbol: str | None = None,
-        group: str | None = None,
-    ) -> None:
-        def apply_or_reject(desk: Desk) -> list[SettingsStatement]:
-            try:
-                apply(desk)
-            except SettingsError as error:
-                raise Rejected(RejectCode.INVALID_SETTINGS, str(error)) from error
-            if symbol is None:
-                return [statement]
-            return [statement, (_SET_TRIGGERS, _trigger_columns(desk, symbol, group))]
+    async def set_symbol_state(self, name: str, state: TradingState, author: Author) -> None:
+        """Let a symbol be traded, closed only, or halt it; it takes effect at once."""
 
-        await self._trading.change_settings(apply_or_reject)
+        def apply(desk: Desk) -> list[SettingsStatement]:
+            market = desk.markets.get(name)
+            if market is None:
+                raise Rejected(RejectCode.UNKNOWN_SYMBOL, f"there is no symbol {name}", "symbol")
+            before, after = market.symbol, replace(market.symbol, trading_state=state)
+            desk.set_symbol(after)
+            target = f"symbol {name}"
+            _warn(target, before.trading_state, state, author)
+            return [
+                *_symbol_statements(desk, after),
+                _audit(author, AuditAction.SET_TRADING_STATE, target, before, after),
+            ]
+
+        await self._change(apply)
+
+    async def set_group_state(self, name: str, state: TradingState, author: Author) -> None:
+        """Let a group trade, close only, or halt it; it takes effect at once."""
+
+        def apply(desk: Desk) -> list[SettingsStatement]:
+            before = desk.groups.get(name)
+            if before is None:
+                raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {name}", "group")
+            after = replace(before, trading_state=state)
+            desk.set_group(after)
+            target = f"group {name}"
+            _warn(target, before.trading_state, state, author)
+            return [
+                (_SET_GROUP, group_row(after)),
+                _audit(author, AuditAction.SET_TRADING_STATE, target, before, after),
+            ]
+
+        await self._change(apply)
 
     async def create_account(
         self,
@@ -122,6 +173,7 @@ class Administration:
         group: str,
         leverage: Decimal,
         balance: Decimal,
+        author: Author,
     ) -> None:
         """Open an account with a first deposit of `balance` USD, in whole cents, >= 0."""
 
@@ -143,12 +195,61 @@ class Administration:
             )
             account = (account_id, user_type, group, leverage, balance)
             statements: list[SettingsStatement] = [(_CREATE_ACCOUNT, account)]
+            now = time.time_ns()
             if balance:
-                deposit = (account_id, PostingKind.DEPOSIT, balance, time.time_ns())
+                deposit = (account_id, PostingKind.DEPOSIT, balance, now)
                 statements.append((_FIRST_DEPOSIT, deposit))
-            return statements
+            action, target = AuditAction.CREATE_ACCOUNT, f"account {account_id}"
+            entry = Audit(author.actor, action, target, author.reason)
+            return [*statements, audit_statement(entry, now)]
 
-        await self._trading.change_settings(apply)
+        await self._change(apply)
+
+    async def _change(self, apply: Callable[[Desk], list[SettingsStatement]]) -> None:
+        def apply_or_reject(desk: Desk) -> list[SettingsStatement]:
+            try:
+                return apply(desk)
+            except SettingsError as error:
+                raise Rejected(RejectCode.INVALID_SETTINGS, str(error)) from error
+
+        await self._trading.change_settings(apply_or_reject)
+
+
+Settings = Symbol | Group | GroupSymbol
+
+
+def _audit(
+    author: Author, action: AuditAction, target: str, before: Settings | None, after: Settings
+) -> SettingsStatement:
+    """Return the statement that audits a change: why, and what changed."""
+    if before is None:
+        changes = "new"
+    else:
+        names = [each.name for each in fields(after)]
+        changes = ", ".join(
+            f"{name}: {_text(getattr(before, name))} -> {_text(getattr(after, name))}"
+            for name in names
+            if getattr(before, name) != getattr(after, name)
+        )
+    reason = f"{author.reason} [{changes or 'no change'}]".strip()
+    return audit_statement(Audit(author.actor, action, target, reason), time.time_ns())
+
+
+def _text(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _warn(target: str, before: TradingState, after: TradingState, author: Author) -> None:
+    logger.warning(
+        "trading of {}: {} -> {}, by {}: {}", target, before, after, author.actor, author.reason
+    )
+
+
+def _symbol_statements(desk: Desk, symbol: Symbol) -> list[SettingsStatement]:
+    return [
+        (_SET_SYMBOL, symbol_row(symbol)),
+        (_SET_TRIGGERS, _trigger_columns(desk, symbol.name, None)),
+    ]
 
 
 def _trigger_columns(desk: Desk, symbol: str, group: str | None) -> tuple[object, ...]:

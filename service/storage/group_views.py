@@ -13,9 +13,11 @@ from service.domain.instrument import (
     GroupSymbol,
     InstrumentType,
     Symbol,
+    TradingState,
 )
 from service.domain.market import Terms
 from service.domain.money import VOLUME_DIGITS, format_scaled, to_scaled
+from service.domain.sessions import DAYS
 from service.domain.times import format_time
 from service.storage.views import format_decimal, format_volume
 
@@ -30,7 +32,12 @@ class PriceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSymbolView(msgspec.Struct, frozen=True, kw_only=True):
-    """A symbol on the terms of a group."""
+    """A symbol on the terms of a group.
+
+    `trading_state` is the stricter of the symbol's and the group's; without `sessions` it is always
+    traded. `swap_long` and `swap_short` are points of the price a night, three times on
+    `triple_swap_weekday`.
+    """
 
     symbol: str
     digits: int
@@ -49,6 +56,9 @@ class GroupSymbolView(msgspec.Struct, frozen=True, kw_only=True):
     swap_long: str
     swap_short: str
     margin_factor: str
+    trading_state: TradingState = TradingState.ACTIVE
+    sessions: str | None = None
+    triple_swap_weekday: str | None = None
 
 
 def price_view(terms: Terms) -> PriceView | None:
@@ -86,7 +96,28 @@ def group_symbol_view(terms: Terms) -> GroupSymbolView:
         swap_long=format_decimal(settings.swap_long),
         swap_short=format_decimal(settings.swap_short),
         margin_factor=format_decimal(settings.margin_factor),
+        trading_state=trading_state(terms),
+        sessions=sessions_text(symbol),
+        triple_swap_weekday=swap_day(symbol),
     )
+
+
+def trading_state(terms: Terms) -> TradingState:
+    """Return what a group may deal in a symbol: the stricter of the two states."""
+    if not terms.may_close:
+        return TradingState.HALTED
+    return TradingState.ACTIVE if terms.may_open else TradingState.CLOSE_ONLY
+
+
+def sessions_text(symbol: Symbol) -> str | None:
+    """Write a symbol's sessions; None: always traded."""
+    return None if symbol.sessions is None else str(symbol.sessions)
+
+
+def swap_day(symbol: Symbol) -> str | None:
+    """Write the day that charges three nights; None: one each day."""
+    weekday = symbol.triple_swap_weekday
+    return None if weekday is None else DAYS[weekday]
 
 
 def symbol_of(view: GroupSymbolView) -> Symbol:

@@ -1,4 +1,4 @@
-"""Reads of committed state: each is one statement, on a connection borrowed for just that.
+"""Reads of committed state: each is of one moment, on a connection borrowed for just that.
 
 `Unreachable` is raised when the database is away. Lists are newest first and paged by key: `before`
 is the id the page before ended with.
@@ -15,7 +15,9 @@ from service.domain.instrument import Symbol, UserType
 from service.domain.money import format_money, format_scaled
 from service.domain.order import OrderStatus
 from service.domain.times import format_time
+from service.storage.audit import AUDIT_PAGE, AuditView, audit_from
 from service.storage.database import Database
+from service.storage.dealt import DEALT, POSTED, Dealt, dealt_from
 from service.storage.rows import ORDER_SELECT, order_from
 from service.storage.views import (
     AccountView,
@@ -175,6 +177,25 @@ class Reader:
             "deals", DEALS_PAGE, account_id, _NO_BOUND if before is None else before, limit
         )
         return [deal_from(row, self._symbols()[row["symbol"]]) for row in rows]
+
+    async def audit(self, limit: int, before: int | None = None) -> list[AuditView]:
+        """Return a page of the audit."""
+        rows = await self._fetch(
+            "audit", AUDIT_PAGE, _NO_BOUND if before is None else before, limit
+        )
+        return [audit_from(tuple(row)) for row in rows]
+
+    async def dealt(self, deal_id: int) -> Dealt | None:
+        """Return a deal with all that it did, of one moment, or None where there is none."""
+        async with (
+            self._database.read("dealt") as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            row = await connection.fetchrow(DEALT, deal_id)
+            if row is None:
+                return None
+            posted = await connection.fetch(POSTED, deal_id)
+        return dealt_from(deal_id, tuple(row), [tuple(each) for each in posted])
 
     async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]:
         """Return an account's events after a sequence, as stored."""

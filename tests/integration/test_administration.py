@@ -12,6 +12,7 @@ import pytest
 from service.domain.instrument import FillPolicy, InstrumentType, Symbol, UserType
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected
+from service.loops.administration import Author
 from service.loops.answers import Unavailable, Withdrawn
 from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.interrupted_replay import through
@@ -29,6 +30,7 @@ from tests.adversity.shard import (
 from tests.faultproxy import FaultProxy, Moment
 from tests.support import eventually
 
+AUTHOR = Author("7", "a test")
 CROWD = [
     Resting(1 + number % 10, order_type, 110_000 + sign * (50 + number), None, None)
     for number in range(100)
@@ -46,7 +48,7 @@ async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
 
 async def test_a_changed_markup_moves_memory_and_stored_triggers(shard: Shard) -> None:
     before = {o.order_id: o.trigger for o in shard.desk.orders.values()}
-    await shard.administration.set_terms(terms_of("gold", 20))
+    await shard.administration.set_terms(terms_of("gold", 20), AUTHOR)
     for order in shard.desk.orders.values():
         moved = order.trigger != before[order.order_id]
         assert moved == (order.terms.group.name == "gold")
@@ -56,7 +58,7 @@ async def test_a_changed_markup_moves_memory_and_stored_triggers(shard: Shard) -
 
 
 async def test_a_changed_tolerance_moves_the_triggers_of_all_groups(shard: Shard) -> None:
-    await shard.administration.set_symbol(replace(EURUSD, trigger_tolerance_points=3))
+    await shard.administration.set_symbol(replace(EURUSD, trigger_tolerance_points=3), AUTHOR)
     await check_book(shard.database.dsn, shard)
     shard.quote(110_046 - 10 - 99)  # within the tolerance of the first buy limits
     await shard.drained()
@@ -77,8 +79,10 @@ async def test_markups_change_under_load(shard: Shard) -> None:
         markup = 0
         while not trading.done():
             markup = (markup + 13) % 60
-            await shard.administration.set_terms(terms_of("gold", markup, "3.50"))
-            await shard.administration.set_group(replace(GOLD, fill_policy=FillPolicy.REQUESTED))
+            await shard.administration.set_terms(terms_of("gold", markup, "3.50"), AUTHOR)
+            await shard.administration.set_group(
+                replace(GOLD, fill_policy=FillPolicy.REQUESTED), AUTHOR
+            )
 
     trading = asyncio.create_task(trade())
     await asyncio.gather(trading, administer())
@@ -93,8 +97,8 @@ async def test_a_new_symbol_is_traded_after_a_restart(shard: Shard, postgres_dsn
     cable = Symbol(
         "GBPUSD", 5, Decimal(100_000), "GBP", "USD", InstrumentType.FOREX, 100, 10_000, 100
     )
-    await shard.administration.set_symbol(cable)
-    await shard.administration.set_terms(replace(terms_of("gold", 4), symbol="GBPUSD"))
+    await shard.administration.set_symbol(cable, AUTHOR)
+    await shard.administration.set_terms(replace(terms_of("gold", 4), symbol="GBPUSD"), AUTHOR)
     await check_book(postgres_dsn, shard)
     async with trading_shard(postgres_dsn) as again:  # the same holder takes over
         assert ("gold", "GBPUSD") in again.desk.terms
@@ -104,19 +108,19 @@ async def test_a_new_symbol_is_traded_after_a_restart(shard: Shard, postgres_dsn
 @pytest.mark.parametrize(
     "change",
     [
-        lambda a: a.set_symbol(replace(EURUSD, digits=4)),
-        lambda a: a.set_terms(replace(terms_of("gold", 1), spread=Decimal("0.5"))),
-        lambda a: a.set_terms(terms_of("nobody", 1)),
-        lambda a: a.set_terms(replace(terms_of("gold", 1), symbol="NONE")),
-        lambda a: a.create_account(1, UserType.LIVE, "gold", Decimal(1), Decimal(1)),
-        lambda a: a.create_account(0, UserType.LIVE, "gold", Decimal(1), Decimal(1)),
-        lambda a: a.create_account(99, UserType.LIVE, "nobody", Decimal(1), Decimal(1)),
-        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(0), Decimal(1)),
-        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal("NaN"), Decimal(1)),
-        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(1), Decimal(-1)),
-        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(1), Decimal("0.001")),
-        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(1), Decimal("1e12")),
-        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(1), Decimal("NaN")),
+        lambda a: a.set_symbol(replace(EURUSD, digits=4), AUTHOR),
+        lambda a: a.set_terms(replace(terms_of("gold", 1), spread=Decimal("0.5")), AUTHOR),
+        lambda a: a.set_terms(terms_of("nobody", 1), AUTHOR),
+        lambda a: a.set_terms(replace(terms_of("gold", 1), symbol="NONE"), AUTHOR),
+        lambda a: a.create_account(1, UserType.LIVE, "gold", Decimal(1), Decimal(1), AUTHOR),
+        lambda a: a.create_account(0, UserType.LIVE, "gold", Decimal(1), Decimal(1), AUTHOR),
+        lambda a: a.create_account(99, UserType.LIVE, "nobody", Decimal(1), Decimal(1), AUTHOR),
+        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(0), Decimal(1), AUTHOR),
+        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal("NaN"), Decimal(1), AUTHOR),
+        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(1), Decimal(-1), AUTHOR),
+        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(1), Decimal("0.001"), AUTHOR),
+        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(1), Decimal("1e12"), AUTHOR),
+        lambda a: a.create_account(99, UserType.LIVE, "gold", Decimal(1), Decimal("NaN"), AUTHOR),
     ],
 )
 async def test_what_is_refused_changes_nothing(change, shard: Shard) -> None:  # type: ignore[no-untyped-def]
@@ -135,14 +139,14 @@ async def test_what_is_refused_changes_nothing(change, shard: Shard) -> None:  #
 
 async def test_a_new_account_has_its_first_deposit_and_trades(shard: Shard) -> None:
     await shard.administration.create_account(
-        99, UserType.DEMO, "gold", Decimal(30), Decimal("500.00")
+        99, UserType.DEMO, "gold", Decimal(30), Decimal("500.00"), AUTHOR
     )
     await check_book(shard.database.dsn, shard)
     assert shard.desk.accounts[99].balance == Decimal("500.00")
     await shard.place(99)
     with pytest.raises(Rejected) as refused:
         await shard.administration.create_account(
-            99, UserType.DEMO, "gold", Decimal(30), Decimal("500.00")
+            99, UserType.DEMO, "gold", Decimal(30), Decimal("500.00"), AUTHOR
         )
     assert refused.value.code is RejectCode.ACCOUNT_EXISTS
     await check_book(shard.database.dsn, shard)
@@ -161,7 +165,7 @@ async def test_a_change_whose_commit_reply_is_lost_is_made_once(
         trap = proxy.arm(pattern, Moment.BEFORE_REPLY)
         creating = asyncio.create_task(
             shard.administration.create_account(
-                99, UserType.LIVE, "gold", Decimal(30), Decimal("500.00")
+                99, UserType.LIVE, "gold", Decimal(30), Decimal("500.00"), AUTHOR
             )
         )
         await trap.sprung()
@@ -177,7 +181,7 @@ async def test_a_change_the_database_refuses_starts_over_from_what_is_stored(sha
     dsn = shard.database.dsn
     await execute(dsn, "ALTER TABLE group_symbols ADD CONSTRAINT planted CHECK (spread < 30)")
     with pytest.raises(Withdrawn):
-        await shard.administration.set_terms(terms_of("gold", 40))
+        await shard.administration.set_terms(terms_of("gold", 40), AUTHOR)
     await eventually(lambda: shard.desk.terms["gold", SYMBOL].settings.spread == 7)
     async with asyncio.timeout(30):
         await shard.leadership.gained()
@@ -195,7 +199,7 @@ async def test_a_change_under_a_lost_lease_is_not_made_and_says_so(shard: Shard)
         "expires_at = now() + interval '1 hour'",
     )
     with pytest.raises(Unavailable, match="before this was stored"):
-        await shard.administration.set_terms(terms_of("gold", 40))
+        await shard.administration.set_terms(terms_of("gold", 40), AUTHOR)
     await eventually(lambda: not shard.trading.is_leading)
     assert await fetch(dsn, "SELECT max(spread) FROM group_symbols") == [(7,)]
 
@@ -207,7 +211,7 @@ async def test_a_change_waits_for_what_was_decided_before_it(shard: Shard) -> No
         await holder.execute("SELECT FROM shard_leases FOR UPDATE")
         placing = asyncio.create_task(shard.place(2, OrderType.BUY_LIMIT, 109_000))
         await locked_out(dsn)
-        changing = asyncio.create_task(shard.administration.set_terms(terms_of("gold", 31)))
+        changing = asyncio.create_task(shard.administration.set_terms(terms_of("gold", 31), AUTHOR))
         after = asyncio.create_task(shard.place(2, OrderType.BUY_LIMIT, 109_000))
         await asyncio.sleep(0.1)
         assert not placing.done()
@@ -228,7 +232,7 @@ async def test_a_settings_connection_that_falls_silent_frees_the_lease(postgres_
         trap = proxy.arm(b"INSERT INTO ledger", Moment.BEFORE_FORWARD)
         creating = asyncio.create_task(
             shard.administration.create_account(
-                99, UserType.LIVE, "gold", Decimal(30), Decimal("500.00")
+                99, UserType.LIVE, "gold", Decimal(30), Decimal("500.00"), AUTHOR
             )
         )
         await trap.sprung()

@@ -11,6 +11,7 @@ import pytest
 from service.domain.dealing import price_opening
 from service.domain.instrument import FillPolicy, Group, UserType
 from service.domain.order import Order, OrderType
+from service.loops.administration import Author
 from service.loops.supervisor import Supervisor
 from tests.adversity.book import check_book
 from tests.adversity.shard import (
@@ -79,11 +80,11 @@ async def test_a_standby_learns_what_the_leader_changes_and_keeps_its_prices(
         ) as standby:
             leader.quote(110_000)
             await leader.administration.set_group(
-                Group("new", Decimal(100), Decimal(50), False, FillPolicy.MARKET)
+                Group("new", Decimal(100), Decimal(50), False, FillPolicy.MARKET), Author("7")
             )
-            await leader.administration.set_terms(terms_of("new", 3))
+            await leader.administration.set_terms(terms_of("new", 3), Author("7"))
             await leader.administration.create_account(
-                99, UserType.LIVE, "new", Decimal(100), Decimal(1000)
+                99, UserType.LIVE, "new", Decimal(100), Decimal(1000), Author("7")
             )
             await eventually(lambda: ("new", SYMBOL) in standby.desk.terms)
             standby.quote(111_000)

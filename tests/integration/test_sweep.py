@@ -8,6 +8,7 @@ import pytest
 from service.domain.decision import EventKind
 from service.domain.instrument import UserType
 from service.domain.order import OrderType
+from service.loops.administration import Author
 from service.storage.database import Database
 from service.storage.loader import save_quotes
 from service.storage.sweeps import (
@@ -179,7 +180,7 @@ async def test_a_changed_markup_is_judged_by_the_next_tick_and_by_no_sweep(shard
     """Moving a trigger past the market is no miss."""
     placed = await shard.place(DEMO, OrderType.BUY_STOP, 110_020)
     assert placed.kind is EventKind.PLACED
-    await shard.administration.set_terms(terms_of("gold", 40))
+    await shard.administration.set_terms(terms_of("gold", 40), Author("7"))
     await sweep(shard)
     assert missed(shard) == {}
     shard.quote(110_000)

@@ -44,7 +44,8 @@ def test_every_call_of_a_trader_is_told() -> None:
         if "/admin/" not in route.path:
             assert f"`{route.method} {route.path}`" in TEXT
         else:
-            assert f"`{'/'.join(route.path.split('/')[:5])}`" in TEXT
+            family = f"`{'/'.join(route.path.split('/')[:5])}`"
+            assert family in TEXT or f"`{route.method} {route.path}`" in TEXT
 
 
 def test_every_path_it_names_exists() -> None:

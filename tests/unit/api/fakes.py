@@ -2,24 +2,22 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from decimal import Decimal
 
 import msgspec
 
 from service.api.ports import Decide, Unsubscribe
-from service.domain.account import Account
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.engine import Engine
-from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol, UserType
 from service.domain.money import format_money
 from service.domain.order import OrderStatus
 from service.domain.quote import Quote, QuoteGuard, QuoteRefusal
-from service.domain.rejection import RejectCode, Rejected
 from service.domain.times import format_time
 from service.loops.portfolio import Portfolio
 from service.loops.prices import PricesMessage
+from service.storage.audit import AuditView
+from service.storage.dealt import Dealt
 from service.storage.group_views import PriceView
 from service.storage.reader import LedgerView
 from service.storage.views import (
@@ -30,6 +28,7 @@ from service.storage.views import (
     event_view,
     format_decimal,
 )
+from tests.unit.api.fake_administration import FakeAdministration
 
 GUARD = QuoteGuard()
 LIVE = (OrderStatus.PENDING, OrderStatus.OPEN)
@@ -46,6 +45,7 @@ class FakeTrading:
         self.is_leading = True
         self.failure: Exception | None = None
         self.events: list[EventView] = []
+        self.decisions: list[Decision] = []
         self.hooks: list[Callable[[EventView], None]] = []
         self._keys: dict[tuple[int, str], EventView] = {}
         self._commands = CommandDesk(desk, GUARD)
@@ -64,6 +64,7 @@ class FakeTrading:
         symbols = {name: market.symbol for name, market in self.desk.markets.items()}
         event = event_view(decision, symbols)
         self.events.append(event)
+        self.decisions.append(decision)
         for hook in self.hooks:
             hook(event)
         return event
@@ -77,45 +78,12 @@ class FakeTrading:
             self._commit(decision)
 
 
-class FakeAdministration:
-    """Changes the desk."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    async def set_symbol(self, symbol: Symbol) -> None:
-        self._desk.set_symbol(symbol)
-
-    async def set_group(self, group: Group) -> None:
-        self._desk.set_group(group)
-
-    async def set_terms(self, settings: GroupSymbol) -> None:
-        self._desk.set_terms(settings)
-
-    async def create_account(
-        self,
-        account_id: int,
-        user_type: UserType,
-        group: str,
-        leverage: Decimal,
-        balance: Decimal,
-    ) -> None:
-        if account_id in self._desk.accounts:
-            raise Rejected(RejectCode.ACCOUNT_EXISTS, f"there is an account {account_id} already")
-        if group not in self._desk.groups:
-            raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {group}", "group")
-        if leverage <= 0:
-            raise SettingsError("leverage must be above zero")
-        self._desk.accounts[account_id] = Account(
-            account_id, user_type, self._desk.groups[group], leverage, balance
-        )
-
-
 class FakeReader:
-    """Reads what the fake trading committed."""
+    """Reads what the fake trading committed, and what the fake administration noted."""
 
-    def __init__(self, trading: FakeTrading) -> None:
+    def __init__(self, trading: FakeTrading, administration: FakeAdministration) -> None:
         self._trading = trading
+        self._administration = administration
         self.failure: Exception | None = None
 
     async def account(self, account_id: int) -> AccountView | None:
@@ -132,6 +100,7 @@ class FakeReader:
             balance=format_money(account.balance),
             margin=format_decimal(account.margin),
             sequence=account.sequence,
+            in_margin_call=account.in_margin_call,
         )
 
     async def accounts(self, after: int, limit: int) -> list[AccountView]:
@@ -191,6 +160,27 @@ class FakeReader:
             if event.account_id == account_id and event.deal is not None
         ]
         return [deal for deal in deals if before is None or deal.deal_id < before][:limit]
+
+    async def dealt(self, deal_id: int) -> Dealt | None:
+        decisions = {each.decision_id: each for each in self._trading.decisions}
+        dealt = decisions.get(deal_id)
+        if dealt is None or dealt.deal is None:
+            return None
+        assert dealt.order is not None
+        order_id = dealt.order.order_id
+        states = [each.order for each in decisions.values() if each.order is not None]
+        latest = [state for state in states if state.order_id == order_id][-1]
+        corrections = [
+            each.decision_id
+            for each in decisions.values()
+            if each.deal is not None and each.deal.corrects == deal_id
+        ]
+        corrected_by = corrections[0] if corrections else None
+        return Dealt(deal_id, dealt.deal, latest, dealt.postings, corrected_by)
+
+    async def audit(self, limit: int, before: int | None) -> list[AuditView]:
+        entries = reversed(self._administration.audit)
+        return [each for each in entries if before is None or each.audit_id < before][:limit]
 
 
 class FakePortfolios:

@@ -12,8 +12,8 @@ from service.api.auth import Role, issue_token
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.socket import SocketLimits
 from service.instruments import Instruments
+from tests.unit.api.fake_administration import FakeAdministration
 from tests.unit.api.fakes import (
-    FakeAdministration,
     FakeBoard,
     FakeFeed,
     FakePortfolios,
@@ -45,14 +45,15 @@ class World:
     def __init__(self, limits: SocketLimits | None = None) -> None:
         self.desk = make_desk()
         self.trading = FakeTrading(self.desk)
-        self.reader = FakeReader(self.trading)
+        self.administration = FakeAdministration(self.desk)
+        self.reader = FakeReader(self.trading, self.administration)
         self.portfolios = FakePortfolios(self.trading, self.reader)
         self.board = FakeBoard()
         self.feed = FakeFeed(self.trading)
         self.instruments = Instruments()
         self.app: web.Application = build_gateway(
             trading=self.trading,
-            administration=FakeAdministration(self.desk),
+            administration=self.administration,
             reader=self.reader,
             portfolios=self.portfolios,
             board=self.board,
@@ -112,6 +113,10 @@ class World:
     ) -> tuple[int, Any]:
         """Make a call as an administrator."""
         return await self.call(method, "/admin" + path, body, role=Role.ADMIN, key=key)
+
+    def admin_headers(self) -> dict[str, str]:
+        """Return the headers of an administrator."""
+        return bearer(token(role=Role.ADMIN))
 
     @asynccontextmanager
     async def stream(
