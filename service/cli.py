@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument(
         "--symbol", action="append", default=[], metavar="SYMBOL", help="quotes of it; repeatable"
     )
+    watch.add_argument("--portfolio", action="store_true", help="what the account is worth, too")
     watch.set_defaults(run=_watch)
 
     replay = commands.add_parser("replay", help="run a scenario on recorded ticks")
@@ -168,7 +169,15 @@ def _token(options: argparse.Namespace, settings: Settings) -> int:
 def _watch(options: argparse.Namespace, settings: Settings) -> int:
     secret = read_secret(settings)
     token = issue_token(secret, options.account, Role.TRADER, TOKEN_HOURS * 3600)
-    uvloop.run(watch(settings.host, settings.port, token, options.symbol, sys.stdout))
+    watching = watch(
+        settings.host,
+        settings.port,
+        token,
+        options.symbol,
+        sys.stdout,
+        with_portfolio=options.portfolio,
+    )
+    uvloop.run(watching)
     return 0
 
 

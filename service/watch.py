@@ -10,6 +10,8 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from service.api.openapi import STREAM_PATH
 
 CONNECT_TIMEOUT_S = 10.0
+WINDOW_BITS = 15
+_PORTFOLIO = '{"type":"portfolio"'
 _REFUSALS = {
     401: "its signing secret is another one: set the same TAPEWATCH_DATA_DIR or "
     "TAPEWATCH_JWT_SECRET as for the service",
@@ -23,8 +25,18 @@ class CannotWatch(Exception):
     """The stream did not open, or has ended; the message says why."""
 
 
-async def watch(host: str, port: int, token: str, symbols: Sequence[str], out: TextIO) -> None:
+async def watch(
+    host: str,
+    port: int,
+    token: str,
+    symbols: Sequence[str],
+    out: TextIO,
+    *,
+    with_portfolio: bool = False,
+) -> None:
     """Print what an account is sent until cancelled; quotes of `symbols` only, where any are named.
+
+    What the account is worth changes with every tick: it is printed `with_portfolio` alone.
 
     Raises:
         CannotWatch: nothing answers, the service refuses, or it ends the stream.
@@ -33,7 +45,8 @@ async def watch(host: str, port: int, token: str, symbols: Sequence[str], out: T
         if symbols:
             await stream.send_json({"type": "subscribe", "symbols": list(symbols)})
         while (message := await stream.receive()).type is WSMsgType.TEXT:
-            print(message.data, file=out, flush=True)
+            if with_portfolio or not message.data.startswith(_PORTFOLIO):
+                print(message.data, file=out, flush=True)
     reason = message.extra if message.type is WSMsgType.CLOSE else None
     raise CannotWatch(f"the stream has ended: {reason or 'the connection was lost'}")
 
@@ -44,7 +57,9 @@ async def _open_stream(host: str, port: int, token: str) -> AsyncIterator[Client
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         try:
-            stream = await session.ws_connect(f"http://{host}:{port}{STREAM_PATH}")
+            stream = await session.ws_connect(
+                f"http://{host}:{port}{STREAM_PATH}", compress=WINDOW_BITS
+            )
         except aiohttp.WSServerHandshakeError as error:
             why = _REFUSALS.get(error.status, "see its log")
             raise CannotWatch(f"the service answers {error.status}: {why}") from None
