@@ -18,7 +18,10 @@ GAPS = """
 SELECT count(*) FROM accounts a WHERE (sequence, sequence) <>
     (SELECT coalesce(max(o.sequence), 0), count(*) FROM outbox o WHERE o.account_id = a.account_id)
 """
-FILLED_TWICE = "SELECT count(*) - count(DISTINCT (order_id, event)) FROM deals"
+FILLED_TWICE = """
+SELECT count(*) - count(DISTINCT (order_id, event)) FROM deals
+WHERE event IN ('OPEN', 'CLOSE', 'CANCEL') AND corrected_by IS NULL
+"""
 
 
 async def check_book(dsn: str, shard: Shard | None = None) -> None:
