@@ -39,6 +39,7 @@ from service.storage.database import Database
 from service.storage.errors import Unreachable
 from service.storage.events import EventFeed
 from service.storage.loader import save_quotes
+from service.storage.outbox import Outbox
 from service.storage.reader import Reader
 
 SAVE_QUOTES_INTERVAL_S = 5.0
@@ -65,13 +66,15 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     reader = Reader(database, lambda: trading.symbols())
     trading = Trading(database, reader, instruments, engine)
     leadership = Leadership(database, trading, Rules(_holder(), guard, settings.lease_s))
-    publisher = Publisher(cache)
+    publisher = Publisher(cache, Outbox(database), instruments)
     trading.written_hooks.append(publisher.publish)
+    trading.lead_hooks.append(publisher.lead)
     sweeps = Sweeps(database, trading, instruments)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
     trading.lead_hooks.append(cache.renew)
     trading.settings_hooks.append(board.settings_changed)
     events = EventFeed(servers.redis_url, reader, instruments, trading.sequence)
+    events.settings_listeners.append(cache.groups)
     portfolios = Portfolios(cache, reader, lambda: trading.desk)
     readiness = Readiness(lambda: trading.is_leading)
 

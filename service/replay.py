@@ -42,6 +42,7 @@ from service.storage.cache import Cache
 from service.storage.database import Database, apply_migrations
 from service.storage.errors import Fenced, Unreachable
 from service.storage.importer import Opening, open_book
+from service.storage.outbox import Outbox
 from service.storage.queue import MAX_BATCH, Written
 from service.storage.reader import Reader
 
@@ -106,8 +107,9 @@ class Replay:
             cache = Cache(self._servers.redis_url, self._instruments)
             stack.push_async_callback(cache.close)
             trading = self._trading(database)
-            publisher = Publisher(cache)
+            publisher = Publisher(cache, Outbox(database), self._instruments)
             trading.written_hooks += [self._note_commit, publisher.publish]
+            trading.lead_hooks.append(publisher.lead)
             rules = Rules("replay", REPLAY_GUARD, LEASE_S, is_replay=True)
             leadership = Leadership(database, trading, rules)
             sweeps = Sweeps(database, trading, self._instruments)

@@ -141,7 +141,8 @@ def valuation(
     account, positions = seat(view, orders, desk)
     if not positions:
         return None
-    equity, free_margin = account.equity(), account.free_margin()
+    equity = account.equity()
+    free_margin = None if equity is None else EXACT.subtract(equity, account.margin)
     priced = [order.terms.market.time for order in positions if order.terms.is_priced]
     return Valuation(
         account_id=view.account_id,

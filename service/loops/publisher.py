@@ -1,47 +1,161 @@
-"""The publisher: what was committed goes to the cache and, by pub/sub, to the sockets.
+"""The publisher: what was committed goes to the cache and, by pub/sub, to whoever listens.
 
-It runs beside trading and never holds it up. What does not fit in its queue, or does not reach
-Redis, is not lost: the outbox has it, event feeds catch up from there, and a new cache generation
-makes every entry that missed it a miss.
+It relays the outbox: every event reaches Redis at least once, those of an account in order. While
+all is well events come from memory as they are committed. What did not fit in the queue, what Redis
+did not take, and what a former owner of the shard left behind is read from the outbox, in pages,
+from the last event that Redis is known to have had; then the queue goes on where the outbox ends.
+How far it got is stored every `MARK_INTERVAL_S`: after a restart the events since then are
+published again, which their `sequence` tells.
+
+It runs beside trading and never holds it up; memory is bounded by the queue and a page. A new cache
+generation makes every entry that missed an event a miss. Limits: pub/sub keeps nothing. Who was
+connected before an outage of Redis has `RESUBSCRIBE_S` to come back; who is away for longer finds a
+jump in `sequence`.
 """
 
 import asyncio
+import contextlib
+import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
+from loguru import logger
+
+from service.instruments import Instruments
 from service.storage.cache import Cache
+from service.storage.errors import Unreachable
+from service.storage.outbox import Event
 from service.storage.queue import Written
 from telemetry.pulse import Pulse
 
 QUEUE_LIMIT = 50_000
 MAX_PUBLISH = 2_000
+MARK_INTERVAL_S = 1.0
+RETRY_S = 0.5
+RESUBSCRIBE_S = 1.0
+
+
+class Outbox(Protocol):
+    """Committed events in order, and how far they were published; raises `Unreachable`."""
+
+    async def page_after(self, event_id: int, limit: int) -> list[Event]: ...
+
+    async def published_until(self) -> int: ...
+
+    async def mark_published(self, event_id: int) -> None: ...
 
 
 class Publisher:
     """Publishes one shard's committed events in order."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, outbox: Outbox, instruments: Instruments) -> None:
         self._cache = cache
-        self._queue: deque[str] = deque()
+        self._outbox = outbox
+        self._instruments = instruments
+        self._queue: deque[Event] = deque()
         self._wake = asyncio.Event()
+        self._is_behind = False
+        self._has_missed = False
+        self._is_publishing = False
+        self._published = 0
+        self._marked = 0
+        self._mark_due = 0.0
         self.pulse = Pulse()
+        instruments.watch_relay(lambda: self._is_behind)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was handed over has reached Redis."""
+        return not (self._queue or self._is_behind or self._is_publishing)
+
+    def lead(self) -> None:
+        """Find out what was committed and not published; called when trading begins."""
+        self._fall_behind()
 
     def publish(self, written: Sequence[Written]) -> None:
         """Queue committed events; called by the writer's owner after each commit."""
         if len(self._queue) + len(written) > QUEUE_LIMIT:
-            self._queue.clear()
             self._cache.renew()
+            self._fall_behind()
             return
-        self._queue.extend([each.payload for each in written])
+        self._queue.extend([Event(each.decision.decision_id, each.payload) for each in written])
         self._wake.set()
 
     async def run(self) -> None:
         """Publish for ever."""
-        queue = self._queue
         while True:
-            await self.pulse.rest(self._wake.wait())
-            while queue:
-                count = min(len(queue), MAX_PUBLISH)
-                await self._cache.apply_events([queue.popleft() for _ in range(count)])
+            if self._is_behind:
+                await self._catch_up()
+            elif self._queue:
+                count = min(len(self._queue), MAX_PUBLISH)
+                events = [self._queue.popleft() for _ in range(count)]
+                if not await self._relay(events, "commit"):
+                    self._fall_behind()
+            else:
+                self._wake.clear()
+                await self._rest()
+            await self._mark()
+            self.pulse.beat()
+
+    def _fall_behind(self) -> None:
+        self._queue.clear()
+        self._is_behind = self._has_missed = True
+        self._wake.set()
+
+    async def _catch_up(self) -> None:
+        """Publish what the outbox holds above the last event that Redis had."""
+        if not await self._cache.ping():
+            while not await self._cache.ping():
                 self.pulse.beat()
-            self._wake.clear()
+                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RESUBSCRIBE_S)
+        try:
+            self._published = max(self._published, await self._outbox.published_until())
+            while self._is_behind:
+                # What is committed from here on is queued, or on the page, or both.
+                self._has_missed = False
+                self._queue.clear()
+                page = await self._outbox.page_after(self._published, MAX_PUBLISH)
+                if not await self._relay(page, "outbox"):
+                    return
+                self._is_behind = self._has_missed or len(page) == MAX_PUBLISH
+                await self._mark()
+                self.pulse.beat()
+        except Unreachable:
+            await asyncio.sleep(RETRY_S)
+
+    async def _relay(self, events: Sequence[Event], source: str) -> bool:
+        """Publish what was not before; tell whether Redis has had it."""
+        new = [each for each in events if each.event_id > self._published]
+        if not new:
+            return True
+        self._is_publishing = True
+        try:
+            if not await self._cache.apply_events([each.payload for each in new]):
+                logger.warning("events did not reach Redis: they will be read from the outbox")
+                return False
+        finally:
+            self._is_publishing = False
+        self._published = new[-1].event_id
+        self._instruments.events_relayed(source, len(new))
+        return True
+
+    async def _mark(self) -> None:
+        """Store how far it got, now and then."""
+        now = time.monotonic()
+        if self._marked < self._published and self._mark_due <= now:
+            self._mark_due = now + MARK_INTERVAL_S
+            # With the database away it is stored later: until then more is published twice.
+            with contextlib.suppress(Unreachable):
+                await self._outbox.mark_published(self._published)
+                self._marked = self._published
+
+    async def _rest(self) -> None:
+        """Wait for events, or until it is time to store how far it got."""
+        if self._marked < self._published:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MARK_INTERVAL_S):
+                    await self.pulse.rest(self._wake.wait())
+        else:
+            await self.pulse.rest(self._wake.wait())

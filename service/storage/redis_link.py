@@ -33,6 +33,8 @@ READ_TIMEOUT_S = 0.5
 WRITE_TIMEOUT_S = 2.0
 PAUSE_S = 1.0
 MAX_CONNECTIONS = 16
+# Replies taken before others get the event loop: two milliseconds of large ones.
+REPLIES_AT_ONCE = 100
 
 Result = TypeVar("Result")
 Command = tuple[str | bytes | int, ...]
@@ -104,7 +106,12 @@ class RedisLink:
             packed = b"".join(map(_pack, commands))
             await connection.send_packed_command(packed, check_health=False)
             # `call` bounds the whole; a timeout for each reply would cost as much as the reply.
-            return [await connection.read_response(timeout=math.inf) for _ in commands]
+            replies = []
+            for number in range(1, len(commands) + 1):
+                replies.append(await connection.read_response(timeout=math.inf))
+                if number % REPLIES_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            return replies
         except BaseException:
             # Replies may be on their way still: nobody may read them as his.
             await connection.disconnect(nowait=True)

@@ -16,6 +16,7 @@ from service.loops.publisher import Publisher
 from service.storage.cache import Cache
 from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from service.storage.errors import Unreachable
+from service.storage.outbox import Outbox
 from tests.adversity.book import check_book, fetch
 from tests.adversity.shard import Resting, Shard, open_small_book, opened, trading_shard
 from tests.support import eventually, free_port
@@ -163,7 +164,7 @@ async def test_redis_is_stopped_in_the_middle_of_trading(postgres_dsn: str, tmp_
         trading_shard(postgres_dsn) as shard,
     ):
         cache = Cache(valkey.url, shard.instruments)
-        publisher = Publisher(cache)
+        publisher = Publisher(cache, Outbox(shard.database), shard.instruments)
         shard.trading.written_hooks.append(publisher.publish)
         publishing = asyncio.create_task(publisher.run())
         market = Market(shard)

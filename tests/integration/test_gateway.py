@@ -26,6 +26,7 @@ from service.loops.trading import Trading
 from service.storage.cache import Cache
 from service.storage.database import Database, apply_migrations
 from service.storage.events import EventFeed
+from service.storage.outbox import Outbox
 from service.storage.reader import Reader
 
 SECRET = "a secret of the tests, long enough to sign"
@@ -127,8 +128,9 @@ async def serve(dsn: str, redis_url: str) -> AsyncIterator[Client]:
     reader = Reader(database, lambda: trading.symbols())
     trading = Trading(database, reader, instruments, engine)
     leadership = Leadership(database, trading, Rules("the test", QuoteGuard(), 10.0))
-    publisher = Publisher(cache)
+    publisher = Publisher(cache, Outbox(database), instruments)
     trading.written_hooks.append(publisher.publish)
+    trading.lead_hooks.append(publisher.lead)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
     events = EventFeed(redis_url, reader, instruments, trading.sequence)
     app = build_gateway(
