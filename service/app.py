@@ -12,11 +12,12 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
+from random import Random
 
 from aiohttp import web
 from loguru import logger
 
-from service.api.gateway import build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.ops import Check, Readiness, build_ops
 from service.domain.desk import Desk
 from service.domain.engine import Engine
@@ -25,12 +26,12 @@ from service.feed.feed import Feed
 from service.feeds import make_feed
 from service.instruments import Instruments
 from service.loops.administration import Administration
-from service.loops.background import Background
 from service.loops.leadership import Leadership, Rules
 from service.loops.portfolio import Portfolios
-from service.loops.prices import PriceBoard
+from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
 from service.loops.publisher import Publisher
-from service.loops.sweep import PENDING_INTERVAL_S, POSITIONS_INTERVAL_S, Sweeps
+from service.loops.supervisor import Supervisor
+from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
 from service.servers import Servers
 from service.settings import Settings
@@ -41,8 +42,13 @@ from service.storage.events import EventFeed
 from service.storage.loader import save_quotes
 from service.storage.outbox import Outbox
 from service.storage.reader import Reader
+from telemetry.pulse import Pulse
 
 SAVE_QUOTES_INTERVAL_S = 5.0
+# Longer than whatever they may wait for by themselves: a lease's renewal in a database that is away
+# (beyond the lease's own life), and a silent upstream or the next attempt to reach it.
+LEADERSHIP_DEADLINE_S = 60.0
+FEED_DEADLINE_S = 60.0
 _NS_PER_S = 1_000_000_000
 
 TRADING = web.AppKey("trading", Trading)
@@ -77,6 +83,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     events.settings_listeners.append(cache.groups)
     portfolios = Portfolios(cache, reader, lambda: trading.desk)
     readiness = Readiness(lambda: trading.is_leading)
+    supervisor = Supervisor(instruments, Random())
 
     app = build_gateway(
         trading=trading,
@@ -108,33 +115,47 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
         await database.close()
 
     async def trade(_: web.Application) -> AsyncIterator[None]:
-        async with Background(instruments) as background:
-            background.keep("leadership", leadership.run)
-            background.keep("publisher", publisher.run)
-            background.keep("events", events.run)
-            background.keep("prices", board.run)
+        async with supervisor.group() as loops:
+            deadline_s = settings.lease_s + LEADERSHIP_DEADLINE_S
+            loops.keep("leadership", leadership.run, leadership.pulse, deadline_s=deadline_s)
+            loops.keep("publisher", publisher.run, publisher.pulse)
+            loops.keep("events", events.run, events.pulse)
+            loops.keep("price_writer", board.write, board.pulse)
+            loops.repeat("prices", board.run_once, interval_s=SHOW_INTERVAL_S)
+            push_s = settings.portfolio_push_interval_s
+            loops.repeat("portfolio_push", app[WATCHED_ACCOUNTS].push, interval_s=push_s)
             yield
             await leadership.stop()
 
     async def market(_: web.Application) -> AsyncIterator[None]:
-        async with Background(instruments) as background:
+        pulse = Pulse()
 
-            async def run_feed() -> None:
-                await leadership.informed()
-                feed = make_feed(settings, trading.symbols, instruments)
-                watched.feed = feed
-                await feed.run(trading.on_quote)
-                logger.info("the feed has come to its end")
-                await asyncio.Event().wait()
+        async def run_feed() -> None:
+            await pulse.rest(leadership.informed())
+            feed = make_feed(settings, trading.symbols, instruments, pulse)
+            watched.feed = feed
+            await feed.run(trading.on_quote)
+            logger.info("the feed has come to its end")
+            await pulse.rest(asyncio.Event().wait())
 
-            async def save() -> None:
-                async with database.read("quotes") as connection:
-                    await save_quotes(connection, trading.desk)
+        async def save() -> None:
+            async with database.read("quotes") as connection:
+                await save_quotes(connection, trading.desk)
 
-            background.keep("feed", run_feed)
-            background.repeat("pending_sweep", PENDING_INTERVAL_S, sweeps.pending.run_once)
-            background.repeat("positions_sweep", POSITIONS_INTERVAL_S, sweeps.positions.run_once)
-            background.repeat("save_quotes", SAVE_QUOTES_INTERVAL_S, save)
+        async with supervisor.group() as loops:
+            loops.keep("feed", run_feed, pulse, deadline_s=FEED_DEADLINE_S)
+            loops.repeat(
+                "pending_sweep",
+                sweeps.pending.run_once,
+                interval_s=settings.pending_sweep_interval_s,
+            )
+            loops.repeat(
+                "positions_sweep",
+                sweeps.positions.run_once,
+                interval_s=settings.positions_sweep_interval_s,
+                max_interval_s=settings.positions_sweep_max_interval_s,
+            )
+            loops.repeat("save_quotes", save, interval_s=SAVE_QUOTES_INTERVAL_S)
             yield
 
     watched = _Watched(trading, settings.max_quote_age_s)

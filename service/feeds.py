@@ -1,5 +1,10 @@
-"""The feed the settings name, bound to the service's symbols."""
+"""The feed the settings name, bound to the service's symbols.
 
+Simulated and replayed quotes come by a timetable of their own, weekends and all: such a feed rests
+until the next is due, and quiet markets never look like a hang.
+"""
+
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
@@ -15,18 +20,26 @@ from service.scenario.fault import Fault
 from service.scenario.instruments import choose_instruments
 from service.scenario.ticks import read_ticks
 from service.settings import FeedKind, Settings
+from telemetry.pulse import Pulse
 
 _ALL_INSTRUMENTS = 30
 
 
 def make_feed(
-    settings: Settings, symbols: Callable[[], Mapping[str, Symbol]], instruments: Instruments
+    settings: Settings,
+    symbols: Callable[[], Mapping[str, Symbol]],
+    instruments: Instruments,
+    pulse: Pulse,
 ) -> Feed:
-    """Return the feed; it is made when the symbols are known.
+    """Return the feed; it is made when the symbols are known, and shows its life on `pulse`.
 
     Raises:
         ValueError: the simulated feed knows none of the symbols.
     """
+
+    async def until_due(seconds: float) -> None:
+        await pulse.rest(asyncio.sleep(seconds))
+
     match settings.feed:
         case FeedKind.SIMULATED:
             known = symbols()
@@ -37,7 +50,11 @@ def make_feed(
                 and symbol.digits == instrument.symbol.digits
             ]
             return SimulatedFeed(
-                traded, Random(settings.feed_seed), time.time_ns, rate=settings.feed_rate
+                traded,
+                Random(settings.feed_seed),
+                time.time_ns,
+                rate=settings.feed_rate,
+                sleep=until_due,
             )
         case FeedKind.REPLAY:
             path = settings.feed_file
@@ -54,6 +71,7 @@ def make_feed(
                 speed=settings.feed_speed,
                 loop=settings.feed_loop,
                 live_clock=time.time_ns,
+                sleep=until_due,
             )
         case FeedKind.WEBSOCKET:
             assert settings.feed_url is not None
@@ -65,4 +83,5 @@ def make_feed(
                 on_malformed=instruments.quote_refused,
                 on_reconnect=instruments.feed_reconnected,
                 connections=settings.feed_connections,
+                pulse=pulse,
             )

@@ -62,11 +62,6 @@ class Instruments:
             for operation in operations:
                 self._store.declare(system, operation)
                 self._store_errors.declare(system, operation)
-        self._loop_runs = metrics.counter(catalogue.LOOP_RUNS)
-        self._loop_errors = metrics.counter(catalogue.LOOP_ERRORS)
-        self._loop_consecutive = metrics.gauge(catalogue.LOOP_CONSECUTIVE_ERRORS)
-        self._loop_success = metrics.gauge(catalogue.LOOP_LAST_SUCCESS)
-        self._loop_s = metrics.histogram(catalogue.LOOP_S)
 
     # Quotes and the feed
 
@@ -251,25 +246,3 @@ class Instruments:
     def socket_dropped(self, reason: str, count: int = 1) -> None:
         """Count messages a client was not sent: conflated by a newer one, or its socket closed."""
         self._socket_dropped.child(reason).value += count
-
-    # Loops
-
-    def declare_loop(self, loop: str) -> None:
-        """Make the series of a loop exist before its first run."""
-        for family in (self._loop_runs, self._loop_errors):
-            family.declare(loop)
-        for gauge in (self._loop_consecutive, self._loop_success):
-            gauge.declare(loop)
-        self._loop_s.declare(loop)
-
-    def loop_run(
-        self, loop: str, seconds: float, *, consecutive_errors: int, ended_s: float
-    ) -> None:
-        """Take a finished run: good if `consecutive_errors` is 0; `ended_s` is Unix time."""
-        self._loop_runs.child(loop).value += 1
-        self._loop_s.child(loop).observe(seconds)
-        self._loop_consecutive.child(loop).set(consecutive_errors)
-        if consecutive_errors:
-            self._loop_errors.child(loop).value += 1
-        else:
-            self._loop_success.child(loop).set(ended_s)

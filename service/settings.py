@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Interval = Annotated[float, Field(gt=0, le=86_400)]
 MIN_SECRET_LENGTH = 32
 DATABASE_SCHEMES = ("postgresql", "postgres")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -52,6 +53,11 @@ class Settings(BaseSettings):
             (1: as recorded) and `feed_loop` of the replay feed; `feed_url` and
             `feed_connections` of the websocket feed.
         max_quote_age_s, max_quote_future_s: limits of the quote guard, seconds.
+        portfolio_interval_s, positions_sweep_interval_s, pending_sweep_interval_s,
+            cache_audit_interval_s: of the background loops, seconds;
+            `positions_sweep_max_interval_s`: what that of the positions grows to by errors.
+        portfolio_push_interval_s: least time between two pushes of an account's worth, seconds.
+        log_level: of all that has no level of its own, as client sockets and orders have.
     """
 
     model_config = SettingsConfigDict(
@@ -83,7 +89,15 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=10.0, ge=1, le=300)
     max_quote_age_s: float = Field(default=10.0, gt=0)
     max_quote_future_s: float = Field(default=1.0, ge=0)
+    portfolio_interval_s: Interval = 60.0
+    positions_sweep_interval_s: Interval = 10.0
+    positions_sweep_max_interval_s: Interval = 30.0
+    pending_sweep_interval_s: Interval = 5.0
+    cache_audit_interval_s: Interval = 60.0
+    portfolio_push_interval_s: float = Field(default=0.1, ge=0.01, le=60)
     log_level: LogLevel = LogLevel.INFO
+    log_level_websocket: LogLevel = LogLevel.INFO
+    log_level_orders: LogLevel = LogLevel.DEBUG
 
     def check(self) -> list[str]:
         """Return what is wrong with the fields beyond their types, one line each."""
@@ -99,6 +113,11 @@ class Settings(BaseSettings):
                 faults.append("TAPEWATCH_FEED_FILE: the replay feed needs a tick file")
             elif not self.feed_file.is_file():
                 faults.append(f"TAPEWATCH_FEED_FILE: there is no file {self.feed_file}")
+        if self.positions_sweep_max_interval_s < self.positions_sweep_interval_s:
+            faults.append(
+                "TAPEWATCH_POSITIONS_SWEEP_MAX_INTERVAL_S: must be at least "
+                "TAPEWATCH_POSITIONS_SWEEP_INTERVAL_S"
+            )
         secret = self.jwt_secret
         if secret is not None and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
             faults.append(

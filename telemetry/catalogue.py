@@ -70,6 +70,7 @@ _COMMIT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, DATABASE_QUERY_
 _REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _PROCESSING_S = (0.0001, 0.001, 0.005, 0.025, WEBSOCKET_PROCESSING_LIMIT_S, 0.5, 1, 5)
 _RUN_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60)
+_RECOVERY_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _POINTS = (-100, -50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
 
@@ -309,7 +310,9 @@ HTTP_REQUEST = _histogram(
 )
 
 # Loops
-LOOP_RUNS = _counter("tapewatch_loop_runs_total", "Runs of a loop.", "runs", Label("loop"))
+LOOP_RUNS = _counter(
+    "tapewatch_loop_runs_total", "Runs of a loop that began.", "runs", Label("loop")
+)
 LOOP_ERRORS = _counter(
     "tapewatch_loop_errors_total", "Runs of a loop that failed.", "runs", Label("loop")
 )
@@ -324,4 +327,32 @@ LOOP_LAST_SUCCESS = _gauge(
 )
 LOOP_S = _histogram(
     "tapewatch_loop_seconds", "Duration of a run of a loop.", "seconds", _RUN_S, Label("loop")
+)
+LOOP_INTERVAL = _gauge(
+    "tapewatch_loop_interval_seconds",
+    "Present interval of a loop; 0 for one that stands and is well.",
+    "seconds",
+    Label("loop"),
+)
+LOOP_RECOVERY = _histogram(
+    "tapewatch_loop_recovery_seconds",
+    "From the first of a row of failed runs to the first good one.",
+    "seconds",
+    _RECOVERY_S,
+    Label("loop"),
+)
+LOOP_OVERRUNS = _counter(
+    "tapewatch_loop_overruns_total",
+    "Runs past their deadline, or without a sign of life for as long.",
+    "runs",
+    Label("loop"),
+)
+LOOP_RESTARTS = _counter(
+    "tapewatch_loop_restarts_total", "Loops that died and were started again.", "", Label("loop")
+)
+LOOP_ABANDONED = _counter(
+    "tapewatch_loop_abandoned_total", "Runs that did not end when told to.", "runs", Label("loop")
+)
+LOOP_STUCK = _gauge(
+    "tapewatch_loop_stuck", "1 while a run does not end though told to, else 0.", "", Label("loop")
 )

@@ -24,6 +24,7 @@ from service.domain.quote import QuoteRefusal
 from service.feed.backoff import Backoff
 from service.feed.feed import Clock, OnMalformed, OnQuote, Sleep
 from service.feed.upstream import MAX_FRAME_BYTES, FrameReader, encode_subscription
+from telemetry.pulse import Pulse
 
 _TEXT = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 
@@ -67,6 +68,7 @@ class WebSocketFeed:
         on_reconnect: Callable[[], None],
         connections: int = DEFAULT_CONNECTIONS,
         limits: WebSocketLimits = DEFAULT_LIMITS,
+        pulse: Pulse | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """Set up the feed.
@@ -77,6 +79,8 @@ class WebSocketFeed:
             random: jitters the waits.
             on_malformed: told of every message that cannot be read.
             on_reconnect: told of every attempt to connect again.
+            pulse: each connection beats with all it hears and every attempt; a silent upstream
+                makes attempts, so a market that is quiet or closed does not look like a hang.
 
         Raises:
             ValueError: another kind of URL, or fewer than one connection.
@@ -91,6 +95,7 @@ class WebSocketFeed:
         self._on_malformed = on_malformed
         self._on_reconnect = on_reconnect
         self._limits = limits
+        self._pulse = Pulse() if pulse is None else pulse
         self._sleep = sleep
         self._reader = FrameReader()
         self._lines = [
@@ -115,15 +120,18 @@ class WebSocketFeed:
         timeout = aiohttp.ClientTimeout(total=None, connect=self._limits.connect_s)
         async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as group:
             for line in self._lines:
-                group.create_task(self._keep(line, session, on_quote))
+                group.create_task(self._keep(line, session, on_quote, self._pulse.part()))
 
-    async def _keep(self, line: "_Line", session: aiohttp.ClientSession, on_quote: OnQuote) -> None:
+    async def _keep(
+        self, line: "_Line", session: aiohttp.ClientSession, on_quote: OnQuote, pulse: Pulse
+    ) -> None:
         """Keep a connection up."""
         while not self._share_of(line):
             await self._sleep(IDLE_S)
+            pulse.beat()
         while True:
             try:
-                await self._connect(line, session, on_quote)
+                await self._connect(line, session, on_quote, pulse)
                 cause = "closed by the upstream"
             except TimeoutError:
                 cause = "no answer in time"
@@ -132,15 +140,17 @@ class WebSocketFeed:
                 cause = type(error).__name__
             finally:
                 line.has_heard = False
+            pulse.beat()
             wait_s = line.backoff.next_wait_s()
             logger.warning(
                 "feed connection {} lost ({}), next attempt in {:.2f} s", line.number, cause, wait_s
             )
             await self._sleep(wait_s)
+            pulse.beat()
             self._on_reconnect()
 
     async def _connect(
-        self, line: "_Line", session: aiohttp.ClientSession, on_quote: OnQuote
+        self, line: "_Line", session: aiohttp.ClientSession, on_quote: OnQuote, pulse: Pulse
     ) -> None:
         """Connect, subscribe and deliver until the connection ends.
 
@@ -162,6 +172,7 @@ class WebSocketFeed:
                 await self._subscribe(line, socket, subscribed)
                 async with asyncio.timeout(limits.silence_s):
                     message = await socket.receive()
+                pulse.beat()
                 if message.type in _TEXT:
                     self._take(line, message.data, on_quote)
                 elif message.type is aiohttp.WSMsgType.ERROR:

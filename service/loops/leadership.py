@@ -20,6 +20,7 @@ from service.storage.errors import Diverged, Fenced, Unreachable, is_transient
 from service.storage.lease import Lease
 from service.storage.loader import load_engine, load_quotes, load_settings, save_quotes
 from service.storage.writer import Writer
+from telemetry.pulse import Pulse
 
 if TYPE_CHECKING:
     import asyncpg
@@ -59,6 +60,7 @@ class Leadership:
         self._is_released = False
         self._at_lease = asyncio.Lock()
         self._informed = asyncio.Event()
+        self.pulse = Pulse()
 
     @property
     def last_tick(self) -> int:
@@ -101,6 +103,7 @@ class Leadership:
 
     async def _connect(self) -> "Connection":
         while True:
+            self.pulse.beat()
             try:
                 return await self._database.connect()
             except Exception as error:
@@ -116,6 +119,7 @@ class Leadership:
         life_s = self._rules.lease_life_s
         said = False
         while True:
+            self.pulse.beat()
             lease = await leases.acquire(connection, SHARD, self._rules.holder, life_s)
             if lease is not None:
                 return lease
@@ -182,6 +186,7 @@ class Leadership:
         try:
             while True:
                 await asyncio.sleep(life_s / 3)
+                self.pulse.beat()
                 try:
                     if connection.is_closed():
                         connection = await self._database.connect()

@@ -1,16 +1,15 @@
 """The price board: every group's prices, ten times a second, computed once for all who look.
 
-Each run takes the symbols whose quote changed since the last, computes the price of each group that
-trades them, and hands every group with subscribers one message, serialised once. Redis gets the
-same prices from a task of its own, so that a slow Redis never delays a socket; what it has not
-taken yet is overwritten by newer prices, one a group and symbol at most.
+Each run of `show` takes the symbols whose quote changed since the last, computes the price of each
+group that trades them, and hands every group with subscribers one message, serialised once. Redis
+gets the same prices from a loop of its own, `write`, so that a slow Redis never delays a socket;
+what it has not taken yet is overwritten by newer prices, one a group and symbol at most.
 
 A group's messages are numbered from 1 without a gap, whether anybody listens or not. Limits: a
 changed markup shows with the symbol's next quote.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -21,9 +20,9 @@ from service.domain.market import Market, Terms
 from service.instruments import Instruments
 from service.storage.cache import Cache
 from service.storage.group_views import PriceView, group_symbol_view, price_view
+from telemetry.pulse import Pulse
 
-INTERVAL_S = 0.1
-LOOP = "prices"
+SHOW_INTERVAL_S = 0.1
 
 Callback = Callable[[bytes], None]
 
@@ -51,7 +50,7 @@ class PriceBoard:
         self._unwritten: dict[str, dict[str, PriceView]] = {}
         self._are_symbols_due = False
         self._wake = asyncio.Event()
-        instruments.declare_loop(LOOP)
+        self.pulse = Pulse()
 
     def sequence(self, group: str) -> int:
         """Return the sequence of the group's last message, 0 before the first."""
@@ -67,28 +66,9 @@ class PriceBoard:
 
         return unsubscribe
 
-    async def run(self) -> None:
-        """Show prices until cancelled; a run that fails is logged and counted, the next goes on."""
-        errors = 0
-        writing = asyncio.create_task(self._write())
-        try:
-            while not writing.done():
-                started = time.perf_counter()
-                try:
-                    self.show()
-                    errors = 0
-                except Exception as error:
-                    errors += 1
-                    logger.opt(exception=error).error("group prices failed")
-                took = time.perf_counter() - started
-                self._instruments.loop_run(
-                    LOOP, took, consecutive_errors=errors, ended_s=time.time()
-                )
-                await asyncio.sleep(max(0.0, INTERVAL_S - took))
-            await writing
-        finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+    async def run_once(self) -> None:
+        """Show prices, as a loop does every `SHOW_INTERVAL_S`."""
+        self.show()
 
     def show(self) -> None:
         """Publish what changed since the last time."""
@@ -119,6 +99,7 @@ class PriceBoard:
             terms = [each for (name, _), each in desk.terms.items() if name == group]
             symbols = [group_symbol_view(each) for each in terms]
             await self._cache.groups.write_symbols(group, symbols)
+            self.pulse.beat()
 
     def _hand_out(self, message: PricesMessage) -> None:
         content = msgspec.json.encode(message)
@@ -148,9 +129,10 @@ class PriceBoard:
             self._terms_of = (desk, len(desk.terms))
         return self._terms.get(symbol, [])
 
-    async def _write(self) -> None:
+    async def write(self) -> None:
+        """Store what was shown in the cache, until cancelled."""
         while True:
-            await self._wake.wait()
+            await self.pulse.rest(self._wake.wait())
             self._wake.clear()
             if self._are_symbols_due:
                 self._are_symbols_due = False
@@ -158,3 +140,4 @@ class PriceBoard:
             waiting, self._unwritten = self._unwritten, {}
             for group, prices in waiting.items():
                 await self._cache.groups.write_prices(group, prices.values())
+                self.pulse.beat()

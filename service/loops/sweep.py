@@ -16,9 +16,6 @@ from service.loops.trading import Trading
 from service.storage.database import Database
 from service.storage.sweeps import CROSSED_PENDING, CROSSED_POSITIONS, LastQuotes, find_crossed
 
-PENDING_INTERVAL_S = 5.0
-POSITIONS_INTERVAL_S = 10.0
-
 
 class Sweep:
     """Finds, counts and repairs missed triggers of one kind."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -11,17 +12,17 @@ import pytest
 from aiohttp import web
 
 from service.api.auth import Role, issue_token
-from service.api.gateway import build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import Quote, QuoteGuard
 from service.instruments import Instruments
 from service.loops.administration import Administration
-from service.loops.background import Background
 from service.loops.leadership import Leadership, Rules
 from service.loops.portfolio import Portfolios
-from service.loops.prices import PriceBoard
+from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
 from service.loops.publisher import Publisher
+from service.loops.supervisor import Supervisor
 from service.loops.trading import Trading
 from service.storage.cache import Cache
 from service.storage.database import Database, apply_migrations
@@ -132,6 +133,7 @@ async def serve(dsn: str, redis_url: str) -> AsyncIterator[Client]:
     trading.written_hooks.append(publisher.publish)
     trading.lead_hooks.append(publisher.lead)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
+    supervisor = Supervisor(instruments, Random())
     events = EventFeed(redis_url, reader, instruments, trading.sequence)
     app = build_gateway(
         trading=trading,
@@ -145,11 +147,13 @@ async def serve(dsn: str, redis_url: str) -> AsyncIterator[Client]:
         version="0",
     )
     runner = gateway_runner(app)
-    async with Background(instruments) as background:
-        background.keep("leadership", leadership.run)
-        background.keep("publisher", publisher.run)
-        background.keep("events", events.run)
-        background.keep("prices", board.run)
+    async with supervisor.group() as loops:
+        loops.keep("leadership", leadership.run, leadership.pulse)
+        loops.keep("publisher", publisher.run, publisher.pulse)
+        loops.keep("events", events.run, events.pulse)
+        loops.keep("price_writer", board.write, board.pulse)
+        loops.repeat("prices", board.run_once, interval_s=SHOW_INTERVAL_S)
+        loops.repeat("portfolio_push", app[WATCHED_ACCOUNTS].push, interval_s=SHOW_INTERVAL_S)
         await leadership.gained()
         await runner.setup()
         await web.TCPSite(runner, HOST, 0).start()

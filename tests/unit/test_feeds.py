@@ -18,6 +18,7 @@ from service.instruments import Instruments
 from service.scenario.instruments import INSTRUMENTS
 from service.settings import FeedKind, Settings
 from telemetry import catalogue
+from telemetry.pulse import Pulse
 
 KNOWN = {each.symbol.name: each.symbol for each in INSTRUMENTS}
 HEADER = "time,symbol,bid,ask"
@@ -56,14 +57,14 @@ async def first_quotes(feed: Feed, count: int) -> list[Quote]:
 
 def simulated(symbols: dict[str, Symbol], **changes: object) -> Feed:
     settings = Settings(feed=FeedKind.SIMULATED, feed_rate=100_000, **changes)  # type: ignore[arg-type]
-    return make_feed(settings, lambda: symbols, Instruments())
+    return make_feed(settings, lambda: symbols, Instruments(), Pulse())
 
 
 def recorded(tmp_path: Path, instruments: Instruments, *lines: str, **changes: object) -> Feed:
     path = tmp_path / "ticks.csv"
     path.write_text("".join(f"{line}\n" for line in (HEADER, *lines)), encoding="utf-8")
     settings = Settings(feed=FeedKind.REPLAY, feed_file=path, feed_speed=None, **changes)  # type: ignore[arg-type]
-    return make_feed(settings, lambda: {"EURUSD": KNOWN["EURUSD"]}, instruments)
+    return make_feed(settings, lambda: {"EURUSD": KNOWN["EURUSD"]}, instruments, Pulse())
 
 
 # Simulated
@@ -135,7 +136,7 @@ async def test_the_replay_feed_reads_the_symbols_that_are_there_when_it_starts(
     path.write_text(f"{HEADER}\n{LINES[0]}\n", encoding="utf-8")
     settings = Settings(feed=FeedKind.REPLAY, feed_file=path, feed_speed=None)
     symbols: dict[str, Symbol] = {}
-    feed = make_feed(settings, lambda: symbols, Instruments())
+    feed = make_feed(settings, lambda: symbols, Instruments(), Pulse())
     symbols["EURUSD"] = KNOWN["EURUSD"]
     [quote] = await first_quotes(feed, 1)
     assert quote.bid == 114_605
@@ -146,6 +147,6 @@ async def test_the_replay_feed_reads_the_symbols_that_are_there_when_it_starts(
 
 def test_the_websocket_feed_has_heard_nothing_yet() -> None:
     settings = Settings(feed=FeedKind.WEBSOCKET, feed_url="ws://127.0.0.1:9/", feed_connections=3)
-    feed = make_feed(settings, lambda: KNOWN, Instruments())
+    feed = make_feed(settings, lambda: KNOWN, Instruments(), Pulse())
     assert isinstance(feed, WebSocketFeed)
     assert (feed.healthy, feed.last_message_time) == (False, None)

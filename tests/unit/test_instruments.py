@@ -70,20 +70,6 @@ def test_sockets_are_counted_open_and_by_how_they_closed() -> None:
     assert found["tapewatch_websocket_connections_closed_total{reason=slow}"] == 1
 
 
-def test_a_loop_reports_errors_and_its_recovery() -> None:
-    instruments = Instruments()
-    instruments.declare_loop("sweep")
-    instruments.loop_run("sweep", 0.1, consecutive_errors=1, ended_s=10)
-    found = samples(instruments.metrics)
-    assert found["tapewatch_loop_consecutive_errors{loop=sweep}"] == 1
-    assert found["tapewatch_loop_last_success_timestamp_seconds{loop=sweep}"] == 0
-    instruments.loop_run("sweep", 0.1, consecutive_errors=0, ended_s=20)
-    found = samples(instruments.metrics)
-    assert found["tapewatch_loop_errors_total{loop=sweep}"] == 1
-    assert found["tapewatch_loop_runs_total{loop=sweep}"] == 2
-    assert found["tapewatch_loop_last_success_timestamp_seconds{loop=sweep}"] == 20
-
-
 def test_an_unknown_reason_is_refused() -> None:
     with pytest.raises(ValueError, match="not bored"):
         Instruments().socket_closed("bored")

@@ -1,0 +1,108 @@
+"""The supervisor: every background loop of the process, and how each of them is.
+
+Loops are added to a group, in which they end together, in the order their owner chose; adding one
+is one line. What a loop is and what becomes of its failures: service/loops/loop.py.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+from service.instruments import Instruments
+from service.loops.loop import Loop, Run
+from service.loops.loop_record import LoopRecord
+from service.loops.loop_status import LoopKind, LoopStatus
+from service.loops.rhythm import SYSTEM_CLOCK, Clock, Rhythm
+from telemetry.pulse import Pulse
+
+RUN_DEADLINE_S = 30.0
+SILENCE_DEADLINE_S = 30.0
+RESTART_FIRST_S = 0.5
+RESTART_CAP_S = 30.0
+INTERVAL_GROWTH = 3.0
+
+
+class Supervisor:
+    """Runs loops and tells how they are; `random` jitters their waits."""
+
+    def __init__(
+        self, instruments: Instruments, random: Random, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._instruments = instruments
+        self._random = random
+        self._clock = clock
+        self._loops: dict[str, Loop] = {}
+
+    def statuses(self) -> list[LoopStatus]:
+        """Return how every loop is, in the order they were added."""
+        return [loop.record.status for loop in self._loops.values()]
+
+    @asynccontextmanager
+    async def group(self) -> AsyncIterator["LoopGroup"]:
+        """Open a group: what is added to it ends with it."""
+        group = LoopGroup(self)
+        try:
+            yield group
+        finally:
+            await asyncio.gather(*(loop.stop() for loop in group.loops))
+
+    def add(self, name: str, run: Run, rhythm: Rhythm, pulse: Pulse) -> Loop:
+        """Start a loop.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if name in self._loops:
+            raise ValueError(f"there is a loop {name} already")
+        record = LoopRecord(name, rhythm, self._clock, self._instruments.metrics)
+        loop = Loop(run, rhythm, pulse, record, self._clock, self._random)
+        self._loops[name] = loop
+        loop.start()
+        return loop
+
+
+class LoopGroup:
+    """Loops that end together."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self.loops: list[Loop] = []
+
+    def repeat(
+        self,
+        name: str,
+        run_once: Run,
+        *,
+        interval_s: float,
+        max_interval_s: float | None = None,
+        deadline_s: float = RUN_DEADLINE_S,
+    ) -> None:
+        """Run something once an interval, first after an interval.
+
+        Args:
+            max_interval_s: what the interval grows to while runs fail; `INTERVAL_GROWTH` intervals
+                if not given.
+            deadline_s: a run that takes longer is cancelled, and has failed.
+
+        Raises:
+            ValueError: the name is taken, or these times make no sense.
+        """
+        cap_s = interval_s * INTERVAL_GROWTH if max_interval_s is None else max_interval_s
+        rhythm = Rhythm(LoopKind.REPEATING, interval_s, cap_s, deadline_s)
+        self.loops.append(self._supervisor.add(name, run_once, rhythm, Pulse()))
+
+    def keep(
+        self, name: str, run: Run, pulse: Pulse, *, deadline_s: float = SILENCE_DEADLINE_S
+    ) -> None:
+        """Keep something running that should never end.
+
+        Args:
+            pulse: where it gives signs of life; without one for `deadline_s` it is ended and
+                started again.
+
+        Raises:
+            ValueError: the name is taken, or the deadline makes no sense.
+        """
+        rhythm = Rhythm(LoopKind.STANDING, RESTART_FIRST_S, RESTART_CAP_S, deadline_s)
+        self.loops.append(self._supervisor.add(name, run, rhythm, pulse))
