@@ -191,9 +191,9 @@ class Instruments:
         """Count accounts filled when trading began."""
         self._cache_warmed.value += count
 
-    def cache_audited(self, result: str) -> None:
-        """Count an entry looked at: same, different, moved (on its way) or absent."""
-        self._cache_audited.child(result).value += 1
+    def cache_audited(self, result: str, count: int) -> None:
+        """Count entries looked at: same, different, moved (on their way) or absent."""
+        self._cache_audited.child(result).value += count
 
     def cache_difference(self, kind: str) -> None:
         self._cache_differences.child(kind).value += 1

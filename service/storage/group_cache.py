@@ -98,6 +98,28 @@ class GroupCache:
             copy = self._symbols(group, None if found is None else found[1], changes)
         return None if found is None else GroupMarket(prices, copy)
 
+    async def stored(self, group: str) -> GroupMarket | None:
+        """Return what Redis itself holds of a group, for an audit: it counts nowhere.
+
+        What cannot be read is a group without symbols.
+        """
+
+        async def ask() -> tuple[dict[bytes, bytes], bytes | None]:
+            prices, content = await self._link.pipeline(
+                [("HGETALL", prices_key(group)), ("GET", symbols_key(group))]
+            )
+            return dict(prices), content
+
+        found = await self._link.call("read_group", READ_TIMEOUT_S, ask)
+        if found is None:
+            return None
+        fields, content = found
+        try:
+            prices = {name.decode(): _price_from(price) for name, price in fields.items()}
+            return GroupMarket(prices or None, _symbols_from(content) if content else None)
+        except msgspec.DecodeError:
+            return GroupMarket(None, [])
+
     async def write_prices(self, group: str, prices: Iterable[PriceView]) -> None:
         """Store changed prices of a group among its others."""
         key = prices_key(group)
