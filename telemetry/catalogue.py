@@ -107,9 +107,15 @@ TRIGGERED = _counter(
 )
 MISSED_TRIGGERS = _counter(
     "tapewatch_missed_triggers_total",
-    "Triggers that only the sweep found; it stays 0.",
+    "Triggers and expiries that only the sweep found; it stays 0.",
     "orders",
-    Label("trigger", vocabulary.TRIGGERS),
+    Label("trigger", vocabulary.MISSED),
+)
+RECONCILED_ORDERS = _counter(
+    "tapewatch_reconciled_orders_total",
+    "Live orders, and accounts, whose memory was not what is stored, and was repaired; it stays 0.",
+    "orders",
+    Label("kind", vocabulary.RECONCILED),
 )
 DEFERRED_TRIGGERS = _counter(
     "tapewatch_deferred_triggers_total",
@@ -146,6 +152,33 @@ SLIPPAGE = _histogram(
     "points",
     _POINTS,
     Label("trigger", vocabulary.TRIGGERS),
+)
+ORDERS_ACTIVATED = _counter(
+    "tapewatch_orders_activated_total",
+    "Stop-limit orders whose stop price was reached.",
+    "orders",
+    Label("type", ("BUY_STOP_LIMIT", "SELL_STOP_LIMIT")),
+)
+TRAILING_MOVES = _counter(
+    "tapewatch_trailing_moves_total", "Stop losses that followed the price.", "orders"
+)
+PARTIAL_CLOSES = _counter("tapewatch_partial_closes_total", "Parts of positions closed.", "orders")
+CORRECTIONS = _counter("tapewatch_corrections_total", "Deals taken back.", "deals")
+MARGIN_CALLS = _counter(
+    "tapewatch_margin_calls_total", "Accounts that fell below their margin call level.", "accounts"
+)
+MARGIN_RESTORED = _counter(
+    "tapewatch_margin_restored_total", "Accounts that recovered from a margin call.", "accounts"
+)
+BALANCE_RESETS = _counter(
+    "tapewatch_balance_resets_total",
+    "Negative balances reset to zero once the account was flat.",
+    "accounts",
+)
+SWAPS_CHARGED = _counter("tapewatch_swaps_charged_total", "Swaps posted to accounts.", "orders")
+SWAPS_OWED = _gauge("tapewatch_swaps_owed", "Positions that owe the swap of a rollover.", "orders")
+UNPRICED_POSITIONS = _gauge(
+    "tapewatch_unpriced_positions", "Open orders without a price or a conversion rate.", "orders"
 )
 RESTING_ORDERS = _gauge("tapewatch_resting_orders", "Pending orders.", "orders")
 OPEN_POSITIONS = _gauge("tapewatch_open_positions", "Open orders.", "orders")

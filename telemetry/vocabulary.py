@@ -13,6 +13,8 @@ ORDER_TYPES = (
     *("BUY_STOP_LIMIT", "SELL_STOP_LIMIT"),
 )
 TRIGGERS = (*ORDER_TYPES, "STOP_LOSS", "TAKE_PROFIT")
+MISSED = (*TRIGGERS, "TRAILING_STOP", "EXPIRY")
+RECONCILED = ("missing_in_memory", "missing_in_database", "differs", "account")
 CLOSE_REASONS = ("STOP_LOSS", "TAKE_PROFIT", "STOP_OUT", "CLIENT")
 CANCEL_REASONS = ("CLIENT", "EXPIRED", "CORRECTED", "INSUFFICIENT_MARGIN", "NO_RATE")
 OUTCOMES = ("committed", "failed", "withdrawn", "fenced")
@@ -27,7 +29,8 @@ REDIS_OPERATIONS = (
 POSTGRESQL_OPERATIONS = (
     *("commit", "account", "accounts", "live_orders", "orders", "order", "ledger", "deals"),
     *("audit", "dealt"),
-    *("events_after", "answer", "load", "lease", "sweep", "quotes", "replay", "relay", "ping"),
+    *("events_after", "answer", "load", "lease", "sweep", "reconcile", "quotes", "replay"),
+    *("relay", "ping"),
 )
 PRICE_SOURCES = ("cache", "last_known", "none")
 VALUATIONS = ("valued", "unpriced", "flat", "failed")

@@ -1,29 +1,56 @@
 """What a committed decision counts as in the metrics."""
 
-from service.domain.decision import DealEvent, Decision, EventKind
-from service.domain.order import CancelReason, CloseReason, OrderKind, OrderStatus
+from service.domain.decision import Deal, DealEvent, Decision, EventKind, PostingKind
+from service.domain.order import CancelReason, CloseReason, OrderKind, OrderState, OrderStatus
 from service.instruments import Instruments
 
-_NEITHER = (DealEvent.PARTIAL_CLOSE, DealEvent.CORRECTION)
 _TRIGGERED_CLOSES = (CloseReason.STOP_LOSS, CloseReason.TAKE_PROFIT)
+_SWAP, _NEGATIVE_BALANCE = PostingKind.SWAP, PostingKind.NEGATIVE_BALANCE
 
 
 def count_decision(instruments: Instruments, decision: Decision) -> None:
-    """Count an order placed, opened, closed or cancelled, and a trigger with its slippage.
-
-    A part closed and a deal taken back are none of these, unless the correction ends the order.
-    """
+    """Count what has happened to an order or an account, and a trigger with its slippage."""
     order, deal = decision.order, decision.deal
-    if order is not None and decision.kind is EventKind.PLACED:
+    if order is None:
+        _count_account(instruments, decision.kind)
+    elif deal is not None:
+        _count_deal(instruments, order, deal)
+    else:
+        _count_change(instruments, decision.kind, order)
+    for posting in decision.postings:
+        if posting.kind is _SWAP:
+            instruments.swap_charged()
+        elif posting.kind is _NEGATIVE_BALANCE:
+            instruments.balance_reset()
+
+
+def _count_account(instruments: Instruments, kind: EventKind) -> None:
+    if kind is EventKind.MARGIN_CALLED:
+        instruments.margin_called()
+    elif kind is EventKind.MARGIN_RESTORED:
+        instruments.margin_restored()
+
+
+def _count_change(instruments: Instruments, kind: EventKind, order: OrderState) -> None:
+    if kind is EventKind.PLACED:
         instruments.order_placed(order.order_type)
-    if order is None or deal is None:
-        return
-    if deal.event in _NEITHER:
-        if order.status is OrderStatus.CANCELLED:
-            instruments.order_cancelled(CancelReason.CORRECTED)
-        return
+    elif kind is EventKind.ACTIVATED:
+        instruments.order_activated(order.order_type)
+    elif kind is EventKind.TRAILED:
+        instruments.stop_trailed()
+
+
+def _count_deal(instruments: Instruments, order: OrderState, deal: Deal) -> None:
     if deal.event is DealEvent.CANCEL:
         instruments.order_cancelled(deal.reason)
+        return
+    if deal.event is DealEvent.PARTIAL_CLOSE:
+        instruments.partially_closed()
+        return
+    if deal.event is DealEvent.CORRECTION:
+        instruments.deal_corrected()
+        if order.status is OrderStatus.CANCELLED:
+            instruments.order_cancelled(CancelReason.CORRECTED)
         return
     if deal.event is DealEvent.OPEN:
         instruments.order_opened(order.order_type)
