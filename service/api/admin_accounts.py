@@ -1,6 +1,6 @@
-"""Administration of accounts: create, list, deposit, withdraw.
+"""Administration of accounts: create, list, deposit, withdraw, look up deals.
 
-Amounts of deposits and withdrawals are whole cents above zero.
+Amounts of deposits and withdrawals are whole cents above zero. Every change is audited.
 """
 
 from decimal import Decimal
@@ -9,11 +9,12 @@ from typing import Any
 from service.api.auth import Role
 from service.api.calls import Answer, Call, Route
 from service.api.paging import cut_page, read_cursor
-from service.api.replies import AccountsPage, FundingReply
+from service.api.replies import AccountsPage, DealsPage, FundingReply
 from service.api.requests import Amount, NewAccount, PageQuery, positive_money
 from service.domain.commands import CommandDesk
-from service.domain.decision import Decision, EventKind
+from service.domain.decision import Audit, Decision, EventKind
 from service.domain.rejection import RejectCode, Rejected
+from service.storage.audit import AuditAction
 from service.storage.views import AccountView
 
 ACCOUNTS = "/api/v1/admin/accounts"
@@ -63,9 +64,12 @@ async def withdraw(call: Call[Amount, None]) -> Answer:
 
 async def _fund(call: Call[Amount, None], amount: Decimal) -> Answer:
     account_id = call.number("account_id", RejectCode.UNKNOWN_ACCOUNT)
+    actor, reason = call.author(call.body.reason)
+    action = AuditAction.DEPOSIT if amount > 0 else AuditAction.WITHDRAW
+    audit = Audit(actor, action, f"account {account_id}", f"{reason} [{amount}]".strip())
 
     def decide(desk: CommandDesk, now: int) -> Decision:
-        return desk.fund(account_id, amount, now, call.key)
+        return desk.fund(account_id, amount, now, call.key)._replace(audit=audit)
 
     kinds = _DEPOSITED if amount > 0 else _WITHDRAWN
     event, _ = await call.command("fund", account_id, call.key, decide, kinds)
@@ -78,6 +82,15 @@ async def _fund(call: Call[Amount, None], amount: Decimal) -> Answer:
             sequence=event.sequence,
         ),
     )
+
+
+async def list_account_deals(call: Call[None, PageQuery]) -> Answer:
+    account_id = call.number("account_id", RejectCode.UNKNOWN_ACCOUNT)
+    limit = call.query.limit
+    before = read_cursor("deals", call.query.cursor)
+    found = await call.services.reader.deals(account_id, limit + 1, before)
+    deals, cursor = cut_page("deals", found, limit, lambda deal: deal.deal_id)
+    return Answer(200, DealsPage(deals=deals, next_cursor=cursor))
 
 
 async def _account(call: Call[Any, None], account_id: int) -> AccountView:
@@ -120,6 +133,15 @@ ROUTES = (
         _ADMIN,
         {200: AccountView},
         errors=_NO_ACCOUNT,
+    ),
+    Route(
+        "GET",
+        ACCOUNT + "/deals",
+        "List an account's deals, newest first",
+        list_account_deals,
+        _ADMIN,
+        {200: DealsPage},
+        query=PageQuery,
     ),
     Route(
         "POST",

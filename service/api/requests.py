@@ -130,16 +130,16 @@ class Closing(Request, frozen=True, kw_only=True):
     volume: DecimalText | None = None
 
 
-class Amount(Request, frozen=True, kw_only=True):
-    """An amount of USD above zero, in whole cents."""
-
-    amount: DecimalText
-
-
 class Change(Request, frozen=True, kw_only=True):
     """Base of what administrators change: it is audited, with their reason."""
 
     reason: Reason | None = None
+
+
+class Amount(Change, frozen=True, kw_only=True):
+    """An amount of USD above zero, in whole cents."""
+
+    amount: DecimalText
 
 
 class NewAccount(Change, frozen=True, kw_only=True):

@@ -23,13 +23,16 @@ class AuditAction(StrEnum):
     SET_TERMS = "set_terms"
     SET_TRADING_STATE = "set_trading_state"
     CREATE_ACCOUNT = "create_account"
+    DEPOSIT = "deposit"
+    WITHDRAW = "withdraw"
     CORRECT_DEAL = "correct_deal"
 
 
 class AuditView(msgspec.Struct, frozen=True):
     """What was done, to what, by whom (the subject of the token) and why.
 
-    `reason` ends with what changed, in brackets. `deal_id` is that of the deal it made, if any.
+    `reason` ends with what changed, in brackets. `decision_id` is that of the deal or posting it
+    made, if any.
     """
 
     audit_id: int
@@ -38,7 +41,7 @@ class AuditView(msgspec.Struct, frozen=True):
     action: AuditAction
     target: str
     reason: str
-    deal_id: int | None
+    decision_id: int | None
 
 
 def audit_statement(audit: Audit, time: int) -> SettingsStatement:

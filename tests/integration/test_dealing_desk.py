@@ -190,7 +190,7 @@ async def test_a_corrected_close_takes_back_every_entry_of_it(shard: Shard) -> N
     assert taken_back.order.commission == order.order.commission
     [entry] = await shard.reader.audit(10)
     assert taken_back.deal is not None
-    assert (entry.deal_id, entry.actor) == (taken_back.deal.deal_id, "7")
+    assert (entry.decision_id, entry.actor) == (taken_back.deal.deal_id, "7")
     stored = await shard.reader.dealt(closed.deal_id)
     assert stored is not None
     assert stored.corrected_by == taken_back.deal.deal_id

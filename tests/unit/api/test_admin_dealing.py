@@ -222,6 +222,27 @@ async def test_a_deal_that_is_not_there_is_not_found(world: World, deal_id: str)
     assert (status, problem["code"]) == (404, "DEAL_NOT_FOUND")
 
 
+async def test_deposits_and_withdrawals_are_audited(world: World) -> None:
+    path = f"/accounts/{TRADER}"
+    await world.admin("POST", path + "/deposits", {"amount": "9.50", "reason": "a goodwill"})
+    await world.admin("POST", path + "/withdrawals", {"amount": "1.00"})
+    assert [decision.audit for decision in world.trading.decisions] == [
+        (str(TRADER), "deposit", f"account {TRADER}", "a goodwill [9.50]"),
+        (str(TRADER), "withdraw", f"account {TRADER}", "[-1.00]"),
+    ]
+
+
+async def test_the_deals_of_an_account_are_found_for_their_correction(world: World) -> None:
+    _, deal_id = await closed_deal(world)
+    status, page = await world.admin("GET", f"/accounts/{TRADER}/deals?limit=1")
+    assert (status, [deal["deal_id"] for deal in page["deals"]]) == (200, [deal_id])
+    _, rest = await world.admin(
+        "GET", f"/accounts/{TRADER}/deals?limit=1&cursor={page['next_cursor']}"
+    )
+    assert [deal["event"] for deal in rest["deals"]] == ["OPEN"]
+    assert rest["next_cursor"] is None
+
+
 async def test_the_audit_is_paged_newest_first(world: World) -> None:
     await switch(world, SWITCHES[0], "halted")
     await world.admin("PUT", "/groups/vip", GROUP | {"reason": "a new customer"})
