@@ -198,7 +198,9 @@ class Replay:
                 if trading.backlog > MAX_BACKLOG:
                     await trading.drained()
                 latest = max((m.time for m in trading.desk.markets.values()), default=0)
-                if latest >= next_sweep and (sweeping is None or sweeping.done()):
+                # Until the resumed replay has caught up, prices are older than what is stored.
+                is_due = ticks >= last_tick and latest >= next_sweep
+                if is_due and (sweeping is None or sweeping.done()):
                     next_sweep = latest + SWEEP_INTERVAL_NS
                     sweeping = asyncio.create_task(_sweep(sweeps))
 
