@@ -26,13 +26,16 @@ from service.feed.feed import Feed
 from service.feeds import make_feed
 from service.instruments import Instruments
 from service.loops.administration import Administration
+from service.loops.cache_audit import CacheAudit
 from service.loops.leadership import Leadership, Rules
 from service.loops.portfolio import Portfolios
+from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
 from service.loops.publisher import Publisher
 from service.loops.supervisor import Supervisor
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
+from service.loops.warm_up import WarmUp
 from service.servers import Servers
 from service.settings import Settings
 from service.storage.cache import Cache
@@ -82,6 +85,19 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     events = EventFeed(servers.redis_url, reader, instruments, trading.sequence)
     events.settings_listeners.append(cache.groups)
     portfolios = Portfolios(cache, reader, lambda: trading.desk)
+    warm_up = WarmUp(lambda: trading.desk, cache, reader, instruments)
+    trading.lead_hooks.append(warm_up.lead)
+    portfolio_job = PortfolioJob(
+        lambda: trading.desk, cache, reader, instruments, settings.portfolio_interval_s
+    )
+    cache_audit = CacheAudit(
+        trading,
+        cache,
+        reader,
+        lambda: trading.backlog == 0 and publisher.is_idle,
+        instruments,
+        Random(),
+    )
     readiness = Readiness(lambda: trading.is_leading)
     supervisor = Supervisor(instruments, Random())
 
@@ -121,6 +137,14 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
             loops.keep("publisher", publisher.run, publisher.pulse)
             loops.keep("events", events.run, events.pulse)
             loops.keep("price_writer", board.write, board.pulse)
+            loops.keep("warm_up", warm_up.run, warm_up.pulse)
+            interval_s = settings.portfolio_interval_s
+            loops.repeat(
+                "portfolio", portfolio_job.run_once, interval_s=interval_s, deadline_s=interval_s
+            )
+            loops.repeat(
+                "cache_audit", cache_audit.run_once, interval_s=settings.cache_audit_interval_s
+            )
             loops.repeat("prices", board.run_once, interval_s=SHOW_INTERVAL_S)
             push_s = settings.portfolio_push_interval_s
             loops.repeat("portfolio_push", app[WATCHED_ACCOUNTS].push, interval_s=push_s)

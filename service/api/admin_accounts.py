@@ -9,7 +9,7 @@ from typing import Any
 from service.api.auth import Role
 from service.api.calls import Answer, Call, Route
 from service.api.paging import cut_page, read_cursor
-from service.api.replies import AccountsPage, DealsPage, FundingReply
+from service.api.replies import AccountsPage, DealsPage, FundingReply, listed_account
 from service.api.requests import Amount, NewAccount, PageQuery, positive_money
 from service.domain.commands import CommandDesk
 from service.domain.decision import Audit, Decision, EventKind
@@ -47,7 +47,9 @@ async def list_accounts(call: Call[None, PageQuery]) -> Answer:
     after = read_cursor("accounts", call.query.cursor) or 0
     found = await call.services.reader.accounts(after, limit + 1)
     accounts, cursor = cut_page("accounts", found, limit, lambda account: account.account_id)
-    return Answer(200, AccountsPage(accounts=accounts, next_cursor=cursor))
+    worth = await call.services.portfolios.valuations([each.account_id for each in accounts])
+    listed = [listed_account(each, worth.get(each.account_id)) for each in accounts]
+    return Answer(200, AccountsPage(accounts=listed, next_cursor=cursor))
 
 
 async def show_account(call: Call[None, None]) -> Answer:
@@ -119,7 +121,7 @@ ROUTES = (
     Route(
         "GET",
         ACCOUNTS,
-        "List accounts by id",
+        "List accounts by id, with what those with positions are worth",
         list_accounts,
         _ADMIN,
         {200: AccountsPage},

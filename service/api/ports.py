@@ -18,6 +18,7 @@ from service.loops.portfolio import Portfolio
 from service.storage.audit import AuditView
 from service.storage.dealt import Dealt
 from service.storage.reader import LedgerView
+from service.storage.valuation import Valuation
 from service.storage.views import AccountView, DealView, EventView, OrderView
 
 Decide = Callable[[CommandDesk, int], Decision]
@@ -104,6 +105,10 @@ class Portfolios(Protocol):
         ...
 
     async def process_portfolio_update(self, account_id: int) -> Portfolio | None: ...
+
+    async def valuations(self, account_ids: Sequence[int]) -> dict[int, Valuation]:
+        """Return what the portfolio job found accounts worth, of those it came to lately."""
+        ...
 
 
 class PriceBoard(Protocol):

@@ -15,6 +15,7 @@ from service.domain.instrument import (
 from service.storage.audit import AuditView
 from service.storage.group_views import GroupSymbolView, PriceView, sessions_text, swap_day
 from service.storage.reader import LedgerView
+from service.storage.valuation import Valuation
 from service.storage.views import (
     AccountView,
     DealView,
@@ -72,10 +73,19 @@ class FundingReply(Reply, frozen=True, kw_only=True):
     sequence: int
 
 
+class ListedAccount(AccountView, frozen=True, kw_only=True):
+    """An account, and what it was worth when the portfolio job last came to it.
+
+    `valuation` is null without positions, and where the job has not been lately.
+    """
+
+    valuation: Valuation | None
+
+
 class AccountsPage(Reply, frozen=True, kw_only=True):
     """Accounts by id; `next_cursor` is null on the last page."""
 
-    accounts: list[AccountView]
+    accounts: list[ListedAccount]
     next_cursor: str | None
 
 
@@ -175,6 +185,11 @@ class TermsView(Reply, frozen=True, kw_only=True):
     swap_long: str
     swap_short: str
     margin_factor: str
+
+
+def listed_account(account: AccountView, valuation: Valuation | None) -> ListedAccount:
+    """Show an account with its valuation."""
+    return ListedAccount(**msgspec.structs.asdict(account), valuation=valuation)
 
 
 def symbol_view(symbol: Symbol) -> SymbolView:

@@ -12,6 +12,7 @@ the run fails in the end.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -26,6 +27,7 @@ from service.storage.valuation import Valuation
 
 # Longer than most ticks take to be judged, shorter than anybody notices.
 SLICE_S = 0.002
+RUNS_BELIEVED = 3
 LISTED_AT_ONCE = 5_000
 _REDIS_AWAY = "Redis does not answer: no portfolio is written"
 
@@ -43,11 +45,14 @@ class PortfolioJob:
         cache: Cache,
         reader: LiveOrdersReader,
         instruments: Instruments,
+        interval_s: float,
     ) -> None:
+        """Take how often it is run: what it writes outlives `RUNS_BELIEVED` runs, and no more."""
         self._desk = desk
         self._cache = cache
         self._reader = reader
         self._instruments = instruments
+        self._expiry_s = math.ceil(RUNS_BELIEVED * interval_s)
         self._valued: set[int] = set()
 
     async def run_once(self) -> int:
@@ -152,7 +157,7 @@ class PortfolioJob:
         ticket: Ticket | None = None,
         read: Iterable[StaticOrders] = (),
     ) -> None:
-        if not await self._cache.write_valuations(valuations, gone, ticket, read):
+        if not await self._cache.write_valuations(valuations, gone, ticket, read, self._expiry_s):
             raise Unreachable(_REDIS_AWAY)
 
 

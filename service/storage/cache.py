@@ -218,12 +218,13 @@ class Cache:
         gone: Iterable[int],
         ticket: Ticket | None,
         snapshots: Iterable[StaticOrders],
+        expiry_s: int,
     ) -> bool:
-        """Store valuations, forget those that are gone, and fill what was read under `ticket`.
+        """Store valuations for `expiry_s`, forget what is gone, fill what was read under `ticket`.
 
         One pipeline; False where Redis did not take it.
         """
-        commands = [store_valuation(each) for each in valuations]
+        commands = [store_valuation(each, expiry_s) for each in valuations]
         commands += [("DEL", portfolio_key(each)) for each in gone]
         if ticket is not None and ticket.generation == self._generation:
             commands += [fill_command(ticket, account, orders) for account, orders in snapshots]

@@ -35,7 +35,7 @@ PORTFOLIO = CacheKey(
     "{acct:17}:portfolio",
     "what the account was worth at the last run of the portfolio job",
     180,
-    "three runs: a job that stopped must not look as if it went on",
+    "three runs, by default: a job that stopped must not look as if it went on",
 )
 PRICES = CacheKey(
     "{group:gold}:prices",

@@ -5,7 +5,7 @@ It is read with its age, and never instead of the account: what is dealt is deci
 
 import msgspec
 
-from service.storage.cache_keys import PORTFOLIO, portfolio_key
+from service.storage.cache_keys import portfolio_key
 from service.storage.redis_link import Command
 
 
@@ -34,7 +34,6 @@ _encode = msgspec.json.Encoder().encode
 valuation_from = msgspec.json.Decoder(Valuation).decode
 
 
-def store_valuation(valuation: Valuation) -> Command:
+def store_valuation(valuation: Valuation, expiry_s: int) -> Command:
     """Return the command that stores a valuation."""
-    key = portfolio_key(valuation.account_id)
-    return ("SET", key, _encode(valuation), "EX", PORTFOLIO.expiry_s)
+    return ("SET", portfolio_key(valuation.account_id), _encode(valuation), "EX", expiry_s)

@@ -66,6 +66,8 @@ POSITIONS = ACCOUNTS * ORDERS_PER_ACCOUNT
 ROUNDS = 7
 ONE_BY_ONE = ACCOUNTS // 10
 IDLE_S = 1.5
+INTERVAL_S = 60.0
+EXPIRY_S = 180
 MAX_CALLS_IN_GROUP = 4
 MAX_STATEMENTS_IN_GROUP = 1
 SAMPLE_S = 0.001
@@ -146,7 +148,7 @@ async def _measure(dsn: str, redis_url: str, report: Report) -> None:
     _quote(desk)
     symbols = {name: market.symbol for name, market in desk.markets.items()}
     reader = Reader(database, lambda: symbols)
-    job = PortfolioJob(lambda: desk, cache, reader, instruments)
+    job = PortfolioJob(lambda: desk, cache, reader, instruments, INTERVAL_S)
     broker = Broker(desk, cache, reader, job, instruments)
     try:
         await _show_groups(broker)
@@ -187,7 +189,7 @@ def _one_by_one(broker: Broker) -> Callable[[], Awaitable[object]]:
             now = format_time(time.time_ns())
             worth = valuation(*found[account_id], priced, now)
             assert worth is not None
-            await cache.write_valuations([worth], (), None, ())
+            await cache.write_valuations([worth], (), None, (), EXPIRY_S)
 
     return work
 

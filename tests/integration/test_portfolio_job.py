@@ -26,6 +26,7 @@ from tests.support import free_port
 from tests.trading_desk import GOLD, NOW, SILVER, committed, make_desk, place, quote
 
 FIRST = 1_000
+INTERVAL_S = 60.0
 
 
 class Database:
@@ -67,7 +68,7 @@ async def cache(redis_url: str, instruments: Instruments) -> AsyncIterator[Cache
 
 @pytest.fixture
 def job(desk: Desk, cache: Cache, database: Database, instruments: Instruments) -> PortfolioJob:
-    return PortfolioJob(lambda: desk, cache, database, instruments)
+    return PortfolioJob(lambda: desk, cache, database, instruments, INTERVAL_S)
 
 
 def add_account(desk: Desk, account_id: int, group: str, user_type: UserType) -> None:
@@ -237,7 +238,7 @@ async def test_without_a_price_nothing_is_worth_zero(
     fresh = make_desk()
     quote(fresh, "EURUSD", 110_000, 110_010)
     fresh.accounts = desk.accounts
-    job = PortfolioJob(lambda: fresh, cache, database, instruments)
+    job = PortfolioJob(lambda: fresh, cache, database, instruments, INTERVAL_S)
     await job.run_once()
     found = await valuation_of(cache, GOLD)
     assert found is not None
@@ -288,7 +289,7 @@ async def test_a_run_takes_three_calls_a_group_and_four_with_one_statement_when_
         place(desk, number, "EURUSD", OrderType.BUY, 1_000)
     instruments = Instruments()
     cache = Cache(redis_url, instruments)
-    job = PortfolioJob(lambda: desk, cache, database, instruments)
+    job = PortfolioJob(lambda: desk, cache, database, instruments, INTERVAL_S)
     family = instruments.metrics.histogram(catalogue.STORE_OPERATION)
     operations = ("read_group", "read_orders", "fill_orders", "write_portfolios")
 
@@ -372,7 +373,7 @@ async def test_without_redis_a_run_fails_and_asks_the_database_nothing(
 ) -> None:
     place(desk, GOLD, "EURUSD", OrderType.BUY, 1_000)
     cache = Cache(f"redis://127.0.0.1:{free_port()}/0", instruments)
-    job = PortfolioJob(lambda: desk, cache, database, instruments)
+    job = PortfolioJob(lambda: desk, cache, database, instruments, INTERVAL_S)
     with pytest.raises(Unreachable):
         await job.run_once()
     assert database.statements == []
@@ -383,5 +384,5 @@ async def test_without_redis_a_run_fails_and_asks_the_database_nothing(
 async def test_a_standby_values_nothing(
     cache: Cache, database: Database, instruments: Instruments
 ) -> None:
-    job = PortfolioJob(Desk, cache, database, instruments)
+    job = PortfolioJob(Desk, cache, database, instruments, INTERVAL_S)
     assert await job.run_once() == 0

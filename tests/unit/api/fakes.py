@@ -20,6 +20,7 @@ from service.storage.audit import AuditView
 from service.storage.dealt import Dealt
 from service.storage.group_views import PriceView
 from service.storage.reader import LedgerView
+from service.storage.valuation import Valuation
 from service.storage.views import (
     AccountView,
     DealView,
@@ -190,6 +191,10 @@ class FakePortfolios:
         self._trading = trading
         self._reader = reader
         self.failure: Exception | None = None
+        self.worth: dict[int, Valuation] = {}
+
+    async def valuations(self, account_ids: Sequence[int]) -> dict[int, Valuation]:
+        return {each: self.worth[each] for each in account_ids if each in self.worth}
 
     async def refresh(self, account_id: int) -> tuple[AccountView, Sequence[OrderView]] | None:
         if self.failure is not None:

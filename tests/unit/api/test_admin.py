@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from service.storage.valuation import Valuation
 from tests.unit.api.market import POOR, TRADER
 from tests.unit.api.world import World
 
@@ -52,6 +54,25 @@ async def test_accounts_are_listed_in_pages(world: World) -> None:
     ids = [each["account_id"] for each in first["accounts"] + rest["accounts"]]
     assert ids == [17, 18, 19]
     assert rest["next_cursor"] is None
+
+
+async def test_a_listed_account_shows_what_it_was_worth(world: World) -> None:
+    world.portfolios.worth[TRADER] = Valuation(
+        account_id=TRADER,
+        equity="9990.00",
+        margin="108.50",
+        free_margin="9881.50",
+        margin_level="9207.37",
+        positions=1,
+        unpriced=[],
+        priced_at="2026-01-05T08:00:00.000Z",
+        sequence=1,
+        computed_at="2026-01-05T08:00:30.000Z",
+    )
+    _, page = await world.admin("GET", "/accounts")
+    worth = {each["account_id"]: each["valuation"] for each in page["accounts"]}
+    assert worth.pop(TRADER) == msgspec.to_builtins(world.portfolios.worth[TRADER])
+    assert set(worth.values()) == {None}
 
 
 @pytest.mark.parametrize(
