@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         portfolio_interval_s, positions_sweep_interval_s, pending_sweep_interval_s,
             cache_audit_interval_s: of the background loops, seconds;
             `positions_sweep_max_interval_s`: what that of the positions grows to by errors.
-        portfolio_push_interval_s: least time between two pushes of an account's worth, seconds.
+        portfolio_push_interval_s: between two pushes of what accounts are worth, seconds.
         log_level: of all that has no level of its own, as client sockets and orders have.
     """
 

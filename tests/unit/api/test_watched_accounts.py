@@ -6,7 +6,6 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from aiohttp import WSMsgType
 
 from service.api import watched_accounts
 from service.api.committed_account import CommittedAccount
@@ -15,10 +14,8 @@ from service.api.messages import PortfolioUpdate
 from service.api.socket import SocketLimits
 from service.domain.desk import Desk
 from service.domain.quote import Quote
-from service.storage.views import EventView
 from tests.support import eventually
 from tests.unit.api.market import OTHER, POOR, TRADER, make_desk
-from tests.unit.api.test_socket import LIMITS, connect, fill, on_both_loops, small_socket
 from tests.unit.api.test_stream import ask, closed
 from tests.unit.api.world import World, bearer, token
 
@@ -198,69 +195,6 @@ async def test_a_later_snapshot_does_not_run_ahead_of_other_sockets(world: World
             assert await silent(new)
 
 
-async def test_a_missing_event_closes_the_accounts_sockets_and_no_other(world: World) -> None:
-    async with world.stream() as one, world.stream() as two, world.stream(OTHER) as other:
-        for socket in (one, two, other):
-            await snapshot(socket)
-        world.trading.hooks.clear()
-        for _ in range(2):
-            await world.call("POST", "/orders", BUY)
-        world.feed.callbacks[TRADER][0](msgspec.json.encode(world.trading.events[1]))
-        for socket in (one, two):
-            assert (await socket.receive()).type is WSMsgType.CLOSE
-            assert socket.close_code == 1011
-        assert await silent(other)
-        async with world.stream() as again:
-            assert (await snapshot(again))["sequence"] == 2
-
-
-async def test_an_event_that_cannot_be_read_closes_the_accounts_sockets(world: World) -> None:
-    async with world.stream() as socket:
-        await snapshot(socket)
-        with pytest.raises(msgspec.MsgspecError):
-            world.feed.callbacks[TRADER][0](b'{"sequence":1}')
-        assert (await socket.receive()).type is WSMsgType.CLOSE
-    await eventually(lambda: closed(world) == {"error": 1})
-
-
-async def test_a_snapshot_whose_events_are_gone_opens_nothing(world: World) -> None:
-    subscribe = world.feed.subscribe
-
-    async def with_a_gap(account_id: int, after: int, callback: Any) -> Any:
-        callback(msgspec.json.encode(event_of(account_id, after + 2)))
-        return await subscribe(account_id, after, callback)
-
-    world.feed.subscribe = with_a_gap  # type: ignore[method-assign]
-    async with world.stream() as socket:
-        assert (await socket.receive()).type is WSMsgType.CLOSE
-        assert socket.close_code == 1011
-    assert not world.feed.callbacks[TRADER]
-
-
-async def test_one_account_that_fails_does_not_hold_up_others(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = CommittedAccount.portfolio
-
-    def portfolio(self: CommittedAccount, desk: Desk) -> PortfolioUpdate | None:
-        if self.view.account_id == TRADER and self.view.sequence:
-            raise RuntimeError("planted")
-        return original(self, desk)
-
-    monkeypatch.setattr(CommittedAccount, "portfolio", portfolio)
-    async with world.stream() as bad, world.stream(OTHER) as good:
-        for socket in (bad, good):
-            await snapshot(socket)
-        await world.call("POST", "/orders", BUY)
-        await world.call("POST", "/orders", BUY, account_id=OTHER)
-        with pytest.raises(RuntimeError, match="planted"):
-            await world.push()
-        assert [(await good.receive_json())["type"] for _ in range(2)] == ["order", "portfolio"]
-        assert (await bad.receive_json())["type"] == "order"
-        assert (await bad.receive()).type is WSMsgType.CLOSE
-        await world.push()  # and is not tried again
-
-
 async def test_another_desk_prices_what_is_held(world: World) -> None:
     await world.call("POST", "/orders", BUY)
     async with world.stream() as socket:
@@ -303,128 +237,3 @@ async def test_pushing_to_many_gives_way_to_others() -> None:
                 kinds = [(await socket.receive_json())["type"] for _ in range(2)]
                 assert kinds == ["account", "portfolio"]
                 await socket.close()
-
-
-# Slow clients
-
-
-@on_both_loops
-async def test_a_slow_client_gets_the_newest_portfolio_alone() -> None:
-    async with World(LIMITS) as world:
-        await world.call("POST", "/orders", BUY)
-        with small_socket() as connection:
-            slow = await connect(world, connection, TRADER)
-            await fill(world)
-            for points in range(20):
-                world.trading.quote("EURUSD", 108_600 + points, 108_610 + points)
-                await world.push()
-            last = world.board.publish("gold", EURUSD="1.2")
-            portfolios = []
-            quotes_end = False
-            async for message in slow.messages():
-                if message["type"] == "portfolio":
-                    portfolios.append(message)
-                elif message["type"] == "quotes":
-                    quotes_end = message["sequence"] == last
-                if portfolios and quotes_end:
-                    break
-            assert [each["positions"][0]["price"] for each in portfolios] == ["1.08618"]
-
-
-@on_both_loops
-async def test_a_waiting_portfolio_gives_way_to_what_happened_since() -> None:
-    async with World(LIMITS) as world:
-        await world.call("POST", "/orders", BUY)
-        with small_socket() as connection:
-            slow = await connect(world, connection, TRADER)
-            await fill(world)
-            await world.push()
-            await world.call("POST", "/orders", BUY)
-            world.board.publish("gold", EURUSD="1.2")
-            kinds = []
-            async for message in slow.messages():
-                if message["type"] == "order":
-                    await world.push()
-                if message["type"] in ("order", "portfolio"):
-                    kinds.append((message["type"], message["sequence"]))
-                if message["type"] == "portfolio":
-                    break
-            assert kinds == [("order", 2), ("portfolio", 2)]
-
-
-# Several accounts over one socket
-
-
-async def test_a_token_of_several_accounts_is_told_of_each(world: World) -> None:
-    async with world.stream(TRADER, POOR, OTHER) as socket:
-        snapshots = [await snapshot(socket) for _ in range(3)]
-        assert [each["account_id"] for each in snapshots] == [TRADER, POOR, OTHER]
-        assert [each["group"] for each in snapshots] == ["gold", "retail", "gold"]
-        await world.call("POST", "/orders", BUY, account_id=OTHER)
-        await world.admin("POST", f"/accounts/{POOR}/deposits", {"amount": "5"})
-        await world.push()
-        told = [await socket.receive_json() for _ in range(4)]
-        assert [(each["type"], each["account_id"], each["sequence"]) for each in told] == [
-            ("order", OTHER, 1),
-            ("account", POOR, 1),
-            ("portfolio", POOR, 1),
-            ("portfolio", OTHER, 1),
-        ]
-        for group in ("gold", "retail"):
-            world.board.publish(group, EURUSD="1.1")
-            message = await socket.receive_json()
-            assert (message["type"], message["group"]) == ("quotes", group)
-    await eventually(lambda: closed(world) == {"client": 1})
-    assert not any(world.feed.callbacks.values())
-    assert not any(world.board.callbacks.values())
-
-
-async def test_symbols_are_chosen_for_all_groups_of_a_socket(world: World) -> None:
-    async with world.stream(TRADER, POOR) as socket:
-        for _ in range(2):
-            await snapshot(socket)
-        answer = await ask(socket, type="subscribe", symbols=["USDJPY"])
-        assert answer["symbols"] == ["USDJPY"]
-        assert {(await socket.receive_json())["group"] for _ in range(2)} == {"gold", "retail"}
-        world.board.publish("retail", EURUSD="1.1", USDJPY="151.000")
-        message = await socket.receive_json()
-        assert [each["symbol"] for each in message["quotes"]] == ["USDJPY"]
-
-
-async def test_such_a_socket_counts_for_each_of_its_accounts() -> None:
-    async with World(SocketLimits(max_per_account=1)) as world:
-        async with world.stream(TRADER, OTHER) as socket:
-            await snapshot(socket)
-            for account_id in (TRADER, OTHER):
-                with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-                    async with world.stream(account_id):
-                        pass
-                assert caught.value.status == 429
-            async with world.stream(POOR) as free:
-                await snapshot(free)
-        await eventually(lambda: closed(world) == {"client": 2})
-        async with world.stream(OTHER) as again:
-            await snapshot(again)
-
-
-async def test_one_unknown_account_refuses_the_socket(world: World) -> None:
-    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-        async with world.stream(TRADER, 404):
-            pass
-    assert caught.value.status == 404
-    assert not any(world.feed.callbacks.values())
-
-
-def event_of(account_id: int, sequence: int) -> EventView:
-    return msgspec.convert(
-        {
-            "account_id": account_id,
-            "sequence": sequence,
-            "kind": "DEPOSITED",
-            "balance": "1.00",
-            "margin": "0",
-            "order": None,
-            "deal": None,
-        },
-        EventView,
-    )
