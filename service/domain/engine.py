@@ -56,6 +56,7 @@ class Engine:
             or ask >= market.ask_at_least.top
             or bid <= market.bid_at_most.top
             or bid >= market.bid_at_least.top
+            or ask - bid >= market.spread_at_least.top
         ):
             return judge_tick(self.desk, market)
         return _NOTHING

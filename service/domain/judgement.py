@@ -110,6 +110,7 @@ def _fire(desk: Desk, market: Market) -> _Fired:
         (market.ask_at_most, market.ask),
         (market.bid_at_most, market.bid),
         (market.bid_at_least, market.bid),
+        (market.spread_at_least, market.ask - market.bid),
     ):
         for trigger, entry_id in book.pop_crossed(price):
             if not desk.rests(book, trigger, entry_id):

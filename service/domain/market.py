@@ -17,7 +17,7 @@ _NEVER = 1 << 62
 
 
 class Market:
-    """Last quote and trigger books of a symbol.
+    """Last quote and trigger books of a symbol: four for prices, one for the spread alone.
 
     Before the first quote bid, ask, time and `tick`, the number of the last quote, are 0. A quote
     at or after `session_until` asks for the session anew. `parked` are entries of the books that
@@ -39,6 +39,7 @@ class Market:
         "profit_scale",
         "rate",
         "session_until",
+        "spread_at_least",
         "symbol",
         "tick",
         "time",
@@ -56,6 +57,7 @@ class Market:
         self.ask_at_least = TriggerBook(at_most=False)
         self.bid_at_most = TriggerBook(at_most=True)
         self.bid_at_least = TriggerBook(at_most=False)
+        self.spread_at_least = TriggerBook(at_most=False)
         self.rate = Rate(None, None)
         self.parked: list[tuple[TriggerBook, int, int]] = []
         self.change_symbol(symbol)

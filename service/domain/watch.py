@@ -5,25 +5,30 @@ next level that means something: the margin call, or during one the stop-out bel
 above. So a tick examines an account only when it crosses a band, which rests in the same one-sided
 books as the orders do, and costs nothing otherwise however many accounts are exposed.
 
-An account gets one relative width `delta` for all its markets, the symbols of its positions and
-those that convert their profit. With equity E, the level's equity T and
+The bounds follow from how much equity can be lost before the level, its slack:
 
-    W = sum over its symbols of (notional + for another profit currency |gains| + |losses|) in USD,
+- prices: every symbol may move by the same share `delta` of its price. Net of the other leg, a move
+  of all of them loses at most delta * N, N = sum of |long - short| notional in USD;
+- spreads: a hedged leg loses by the spread, not by the price. A fifth of the slack goes to spreads
+  that widen by a share of the price, over S = sum of the hedged notional;
+- rates: those that convert profit may move by up to `MAX_RATE_DELTA`, or as far as a tenth of the
+  slack goes over Q = sum of |gains| + |losses| in USD.
 
-no move of all prices within +-delta loses more than delta * W of equity (for another currency W is
-taken times 1.34, which covers price and rate moving together, and 1/(1 - delta) of an inverse rate,
-up to delta = 1/4). Hence delta = min(1/4, (E - T) / W). Volumes, prices and gains are exact
-integers; the rest is floats with a guard, and bounds are rounded inwards: it errs towards
-examining, which changes nothing for an account that is well.
+What is left of the slack over N is delta, at most `MAX_DELTA`. Where profit is converted, N, S and
+Q are taken times 1 / (1 - MAX_RATE_DELTA), which covers a price and an inverse rate moving
+together, and N includes 2.4 times `MAX_RATE_DELTA` of the hedged notional, whose legs convert on
+two sides. Volumes, prices and gains are exact integers; the rest is floats with a guard, and bounds
+are rounded
+inwards: it errs towards examining, which changes nothing for an account that is well.
 
 An account at or below its level, or one that cannot be priced, is examined at every tick of its
 markets. Complexity: examining costs O(symbols of the account) + O(positions in other currencies).
 """
 
 from math import ceil, floor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from service.domain.account import Account, Exposure
+from service.domain.account import Account
 from service.domain.book import WATCH_BIT, TriggerBook
 from service.domain.instrument import TradingState
 from service.domain.market import Market
@@ -32,13 +37,18 @@ if TYPE_CHECKING:
     from service.domain.desk import Desk
 
 MAX_DELTA = 0.25
-_CONVERTED = 1.34
+MAX_RATE_DELTA = 0.05
+_CONVERTED = 1 / (1 - MAX_RATE_DELTA)
+_TWO_SIDES = 2.4 * MAX_RATE_DELTA
+_SPREAD_SHARE = 0.2
+_RATE_SHARE = 0.1
 _RELATIVE_GUARD = 1e-9
 _GUARD_USD = 1e-6
 _ALWAYS = 1 << 60
 _HALTED = TradingState.HALTED
-# Which sides of a market move an account: a long leg by the bid, a short one by the ask.
-_BID, _ASK = 1, 2
+# What of a market moves an account: a net long by the bid, a net short by the ask, a hedged volume
+# by the spread, a converted profit by both sides.
+_BID, _ASK, _SPREAD, _RATE = 1, 2, 4, 8
 
 
 class Watch:
@@ -51,6 +61,7 @@ class Watch:
         "bid_at_least",
         "bid_at_most",
         "market",
+        "spread_at_least",
         "watch_id",
     )
 
@@ -62,6 +73,7 @@ class Watch:
         self.ask_at_least: int | None = None
         self.bid_at_least: int | None = None
         self.ask_at_most: int | None = None
+        self.spread_at_least: int | None = None
 
     def stands(self, book: TriggerBook, price: int) -> bool:
         """Tell whether a book entry is still this band's bound."""
@@ -72,7 +84,9 @@ class Watch:
             return price == self.ask_at_least
         if book is market.bid_at_least:
             return price == self.bid_at_least
-        return price == self.ask_at_most
+        if book is market.ask_at_most:
+            return price == self.ask_at_most
+        return price == self.spread_at_least
 
     def crossed(self, book: TriggerBook) -> None:
         """Note that a bound has left its book."""
@@ -83,8 +97,26 @@ class Watch:
             self.ask_at_least = None
         elif book is market.bid_at_least:
             self.bid_at_least = None
-        else:
+        elif book is market.ask_at_most:
             self.ask_at_most = None
+        else:
+            self.spread_at_least = None
+
+
+class _Widths(NamedTuple):
+    """By which share of it each price may move: for the worse, in a margin call for the better too.
+
+    `price` <= 0: the account is to be examined at every tick.
+    """
+
+    price: float
+    rate: float
+    spread: float
+    price_up: float | None
+    rate_up: float
+
+
+_NO_WIDTHS = _Widths(0, 0, 0, None, 0)
 
 
 def watch_account(desk: "Desk", account: Account) -> bool:
@@ -93,33 +125,54 @@ def watch_account(desk: "Desk", account: Account) -> bool:
     Returns:
         Whether it is well: surely on this side of the next level that means something.
     """
-    delta, sides = _band(account)
-    if delta is None:
+    widths, sides = _bands(account)
+    if widths is None:
         desk.unpriced.add(account.account_id)
     elif desk.unpriced:
         desk.unpriced.discard(account.account_id)
-    for name in account.watches.keys() - sides.keys():
-        _take_away(desk, account.watches.pop(name))
+    watches = account.watches
+    if len(watches) > len(sides) or watches.keys() - sides.keys():
+        for name in watches.keys() - sides.keys():
+            _take_away(desk, watches.pop(name))
+    is_well = widths is not None and widths.price > 0
     for name, side in sides.items():
-        watch = account.watches.get(name)
+        watch = watches.get(name)
         if watch is None:
-            watch = account.watches[name] = _new_watch(desk, account, desk.markets[name])
-        if delta is None or delta <= 0:
-            _set_bounds(desk, watch, _ALWAYS, None, None, None)
-            continue
-        market = watch.market
-        low, high = 1 - delta, 1 + delta
-        bid_low = ask_high = bid_high = ask_low = None
-        if side & _BID:
-            bid_low = floor(market.bid * low)
-            if account.in_margin_call:
-                bid_high = ceil(market.bid * high)
-        if side & _ASK:
-            ask_high = ceil(market.ask * high)
-            if account.in_margin_call:
-                ask_low = floor(market.ask * low)
-        _set_bounds(desk, watch, bid_low, ask_high, bid_high, ask_low)
-    return delta is not None and delta > 0
+            watch = watches[name] = _new_watch(desk, account, desk.markets[name])
+        if is_well:
+            assert widths is not None
+            _set_band(desk, watch, side, widths)
+        else:
+            _set_bounds(desk, watch, _ALWAYS, None, None, None, None)
+    return is_well
+
+
+def _set_band(desk: "Desk", watch: Watch, side: int, widths: _Widths) -> None:
+    market = watch.market
+    bid, ask = market.bid, market.ask
+    bid_low = bid_high = ask_low = ask_high = spread_high = None
+    if side & (_BID | _RATE):
+        bid_low = floor(bid * (1 - _narrowest(side & _BID, widths.price, side, widths.rate)))
+    if side & (_ASK | _RATE):
+        ask_high = ceil(ask * (1 + _narrowest(side & _ASK, widths.price, side, widths.rate)))
+    if side & _SPREAD:
+        spread_high = ask - bid + floor(bid * widths.spread) + 1
+    if widths.price_up is not None:
+        if side & (_BID | _RATE | _SPREAD):
+            moves = side & (_BID | _SPREAD)
+            up = _narrowest(moves, widths.price_up, side, widths.rate_up)
+            bid_high = ceil(bid * (1 + up))
+        if side & (_ASK | _RATE | _SPREAD):
+            moves = side & (_ASK | _SPREAD)
+            up = _narrowest(moves, widths.price_up, side, widths.rate_up)
+            ask_low = floor(ask * (1 - up))
+    _set_bounds(desk, watch, bid_low, ask_high, bid_high, ask_low, spread_high)
+
+
+def _narrowest(is_price: int, price: float, side: int, rate: float) -> float:
+    if not side & _RATE:
+        return price
+    return min(price, rate) if is_price else rate
 
 
 def watch_changed(desk: "Desk") -> None:
@@ -146,7 +199,7 @@ def forget_account(desk: "Desk", account: Account) -> None:
 
 
 def _take_away(desk: "Desk", watch: Watch) -> None:
-    _set_bounds(desk, watch, None, None, None, None)
+    _set_bounds(desk, watch, None, None, None, None, None)
     del desk.watches[watch.watch_id]
 
 
@@ -164,6 +217,7 @@ def _set_bounds(
     ask_at_least: int | None,
     bid_at_least: int | None,
     ask_at_most: int | None,
+    spread_at_least: int | None,
 ) -> None:
     market = watch.market
     entry = WATCH_BIT | watch.watch_id
@@ -183,6 +237,10 @@ def _set_bounds(
     if ask_at_most != before:
         watch.ask_at_most = ask_at_most
         _move(desk, market.ask_at_most, before, ask_at_most, entry)
+    before = watch.spread_at_least
+    if spread_at_least != before:
+        watch.spread_at_least = spread_at_least
+        _move(desk, market.spread_at_least, before, spread_at_least, entry)
 
 
 def _move(
@@ -194,62 +252,100 @@ def _move(
         book.discard(desk.rests)
 
 
-def _band(account: Account) -> tuple[float | None, dict[str, int]]:
-    """Return the width of an account's bands and the sides of each market they are set on.
+def _bands(account: Account) -> tuple[_Widths | None, dict[str, int]]:
+    """Return the widths of an account's bands, and what of which markets they are set on.
 
-    The width is None where a position cannot be priced, then with the markets that may change that,
-    and <= 0 where the account is to be examined at every tick.
+    None where a position cannot be priced, then with the markets that may change that.
     """
     sides: dict[str, int] = {}
     group = account.group
-    if group.trading_state is _HALTED:
-        return 1.0, sides
-    weight = profit = 0.0
+    if not account.exposures or group.trading_state is _HALTED:
+        return _NO_WIDTHS, sides
+    profit = net = hedged = hedged_spread = converted = 0.0
     unpriced: dict[str, int] = {}
     for name, exposure in account.exposures.items():
-        rate = exposure.terms.market.rate
-        for market in rate.markets:
-            sides[market.symbol.name] = _BID | _ASK
-        screened = _screen(exposure)
-        if screened is None:
-            if not exposure.terms.is_priced:
-                unpriced[name] = _BID
-            if rate.factors() is None:
-                unpriced |= {market.symbol.name: _BID for market in rate.markets}
+        terms = exposure.terms
+        market = terms.market
+        bid, unit = market.bid, market.point_value
+        long_volume, short_volume = exposure.long_volume, exposure.short_volume
+        rate = market.rate
+        if not terms.is_priced:
+            unpriced[name] = _RATE
             continue
-        sides[name] = sides.get(name, 0) | screened[2]
-        profit += screened[0]
-        weight += screened[1]
+        if rate.is_account_currency:
+            profit += exposure.points() * unit
+            two_sides = 0.0
+        else:
+            factors = rate.factors()
+            rates = {each.symbol.name: _RATE for each in rate.markets}
+            if factors is None:
+                unpriced |= rates
+                continue
+            sides |= {each: sides.get(each, 0) | _RATE for each in rates}
+            gain, loss = factors
+            gains, losses = exposure.gains_and_losses()
+            profit += (gains * gain + losses * loss) * unit
+            unit *= max(gain, loss) * _CONVERTED
+            converted += (gains - losses) * unit
+            two_sides = _TWO_SIDES
+        side = 0
+        if long_volume > short_volume:
+            net += (long_volume - short_volume) * bid * unit
+            side = _BID
+        elif short_volume > long_volume:
+            net += (short_volume - long_volume) * market.ask * unit
+            side = _ASK
+        if long_volume and short_volume:
+            both = min(long_volume, short_volume) * unit
+            hedged += both * bid
+            hedged_spread += both * (market.ask - bid)
+            net += two_sides * both * market.ask
+            side |= (_BID | _ASK | _SPREAD) if two_sides else _SPREAD
+        sides[name] = sides.get(name, 0) | side
     if unpriced or not sides:
-        return (None if account.exposures else 1.0), unpriced
-    margin = float(account.margin) / 100
-    equity = float(account.balance) + profit
-    guard = _GUARD_USD + _RELATIVE_GUARD * (abs(float(account.balance)) + weight + margin * 100)
-    if account.in_margin_call:
-        recovered = float(group.margin_call_level + group.margin_call_hysteresis)
-        slack = min(equity - margin * float(group.stop_out_level), margin * recovered - equity)
-    else:
-        slack = equity - margin * float(group.margin_call_level)
-    return min(MAX_DELTA, (slack - guard) / weight), sides
+        return None, unpriced
+    return _widths(account, profit, net, hedged, hedged_spread, converted), sides
 
 
-def _screen(exposure: Exposure) -> tuple[float, float, int] | None:
-    """Return profit and weight in USD, and the sides that move them; None: no price or rate."""
-    terms = exposure.terms
-    if not terms.is_priced:
-        return None
-    market = terms.market
-    long_volume, short_volume = exposure.long_volume, exposure.short_volume
-    notional = market.bid * long_volume + market.ask * short_volume
-    side = (_BID if long_volume else 0) | (_ASK if short_volume else 0)
-    if market.rate.is_account_currency:
-        points = exposure.points()
-        return points * market.point_value, notional * market.point_value, side
-    factors = market.rate.factors()
-    if factors is None:
-        return None
-    gain, loss = factors
-    gains, losses = exposure.gains_and_losses()
-    profit = (gains * gain + losses * loss) * market.point_value
-    weight = (notional + gains - losses) * market.point_value * max(gain, loss) * _CONVERTED
-    return profit, weight, side
+def _widths(
+    account: Account,
+    profit: float,
+    net: float,
+    hedged: float,
+    hedged_spread: float,
+    converted: float,
+) -> _Widths:
+    """Share the slack out; all in USD."""
+    group = account.group
+    balance, margin = float(account.balance), float(account.margin) / 100
+    equity = balance + profit
+    guard = _GUARD_USD + _RELATIVE_GUARD * (abs(balance) + net + hedged + converted)
+    if not account.in_margin_call:
+        slack = equity - margin * float(group.margin_call_level) - guard
+        return _Widths(*_share(slack, net, hedged, converted), None, 0)
+    down = equity - margin * float(group.stop_out_level) - guard
+    recovered = float(group.margin_call_level + group.margin_call_hysteresis)
+    up = margin * recovered - equity - guard
+    if up <= 0:
+        return _NO_WIDTHS
+    # A spread can narrow to nothing, or not further than bid and ask move.
+    price_up, rate_up, _ = max(
+        _share(up - hedged_spread, net, 0.0, converted),
+        _share(up, net + 2 * hedged, 0.0, converted),
+    )
+    return _Widths(*_share(down, net, hedged, converted), price_up, rate_up)
+
+
+def _share(slack: float, net: float, hedged: float, converted: float) -> tuple[float, float, float]:
+    """Return by which shares prices, rates and spreads may move for at most `slack` in USD."""
+    if slack <= 0:
+        return 0, 0, 0
+    rate = spread = MAX_RATE_DELTA
+    rest = slack
+    if converted:
+        rate = min(MAX_RATE_DELTA, _RATE_SHARE * slack / converted)
+        rest -= rate * converted
+    if hedged:
+        spread = min(MAX_DELTA, _SPREAD_SHARE * slack / hedged)
+        rest -= spread * hedged
+    return min(MAX_DELTA, rest / net) if net else MAX_DELTA, rate, spread

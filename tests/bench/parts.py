@@ -9,7 +9,7 @@ from multiprocessing import get_context
 
 from tests.bench.report import Report
 
-PARTS = ("quiet_ticks", "triggers", "loading", "fanout", "portfolio_job")
+PARTS = ("quiet_ticks", "triggers", "loading", "fanout", "portfolio_job", "exposed_ticks")
 
 
 def title_of(part: str) -> str:
