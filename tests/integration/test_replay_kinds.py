@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
 from service.scenario.make import make_scenario
 from service.servers import Servers
@@ -89,7 +90,7 @@ async def test_an_interrupted_replay_of_all_kinds_ends_the_same(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """None: interrupted behind its last tick, when old prices meet the newest state in sweeps."""
+    """None: interrupted behind its last tick."""
     ticks = busy / "ticks.csv"
     whole, resumed = tmp_path / "whole.csv", tmp_path / "resumed.csv"
     summary = await replay(servers, busy, ticks, whole)
@@ -100,6 +101,31 @@ async def test_an_interrupted_replay_of_all_kinds_ends_the_same(
     again = await replay(servers, busy, ticks, resumed)
     assert again["missed_triggers"] == 0
     assert resumed.read_bytes() == whole.read_bytes()
+
+
+async def test_a_resumed_replay_sweeps_once_it_has_caught_up(
+    servers: Servers, busy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then its prices are old and its orders new: what looks crossed never was."""
+    await _crash(None, servers, busy, tmp_path, monkeypatch)
+    judged = 0
+    judged_before_sweeps: list[int] = []
+    take, sweep = Trading.on_quote_at, Sweeps.run_once
+
+    def judge(self: Trading, *arguments: object) -> object:
+        nonlocal judged
+        judged += 1
+        return take(self, *arguments)  # type: ignore[arg-type]
+
+    async def watched(self: Sweeps) -> None:
+        judged_before_sweeps.append(judged)
+        await sweep(self)
+
+    monkeypatch.setattr(Trading, "on_quote_at", judge)
+    monkeypatch.setattr(Sweeps, "run_once", watched)
+    await replay(servers, busy, busy / "ticks.csv", tmp_path / "deals.csv")
+    assert 0 not in judged_before_sweeps
+    assert judged_before_sweeps
 
 
 async def _crash(
