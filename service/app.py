@@ -28,6 +28,7 @@ from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.cache_audit import CacheAudit
 from service.loops.leadership import Leadership, Rules
+from service.loops.order_log import log_deals
 from service.loops.portfolio import Portfolios
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
@@ -76,7 +77,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     trading = Trading(database, reader, instruments, engine)
     leadership = Leadership(database, trading, Rules(_holder(), guard, settings.lease_s))
     publisher = Publisher(cache, Outbox(database), instruments)
-    trading.written_hooks.append(publisher.publish)
+    trading.written_hooks += [publisher.publish, log_deals]
     trading.lead_hooks.append(publisher.lead)
     sweeps = Sweeps(database, trading, instruments)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
@@ -108,6 +109,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
         portfolios=portfolios,
         board=board,
         feed=events,
+        loops=supervisor,
         instruments=instruments,
         secret=secret,
         version=version("tapewatch"),

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
-from loguru import logger
 
 from service.api.auth import MAX_ACCOUNT_ID, Role, issue_token
 from service.app import CannotListen, serve
 from service.demo import open_demo
 from service.instruments import Instruments
+from service.logs import write_logs
 from service.replay import Plan, Replay, ReplayInterrupted, plan_replay
 from service.scenario.fault import ScenarioError
 from service.scenario.make import make_scenario
@@ -24,6 +24,7 @@ from service.settings import (
     make_secret,
     read_secret,
 )
+from service.status import CannotAsk, ask_status, status_lines
 from service.storage.database import apply_migrations
 from service.storage.errors import Unreachable
 from service.storage.server_errors import EmbeddedError
@@ -32,8 +33,10 @@ from service.watch import CannotWatch, watch
 DEMO_ACCOUNT = 1
 SPEEDS = {"max": None, "1": 1.0, "10": 10.0}
 TOKEN_HOURS = 12.0
+STATUS_TOKEN_S = 60.0
 MAX_TOKEN_HOURS = 24.0 * 365
 FAULTS = (
+    CannotAsk,
     ConfigurationError,
     CannotListen,
     CannotWatch,
@@ -50,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = load_settings()
-        logger.remove()
-        # Never the values of variables: some are secrets.
-        logger.add(sys.stderr, level=settings.log_level, diagnose=False)
+        write_logs(settings, sys.stderr)
         return int(options.run(options, settings))
     except FAULTS as error:
         print(f"tapewatch: {error}", file=sys.stderr)
@@ -90,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     watch.add_argument("--portfolio", action="store_true", help="what the account is worth, too")
     watch.set_defaults(run=_watch)
+
+    status = commands.add_parser(
+        "status", help="tell how the running service is; exit code 1: not well, 2: cannot ask"
+    )
+    status.set_defaults(run=_status)
 
     replay = commands.add_parser("replay", help="run a scenario on recorded ticks")
     replay.add_argument("scenario", type=Path, metavar="SCENARIO", help="folder of CSV files")
@@ -179,6 +185,14 @@ def _watch(options: argparse.Namespace, settings: Settings) -> int:
     )
     uvloop.run(watching)
     return 0
+
+
+def _status(options: argparse.Namespace, settings: Settings) -> int:
+    token = issue_token(read_secret(settings), DEMO_ACCOUNT, Role.ADMIN, STATUS_TOKEN_S)
+    api, ops = (settings.host, settings.port), (settings.ops_host, settings.ops_port)
+    status = uvloop.run(ask_status(api, ops, token))
+    print("\n".join(status_lines(status)))
+    return 0 if status.is_well else 1
 
 
 def _replay(options: argparse.Namespace, settings: Settings) -> int:

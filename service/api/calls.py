@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 from aiohttp import web
+from loguru import logger
 
 from service.api.auth import Authenticator, Principal, Role
 from service.api.errors import ApiError, ErrorCode, TransportCode
@@ -19,6 +20,7 @@ from service.api.ports import (
     Administration,
     Decide,
     EventFeed,
+    Loops,
     Portfolios,
     PriceBoard,
     Reader,
@@ -51,6 +53,7 @@ class Services:
     portfolios: Portfolios
     board: PriceBoard
     feed: EventFeed
+    loops: Loops
     instruments: Instruments
     authenticator: Authenticator
 
@@ -121,7 +124,11 @@ class Call(Generic[Body, Query]):
             code = "WITHDRAWN"
             raise
         finally:
-            self.services.instruments.command(name, code, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self.services.instruments.command(name, code, seconds)
+            logger.debug(
+                "{} for account {}: {} in {:.1f} ms", name, self.account_id, code, seconds * 1000
+            )
 
     async def command(
         self,

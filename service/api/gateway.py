@@ -15,7 +15,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 from loguru import logger
 
-from service.api import accounts, admin_accounts, admin_dealing, admin_settings, market, orders
+from service.api import (
+    accounts,
+    admin_accounts,
+    admin_dealing,
+    admin_loops,
+    admin_settings,
+    market,
+    orders,
+)
 from service.api.auth import Authenticator, refuse_token_in_url
 from service.api.calls import Route, Services, serve
 from service.api.deflate import promise_no_context
@@ -24,6 +32,7 @@ from service.api.openapi import DOCUMENT_PATH, STREAM_PATH, openapi_document
 from service.api.ports import (
     Administration,
     EventFeed,
+    Loops,
     Portfolios,
     PriceBoard,
     Reader,
@@ -50,6 +59,7 @@ ROUTES: tuple[Route, ...] = (
     *admin_accounts.ROUTES,
     *admin_settings.ROUTES,
     *admin_dealing.ROUTES,
+    *admin_loops.ROUTES,
 )
 
 
@@ -61,6 +71,7 @@ def build_gateway(
     portfolios: Portfolios,
     board: PriceBoard,
     feed: EventFeed,
+    loops: Loops,
     instruments: Instruments,
     secret: str,
     version: str,
@@ -78,6 +89,7 @@ def build_gateway(
         portfolios,
         board,
         feed,
+        loops,
         instruments,
         Authenticator(secret),
     )

@@ -14,6 +14,7 @@ from service.domain.desk import Desk
 from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState, UserType
 from service.domain.order import OrderStatus
 from service.loops.administration import Author
+from service.loops.loop_status import LoopStatus
 from service.loops.portfolio import Portfolio
 from service.storage.audit import AuditView
 from service.storage.dealt import Dealt
@@ -128,4 +129,12 @@ class EventFeed(Protocol):
         self, account_id: int, after: int, callback: Callable[[bytes], None]
     ) -> Awaitable[Unsubscribe]:
         """Deliver every event with a sequence above `after`, in order, once."""
+        ...
+
+
+class Loops(Protocol):
+    """The background loops of this process."""
+
+    def statuses(self) -> Sequence[LoopStatus]:
+        """Return how every loop is."""
         ...

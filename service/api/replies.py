@@ -1,5 +1,7 @@
 """What clients are answered, where it is not a view as stored."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from service.domain.instrument import (
@@ -12,6 +14,7 @@ from service.domain.instrument import (
     Symbol,
     TradingState,
 )
+from service.loops.loop_status import LoopStatus
 from service.storage.audit import AuditView
 from service.storage.group_views import GroupSymbolView, PriceView, sessions_text, swap_day
 from service.storage.reader import LedgerView
@@ -112,6 +115,12 @@ class AuditPage(Reply, frozen=True, kw_only=True):
 
     entries: list[AuditView]
     next_cursor: str | None
+
+
+class LoopsReply(Reply, frozen=True, kw_only=True):
+    """Every background loop of this process."""
+
+    loops: Sequence[LoopStatus]
 
 
 class ExposureView(Reply, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from random import Random
 
 import msgspec
 import uvloop
@@ -30,6 +31,7 @@ from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
 from service.instruments import Instruments
 from service.loops.administration import Administration
+from service.loops.supervisor import Supervisor
 from service.loops.trading import Trading
 from service.storage.database import Database
 from service.storage.reader import Reader
@@ -94,6 +96,7 @@ def _gateway(sender: Sender, listeners: Listeners) -> tuple[web.Application, Bro
         portfolios=portfolios,
         board=prices,
         feed=feed,
+        loops=Supervisor(instruments, Random()),
         instruments=instruments,
         secret=SECRET,
         version="bench",

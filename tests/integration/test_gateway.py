@@ -142,6 +142,7 @@ async def serve(dsn: str, redis_url: str) -> AsyncIterator[Client]:
         portfolios=Portfolios(cache, reader, lambda: trading.desk),
         board=board,
         feed=events,
+        loops=supervisor,
         instruments=instruments,
         secret=SECRET,
         version="0",

@@ -51,7 +51,13 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("FEED_CONNECTIONS", "0"),
         ("LEASE_S", "0.5"),
         ("MAX_QUOTE_AGE_S", "inf"),
+        ("PORTFOLIO_INTERVAL_S", "0"),
+        ("PENDING_SWEEP_INTERVAL_S", "-5"),
+        ("POSITIONS_SWEEP_INTERVAL_S", "86401"),
+        ("CACHE_AUDIT_INTERVAL_S", "often"),
+        ("POSITIONS_SWEEP_MAX_INTERVAL_S", "9.9"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_LEVEL_ORDERS", "debug"),
         ("DATABASE_URL", "mysql://db/tapewatch"),
         ("DATABASE_URL", "postgresql://[broken"),
         ("REDIS_URL", "cache:6379"),
@@ -75,11 +81,25 @@ def test_all_faults_come_in_one_message_without_their_values(
     monkeypatch.setenv("TAPEWATCH_FEED", "websocket")
     monkeypatch.setenv("TAPEWATCH_JWT_SECRET", "hidden")
     monkeypatch.setenv("TAPEWATCH_DATABASE_URL", "mysql://me:hidden@db")
+    monkeypatch.setenv("TAPEWATCH_PENDING_SWEEP_INTERVAL_S", "hidden")
+    monkeypatch.setenv("TAPEWATCH_POSITIONS_SWEEP_INTERVAL_S", "60")
     with pytest.raises(ConfigurationError) as caught:
         load_settings()
-    for name in ("PORT", "FEED_URL", "JWT_SECRET", "DATABASE_URL"):
+    for name in (
+        *("PORT", "FEED_URL", "JWT_SECRET", "DATABASE_URL"),
+        *("PENDING_SWEEP_INTERVAL_S", "POSITIONS_SWEEP_MAX_INTERVAL_S"),
+    ):
         assert f"TAPEWATCH_{name}: " in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+def test_the_loops_have_the_intervals_that_were_asked_for() -> None:
+    """R9.2."""
+    settings = load_settings()
+    assert settings.portfolio_interval_s == 60
+    assert settings.positions_sweep_interval_s == 10
+    assert settings.positions_sweep_max_interval_s == 30
+    assert settings.pending_sweep_interval_s == 5
 
 
 def test_a_feed_needs_what_it_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

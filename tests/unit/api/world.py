@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from service.api.auth import Role, issue_token
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.socket import SocketLimits
 from service.instruments import Instruments
+from service.loops.supervisor import Supervisor
 from tests.unit.api.fake_administration import FakeAdministration
 from tests.unit.api.fakes import (
     FakeBoard,
@@ -51,6 +53,7 @@ class World:
         self.board = FakeBoard()
         self.feed = FakeFeed(self.trading)
         self.instruments = Instruments()
+        self.supervisor = Supervisor(self.instruments, Random())
         self.app: web.Application = build_gateway(
             trading=self.trading,
             administration=self.administration,
@@ -58,6 +61,7 @@ class World:
             portfolios=self.portfolios,
             board=self.board,
             feed=self.feed,
+            loops=self.supervisor,
             instruments=self.instruments,
             secret=SECRET,
             version="0",
