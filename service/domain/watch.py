@@ -16,9 +16,9 @@ The bounds follow from how much equity can be lost before the level, its slack:
 
 What is left of the slack over N is delta, at most `MAX_DELTA`. Where profit is converted, N, S and
 Q are taken times 1 / (1 - MAX_RATE_DELTA), which covers a price and an inverse rate moving
-together, and N includes 2.4 times `MAX_RATE_DELTA` of the hedged notional, whose legs convert on
-two sides. Volumes, prices and gains are exact integers; the rest is floats with a guard, and bounds
-are rounded
+together, and N includes 2.2 times `MAX_RATE_DELTA` plus the spread of the rate, of the hedged
+notional, whose legs convert on two sides. Volumes, prices and gains are exact integers; the rest is
+floats with a guard, and bounds are rounded
 inwards: it errs towards examining, which changes nothing for an account that is well.
 
 An account at or below its level, or one that cannot be priced, is examined at every tick of its
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MAX_DELTA = 0.25
 MAX_RATE_DELTA = 0.05
 _CONVERTED = 1 / (1 - MAX_RATE_DELTA)
-_TWO_SIDES = 2.4 * MAX_RATE_DELTA
+_TWO_SIDES = 2.2 * MAX_RATE_DELTA
 _SPREAD_SHARE = 0.2
 _RATE_SHARE = 0.1
 _RELATIVE_GUARD = 1e-9
@@ -112,11 +112,11 @@ class _Widths(NamedTuple):
     price: float
     rate: float
     spread: float
-    price_up: float | None
-    rate_up: float
+    price_up: float | None = None
+    rate_up: float = 0.0
 
 
-_NO_WIDTHS = _Widths(0, 0, 0, None, 0)
+_NO_WIDTHS = _Widths(0.0, 0.0, 0.0)
 
 
 def watch_account(desk: "Desk", account: Account) -> bool:
@@ -131,48 +131,43 @@ def watch_account(desk: "Desk", account: Account) -> bool:
     elif desk.unpriced:
         desk.unpriced.discard(account.account_id)
     watches = account.watches
-    if len(watches) > len(sides) or watches.keys() - sides.keys():
+    if watches.keys() != sides.keys():
         for name in watches.keys() - sides.keys():
             _take_away(desk, watches.pop(name))
+        for name in sides.keys() - watches.keys():
+            watches[name] = _new_watch(desk, account, desk.markets[name])
     is_well = widths is not None and widths.price > 0
     for name, side in sides.items():
-        watch = watches.get(name)
-        if watch is None:
-            watch = watches[name] = _new_watch(desk, account, desk.markets[name])
         if is_well:
             assert widths is not None
-            _set_band(desk, watch, side, widths)
+            _set_band(desk, watches[name], side, widths)
         else:
-            _set_bounds(desk, watch, _ALWAYS, None, None, None, None)
+            _set_bounds(desk, watches[name], _ALWAYS, None, None, None, None)
     return is_well
 
 
 def _set_band(desk: "Desk", watch: Watch, side: int, widths: _Widths) -> None:
     market = watch.market
     bid, ask = market.bid, market.ask
+    price, rate, spread, price_up, rate_up = widths
     bid_low = bid_high = ask_low = ask_high = spread_high = None
+    if side & _RATE:
+        if rate < price or not side & (_BID | _ASK):
+            price = rate
+        if price_up is not None and (rate_up < price_up or not side & (_BID | _ASK | _SPREAD)):
+            price_up = rate_up
     if side & (_BID | _RATE):
-        bid_low = floor(bid * (1 - _narrowest(side & _BID, widths.price, side, widths.rate)))
+        bid_low = floor(bid * (1 - price))
     if side & (_ASK | _RATE):
-        ask_high = ceil(ask * (1 + _narrowest(side & _ASK, widths.price, side, widths.rate)))
+        ask_high = ceil(ask * (1 + price))
     if side & _SPREAD:
-        spread_high = ask - bid + floor(bid * widths.spread) + 1
-    if widths.price_up is not None:
+        spread_high = ask - bid + floor(bid * spread) + 1
+    if price_up is not None:
         if side & (_BID | _RATE | _SPREAD):
-            moves = side & (_BID | _SPREAD)
-            up = _narrowest(moves, widths.price_up, side, widths.rate_up)
-            bid_high = ceil(bid * (1 + up))
+            bid_high = ceil(bid * (1 + price_up))
         if side & (_ASK | _RATE | _SPREAD):
-            moves = side & (_ASK | _SPREAD)
-            up = _narrowest(moves, widths.price_up, side, widths.rate_up)
-            ask_low = floor(ask * (1 - up))
+            ask_low = floor(ask * (1 - price_up))
     _set_bounds(desk, watch, bid_low, ask_high, bid_high, ask_low, spread_high)
-
-
-def _narrowest(is_price: int, price: float, side: int, rate: float) -> float:
-    if not side & _RATE:
-        return price
-    return min(price, rate) if is_price else rate
 
 
 def watch_changed(desk: "Desk") -> None:
@@ -277,17 +272,21 @@ def _bands(account: Account) -> tuple[_Widths | None, dict[str, int]]:
             two_sides = 0.0
         else:
             factors = rate.factors()
-            rates = {each.symbol.name: _RATE for each in rate.markets}
+            for each in rate.markets:
+                converter = each.symbol.name
+                if factors is None:
+                    unpriced[converter] = _RATE
+                else:
+                    sides[converter] = sides.get(converter, 0) | _RATE
             if factors is None:
-                unpriced |= rates
                 continue
-            sides |= {each: sides.get(each, 0) | _RATE for each in rates}
             gain, loss = factors
             gains, losses = exposure.gains_and_losses()
             profit += (gains * gain + losses * loss) * unit
-            unit *= max(gain, loss) * _CONVERTED
+            # A loss converts at the dearer side.
+            unit *= loss * _CONVERTED
             converted += (gains - losses) * unit
-            two_sides = _TWO_SIDES
+            two_sides = (loss - gain) / loss + _TWO_SIDES
         side = 0
         if long_volume > short_volume:
             net += (long_volume - short_volume) * bid * unit
@@ -322,7 +321,7 @@ def _widths(
     guard = _GUARD_USD + _RELATIVE_GUARD * (abs(balance) + net + hedged + converted)
     if not account.in_margin_call:
         slack = equity - margin * float(group.margin_call_level) - guard
-        return _Widths(*_share(slack, net, hedged, converted), None, 0)
+        return _Widths(*_share(slack, net, hedged, converted))
     down = equity - margin * float(group.stop_out_level) - guard
     recovered = float(group.margin_call_level + group.margin_call_hysteresis)
     up = margin * recovered - equity - guard
@@ -339,7 +338,7 @@ def _widths(
 def _share(slack: float, net: float, hedged: float, converted: float) -> tuple[float, float, float]:
     """Return by which shares prices, rates and spreads may move for at most `slack` in USD."""
     if slack <= 0:
-        return 0, 0, 0
+        return 0.0, 0.0, 0.0
     rate = spread = MAX_RATE_DELTA
     rest = slack
     if converted:
