@@ -145,6 +145,7 @@ class GroupCache:
             )
 
         await self._link.call("write_symbols", WRITE_TIMEOUT_S, ask)
+        self.forget_symbols(group)
 
     def _copy(self, group: str) -> list[GroupSymbolView] | None:
         copy = self._copies.get(group)

@@ -32,6 +32,7 @@ from service.storage import loader, reader
 from service.storage.batch import COMMIT_STATEMENT, commit_arguments, encode
 from service.storage.database import MIGRATIONS, apply_migrations
 from service.storage.embedded import EmbeddedPostgres
+from service.storage.outbox import PAGE_AFTER
 from service.storage.sweeps import CROSSED_PENDING, CROSSED_POSITIONS
 from tests.adversity.book import execute, fetch
 from tests.adversity.shard import BALANCE, EURUSD, GOLD, PLAIN, SYMBOL, terms_of
@@ -97,6 +98,7 @@ READS: list[tuple[str, list[object], set[str]]] = [
     ),
     (f"{loader._LIVE} AND account_id = $1 ORDER BY order_id", [5], {"orders_live_of_account"}),
     ("SELECT max(order_id) FROM orders", [], {"orders_pkey"}),
+    (PAGE_AFTER, [5, 100], {"outbox_pkey"}),
 ]
 
 

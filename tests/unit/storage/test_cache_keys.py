@@ -1,0 +1,40 @@
+"""Every key is written down with its expiry and why (R10.6), here and in the README."""
+
+from pathlib import Path
+
+import pytest
+
+from service.storage import cache_keys
+from service.storage.cache_keys import KEYS, CacheKey
+
+README = Path(__file__).resolve().parents[3] / "README.md"
+
+
+def lifetime(key: CacheKey) -> str:
+    more = f" and up to {key.spread_s:,} s more" if key.spread_s else ""
+    return f"{key.expiry_s:,} s{more}"
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.pattern)
+def test_the_readme_has_every_key(key: CacheKey) -> None:
+    row = f"| `{key.pattern}` | {key.holds} | {lifetime(key)} | {key.reason} |"
+    assert row in README.read_text(encoding="utf-8")
+    assert key.expiry_s > 0
+
+
+def test_no_key_is_written_that_is_not_declared() -> None:
+    made = {
+        cache_keys.orders_key(17),
+        cache_keys.filling_key(17),
+        cache_keys.portfolio_key(17),
+        cache_keys.prices_key("gold"),
+        cache_keys.symbols_key("gold"),
+    }
+    assert made == {key.pattern for key in KEYS}
+    functions = {name for name in vars(cache_keys) if name.endswith("_key")}
+    assert len(functions) == len(KEYS)
+
+
+def test_keys_of_one_account_or_group_share_a_slot() -> None:
+    for key in KEYS:
+        assert key.pattern.startswith(("{acct:17}:", "{group:gold}:"))
