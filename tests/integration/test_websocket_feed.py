@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from random import Random
 
@@ -14,6 +15,7 @@ from service.domain.instrument import Symbol
 from service.domain.quote import Quote, QuoteRefusal
 from service.feed.websocket import WebSocketFeed, WebSocketLimits
 from service.scenario.instruments import INSTRUMENTS
+from telemetry.pulse import Pulse
 from tests.support import eventually, free_port
 
 QUICK = WebSocketLimits(first_wait_s=0.01, longest_wait_s=0.05, silence_s=60.0, close_s=0.2)
@@ -101,6 +103,7 @@ async def running(
     *,
     connections: int = 1,
     limits: WebSocketLimits = QUICK,
+    pulse: Pulse | None = None,
 ) -> AsyncIterator[WebSocketFeed]:
     feed = WebSocketFeed(
         upstream.url,
@@ -111,6 +114,7 @@ async def running(
         on_reconnect=desk.count_reconnect,
         connections=connections,
         limits=limits,
+        pulse=pulse,
     )
     task = asyncio.create_task(feed.run(desk.quotes.append))
     try:
@@ -184,6 +188,35 @@ async def test_silence_ends_a_connection(upstream: Upstream) -> None:
     async with running(upstream, desk, limits=limits):
         await eventually(lambda: len(upstream.subscriptions) >= 3)
         assert desk.reconnects >= 2
+
+
+async def test_a_silent_upstream_is_no_hang_for_its_connections_make_attempts(
+    upstream: Upstream,
+) -> None:
+    desk, pulse = Desk(), Pulse()
+    limits = WebSocketLimits(
+        silence_s=0.1, first_wait_s=0.01, longest_wait_s=0.05, close_s=0.2, heartbeat_s=60.0
+    )
+    async with running(upstream, desk, connections=2, limits=limits, pulse=pulse):
+        looks = 0
+        while looks < 3:  # in a row, with no quote at all
+            before = desk.reconnects
+            await eventually(partial(has_reconnected, desk, before + 4))
+            looks = looks + 1 if pulse.look() == 0 else 0
+    assert desk.quotes == []
+
+
+def has_reconnected(desk: Desk, times: int) -> bool:
+    return desk.reconnects >= times
+
+
+async def test_a_connection_that_hangs_gives_no_sign_of_life(upstream: Upstream) -> None:
+    pulse = Pulse()
+    async with running(upstream, Desk(), pulse=pulse):
+        await eventually(lambda: bool(upstream.subscriptions))
+        await upstream.say(upstream.sockets[0])
+        await eventually(lambda: pulse.look() == 0)
+        assert [pulse.look() for _ in range(3)] == [1, 2, 3], "nothing more is heard"
 
 
 async def test_an_upstream_that_stops_reading_fails_the_heartbeat(upstream: Upstream) -> None:

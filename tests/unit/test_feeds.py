@@ -105,6 +105,18 @@ def test_a_simulated_feed_that_knows_no_symbol_is_an_error() -> None:
         simulated({"MADEUP": replace(KNOWN["EURUSD"], name="MADEUP")})
 
 
+async def test_a_feed_whose_next_quote_is_far_away_is_no_hang() -> None:
+    pulse = Pulse()
+    settings = Settings(feed=FeedKind.SIMULATED, feed_rate=0.0001)
+    feed = make_feed(settings, lambda: KNOWN, Instruments(), pulse)
+    running = asyncio.create_task(feed.run(lambda quote: None))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [pulse.look() for _ in range(5)] == [0] * 5
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 # Recorded
 
 
