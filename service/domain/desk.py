@@ -74,6 +74,9 @@ class Desk:
                 raise SettingsError(f"digits of {symbol.name} cannot change once it is traded")
             market.change_symbol(symbol)
             market.unpark()
+            for terms in self.terms.values():
+                if terms.market is market:
+                    terms.change_group(terms.group)
             self._rekey(order for order in self.orders.values() if order.terms.market is market)
         for market in self.markets.values():
             market.rate = find_rate(market.symbol.profit_currency, self.markets)
@@ -84,7 +87,7 @@ class Desk:
         self.groups[group.name] = group
         for terms in self.terms.values():
             if terms.group.name == group.name:
-                terms.group = group
+                terms.change_group(group)
         for account in self.accounts.values():
             if account.group.name == group.name:
                 account.group = group

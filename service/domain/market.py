@@ -118,7 +118,8 @@ class Market:
 class Terms:
     """A group's terms on a symbol, bound to its market; shared by all orders under them.
 
-    A group price is `buy = ask + buy_markup`, `sell = bid - sell_markup`, in points.
+    A group price is `buy = ask + buy_markup`, `sell = bid - sell_markup`, in points. `may_open` and
+    `may_close` tell what the trading states of symbol and group allow.
     """
 
     __slots__ = (
@@ -126,14 +127,23 @@ class Terms:
         "group",
         "lot_commissions",
         "market",
+        "may_close",
+        "may_open",
         "sell_markup",
         "settings",
     )
 
     def __init__(self, settings: GroupSymbol, group: Group, market: Market) -> None:
-        self.group = group
         self.market = market
+        self.change_group(group)
         self.change(settings)
+
+    def change_group(self, group: Group) -> None:
+        """Take over changed settings of the group, or of the symbol, and what they allow."""
+        self.group = group
+        states = group.trading_state, self.market.symbol.trading_state
+        self.may_open = all(state.may_open for state in states)
+        self.may_close = all(state.may_close for state in states)
 
     def change(self, settings: GroupSymbol) -> None:
         """Take over changed settings; the owner re-keys the resting triggers.
@@ -151,16 +161,6 @@ class Terms:
     def is_priced(self) -> bool:
         """Whether there is a quote, and the markup leaves a group price above zero of it."""
         return self.market.bid > self.sell_markup
-
-    @property
-    def may_open(self) -> bool:
-        """Whether the trading states of symbol and group let orders open."""
-        return self.market.symbol.trading_state.may_open and self.group.trading_state.may_open
-
-    @property
-    def may_close(self) -> bool:
-        """Whether the trading states of symbol and group let positions close."""
-        return self.market.symbol.trading_state.may_close and self.group.trading_state.may_close
 
     @property
     def buy(self) -> int:
