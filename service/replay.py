@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import csv
 import os
-import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +21,6 @@ from asyncpg.pool import PoolConnectionProxy
 from loguru import logger
 from tqdm import tqdm
 
-from service.domain.decision import DealEvent
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.instrument import Symbol
@@ -31,8 +29,10 @@ from service.feed.replay import ReplayFeed
 from service.instruments import Instruments
 from service.loops.leadership import Leadership, Rules
 from service.loops.publisher import Publisher
+from service.loops.rollover import ReplayedRollover
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
+from service.replay_summary import Figures, summarise
 from service.scenario.fault import Fault, Faults
 from service.scenario.folder import Scenario, read_scenario
 from service.scenario.ticks import read_ticks
@@ -112,7 +112,7 @@ class Replay:
             trading.lead_hooks.append(publisher.lead)
             rules = Rules("replay", REPLAY_GUARD, LEASE_S, is_replay=True)
             leadership = Leadership(database, trading, rules)
-            sweeps = Sweeps(database, trading, self._instruments)
+            sweeps = Sweeps(database, trading, self._instruments, clock=lambda: _latest(trading))
             fenced = False
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -136,7 +136,15 @@ class Replay:
             async with database.read("replay") as connection:
                 if self._plan.deals is not None:
                     await _write_deals(connection, self._plan.deals)
-                summary = await self._summary(connection, ticks, seconds, sweeps.missed)
+                figures = Figures(
+                    ticks,
+                    seconds,
+                    self._refused,
+                    self._commit_ms,
+                    sweeps.missed,
+                    self._instruments.failed_decisions,
+                )
+                summary = await summarise(connection, figures)
                 await replays.finish(connection)
                 return summary
 
@@ -181,24 +189,39 @@ class Replay:
         ticks = 0
         next_sweep = 0
         sweeping: asyncio.Task[None] | None = None
+        held: list[Quote] = []
+        rollover = ReplayedRollover(trading)
         plan = self._plan
         with tqdm(total=_count_lines(plan.ticks) - 1, unit="tick", mininterval=0.5) as bar:
 
             def take(quote: Quote) -> None:
                 nonlocal ticks
+                if held or trading.backlog > MAX_BACKLOG:
+                    held.append(quote)  # until `ready`, lest the engine judge more than it may
+                    return
+                is_judged = ticks + 1 >= last_tick
+                if quote.time >= rollover.due:
+                    rollover.pass_by(quote.time, is_settled=not is_judged)
+                    if trading.backlog > MAX_BACKLOG:
+                        held.append(quote)
+                        return
                 ticks += 1
-                judge = trading.on_quote_at if ticks >= last_tick else trading.prime
+                judge = trading.on_quote_at if is_judged else trading.prime
                 refusal = judge(quote, quote.time)
                 if refusal is not None:
                     self._refused[refusal] += 1
 
             async def ready() -> None:
                 nonlocal next_sweep, sweeping
+                while held:
+                    await trading.drained()
+                    waiting, held[:] = held[:], ()
+                    for quote in waiting:
+                        take(quote)
                 bar.update(ticks - bar.n)
                 if trading.backlog > MAX_BACKLOG:
                     await trading.drained()
-                latest = max((m.time for m in trading.desk.markets.values()), default=0)
-                # Until the resumed replay has caught up, prices are older than what is stored.
+                latest = _latest(trading)
                 is_due = ticks >= last_tick and latest >= next_sweep
                 if is_due and (sweeping is None or sweeping.done()):
                     next_sweep = latest + SWEEP_INTERVAL_NS
@@ -206,6 +229,7 @@ class Replay:
 
             quotes = lambda: read_ticks(plan.ticks, self._symbols, self._note_malformed)  # noqa: E731
             await ReplayFeed(quotes, speed=plan.speed, ready=ready).run(take)
+            await ready()
             bar.update(ticks - bar.n)
         if sweeping is not None:
             await sweeping
@@ -221,40 +245,18 @@ class Replay:
 
     def _note_commit(self, written: Sequence[Written]) -> None:
         now = time.perf_counter_ns()
-        self._commit_ms.extend([(now - each.received_ns) / 1e6 for each in written])
-
-    async def _summary(
-        self, connection: "Connection", ticks: int, seconds: float, missed: int
-    ) -> dict[str, object]:
-        opened, closed, cancelled = 0, {}, {}
-        triggered = 0
-        for (event, reason), count in (await replays.count_deals(connection)).items():
-            triggered += count
-            if event == DealEvent.OPEN:
-                opened += count
-            elif event == DealEvent.CLOSE:
-                closed[reason] = count
-            else:
-                cancelled[reason] = count
-        p50, p99 = _percentiles(self._commit_ms)
-        return {
-            "ticks": ticks,
-            "ticks_per_second": round(ticks / seconds),
-            "refused": dict(sorted(self._refused.items())),
-            "triggered": triggered,
-            "opened": opened,
-            "closed": closed,
-            "cancelled": cancelled,
-            "tick_to_commit_p50_ms": p50,
-            "tick_to_commit_p99_ms": p99,
-            "missed_triggers": missed,
-            "failed_decisions": self._instruments.failed_decisions,
-            "ledger_balanced": await replays.unbalanced_accounts(connection) == 0,
-        }
+        self._commit_ms.extend(
+            [(now - each.received_ns) / 1e6 for each in written if each.received_ns]
+        )
 
 
 class ReplayInterrupted(Exception):
     """The replay stopped before its end; the same command resumes it."""
+
+
+def _latest(trading: Trading) -> int:
+    """Return the time of the latest tick, ns UTC, which is the clock of a replay."""
+    return max((market.time for market in trading.desk.markets.values()), default=0)
 
 
 async def _sweep(sweeps: Sweeps) -> None:
@@ -268,14 +270,6 @@ async def _write_deals(connection: "Connection", path: Path) -> None:
         writer.writerow(replays.DEAL_COLUMNS)
         async for row in replays.deals(connection):
             writer.writerow(row)
-
-
-def _percentiles(values: Sequence[float]) -> tuple[float | None, float | None]:
-    if len(values) < 2:
-        only = round(values[0], 3) if values else None
-        return only, only
-    cuts = statistics.quantiles(values, n=100, method="inclusive")
-    return round(cuts[49], 3), round(cuts[98], 3)
 
 
 def _count_lines(path: Path) -> int:

@@ -95,12 +95,19 @@ def charge_swaps(desk: Desk, limit: int) -> list[Decision]:
     """
     decisions: list[Decision] = []
     for order in list(islice(desk.owing.values(), limit + len(desk.unpriced))):
-        swap = settle_swap(desk, order)
-        if swap:
-            postings = post(order.account, ((_SWAP, swap),))
-            time = desk.owed_until
-            decisions.append(record(desk, _CHARGED, order, _OPEN, None, postings, time))
+        charged = charge_swap(desk, order)
+        if charged is not None:
+            decisions.append(charged)
     return decisions
+
+
+def charge_swap(desk: Desk, order: Order) -> Decision | None:
+    """Charge one position that owes; None: it came to nothing, or there is no conversion rate."""
+    swap = settle_swap(desk, order)
+    if not swap:
+        return None
+    postings = post(order.account, ((_SWAP, swap),))
+    return record(desk, _CHARGED, order, _OPEN, None, postings, desk.owed_until)
 
 
 def settle_swap(desk: Desk, order: Order) -> Decimal | None:

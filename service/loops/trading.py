@@ -7,7 +7,6 @@ Invariants: what was decided under a lost lease is never written (its epoch fenc
 answered as done; nothing here waits on the tick path.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,22 +16,23 @@ from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.engine import Engine
+from service.domain.exposure import unpriced_positions
 from service.domain.instrument import Symbol
 from service.domain.quote import Quote, QuoteRefusal
 from service.domain.rejection import Rejected
+from service.domain.swap import next_rollover, owe_swaps
 from service.instruments import Instruments
-from service.loops.answers import ANSWER_TIMEOUT_S, Answer, Answers, Unavailable, Withdrawn
+from service.loops.answers import Answer, Answers, Unavailable
 from service.loops.counting import count_decision
+from service.loops.reloading import Reloading
+from service.loops.settings_changes import SettingsChanges
 from service.storage.database import Database
-from service.storage.errors import Diverged, Fenced, Unreachable
-from service.storage.loader import load_account
+from service.storage.errors import Unreachable
 from service.storage.queue import Written
 from service.storage.reader import Reader
 from service.storage.settings_write import SettingsStatement
 from service.storage.views import EventView
 from service.storage.writer import QUEUE_LIMIT, Writer
-
-RELOAD_RETRY_S = 0.5
 
 
 class Trading:
@@ -41,14 +41,16 @@ class Trading:
     def __init__(
         self, database: Database, reader: Reader, instruments: Instruments, engine: Engine
     ) -> None:
-        self._database = database
         self._reader = reader
         self._instruments = instruments
         self._writer: Writer | None = None
         self._answers = Answers()
+        self._reloading = Reloading(database, instruments, self._answers)
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
         self.lead_hooks: list[Callable[[], None]] = []
         self.settings_hooks: list[Callable[[], None]] = []
+        self.settings_changes = SettingsChanges()
+        self._next_rollover = 0
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
         instruments.watch_leading(lambda: self.is_leading)
@@ -57,6 +59,8 @@ class Trading:
             lambda: len(self.desk.orders) - self.desk.open_positions,
             lambda: self.desk.open_positions,
         )
+        instruments.watch_unpriced(lambda: unpriced_positions(self.desk))
+        instruments.watch_owing(lambda: len(self.desk.owing))
 
     @property
     def desk(self) -> Desk:
@@ -99,6 +103,7 @@ class Trading:
         engine.begin()
         self.follow(engine)
         self._writer = writer
+        self._next_rollover = 0
         for hook in (*self.lead_hooks, *self.settings_hooks):
             hook()
 
@@ -122,7 +127,10 @@ class Trading:
 
     def on_quote(self, quote: Quote) -> None:
         """Take a live quote."""
-        self.on_quote_at(quote, time.time_ns())
+        now = time.time_ns()
+        if now >= self._next_rollover:
+            self.mark_rollover(now)
+        self.on_quote_at(quote, now)
 
     def on_quote_at(self, quote: Quote, now: int) -> QuoteRefusal | None:
         """Take a quote at clock `now`: judge it, or only follow the price when that cannot be."""
@@ -134,7 +142,7 @@ class Trading:
         try:
             outcome = self.engine.on_quote(quote, now)
         except Exception as error:
-            self._start_over(writer, error)
+            self.start_over(error)
             return None
         if outcome:
             if isinstance(outcome, QuoteRefusal):
@@ -143,11 +151,13 @@ class Trading:
             writer.put(outcome, received_ns)
         return None
 
-    def _start_over(self, writer: Writer, error: Exception) -> None:
+    def start_over(self, error: Exception) -> None:
         """Stop trading on a memory that may hold what no decision tells; it is loaded anew."""
-        logger.exception("the engine failed: trading starts over from what is stored")
+        logger.opt(exception=error).error("the engine failed: starting over from what is stored")
+        writer = self._writer
         self.step_down()
-        writer.fail(error)
+        if writer is not None:
+            writer.fail(error)
 
     def prime(self, quote: Quote, now: int) -> QuoteRefusal | None:
         """Follow a price without judging it."""
@@ -157,15 +167,27 @@ class Trading:
             self._instruments.quote_refused(refusal)
         return refusal
 
-    def repair(self, order_id: int) -> Decision | None:
-        """Judge an order that a sweep found crossed; a decision means its trigger was missed."""
+    # The clock and the sweeps
+
+    def decide(self, decide: Callable[[Engine], Sequence[Decision]]) -> Sequence[Decision]:
+        """Let something else than a quote decide; nothing does while nothing can be written."""
         writer = self._writer
-        if writer is None:
-            return None
-        decision = self.engine.judge_order(order_id)
-        if decision is not None:
-            writer.put([decision], time.perf_counter_ns())
-        return decision
+        if writer is None or writer.backlog >= QUEUE_LIMIT:
+            return ()
+        decisions = decide(self.engine)
+        if decisions:
+            writer.put(decisions, 0)
+        return decisions
+
+    def mark_rollover(self, now: int) -> None:
+        """Mark who owes a swap at `now` (ns UTC); live, before anything else is decided then."""
+        if self._writer is None or now < self._next_rollover:
+            return
+        desk = self.desk
+        if not desk.rolled_until:
+            desk.rolled_until = now  # the first start: nothing is owed for the time before
+        owe_swaps(desk, now)
+        self._next_rollover = next_rollover(now)
 
     # Commands
 
@@ -199,12 +221,15 @@ class Trading:
 
     def _decide(self, decide: Callable[[CommandDesk, int], Decision], key: str | None) -> Answer:
         writer = self._require_writer()
+        now = time.time_ns()
+        if now >= self._next_rollover:
+            self.mark_rollover(now)
         try:
-            decision = decide(self._commands, time.time_ns())
+            decision = decide(self._commands, now)
         except Rejected:
             raise
         except Exception as error:
-            self._start_over(writer, error)
+            self.start_over(error)
             raise
         answer = self._answers.expect(decision.decision_id)
         writer.put([decision._replace(key=key)], 0)
@@ -229,18 +254,10 @@ class Trading:
             Withdrawn: the database refused it; trading starts over from what is stored.
         """
         writer = self._require_writer()
-        stored = writer.put_settings(apply(self.desk))
+        stored = self.settings_changes.queue(writer, apply(self.desk))
         for hook in self.settings_hooks:
             hook()
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await asyncio.shield(stored)
-        except TimeoutError as error:
-            raise Unavailable("changed, but not stored yet: look again later", 5) from error
-        except Fenced as error:
-            raise Unavailable("trading stopped before this was stored") from error
-        except Diverged as error:
-            raise Withdrawn("the database refused this change: nothing changed") from error
+        await self.settings_changes.wait(stored)
 
     # What the writer tells
 
@@ -260,28 +277,15 @@ class Trading:
 
     async def failed(self, decision: Decision, error: Exception) -> None:
         """Take the account of a decision that failed alone back to what is stored."""
-        account_id = decision.account.account_id
-        logger.error(
-            "decision {} of account {} failed: {}", decision.decision_id, account_id, error
-        )
-        while True:
-            try:
-                async with self._database.read("load") as connection:
-                    account, orders = await load_account(connection, self.desk, account_id)
-                break
-            except Unreachable:
-                await asyncio.sleep(RELOAD_RETRY_S)
         assert self._writer is not None
-        withdrawn = self._writer.withdraw(account_id)
-        order_id = None if decision.order is None else decision.order.order_id
-        anew = self.engine.reload(account, orders, order_id)
-        self._writer.put(anew, time.perf_counter_ns())
-        self._instruments.decisions_failed()
-        self._instruments.decisions_withdrawn(len(withdrawn))
-        self._answers.refuse(
-            [each.decision_id for each in (decision, *withdrawn)],
-            Withdrawn("the account was loaded anew: look at it and try again"),
-        )
+        await self._reloading.after_failure(self.engine, self._writer, decision, error)
+
+    async def reload_account(self, account_id: int) -> bool:
+        """Take an account back to what is stored, at rest; False: it did not come to rest."""
+        writer, reload = self._writer, self._reloading.at_rest
+        if writer is None:
+            return False
+        return await reload(self.engine, writer, lambda: self._writer is writer, account_id)
 
     def database_away(self, error: Exception) -> None:
         """Note that what is decided waits for the database."""

@@ -74,7 +74,9 @@ async def load_engine(connection: "Connection", engine: Engine) -> None:
             while rows := await cursor.fetch(_FETCH_ROWS):
                 engine.load(order_from(tuple(row)) for row in rows)
             last_order = await connection.fetchval("SELECT max(order_id) FROM orders")
+            rolled_until = await connection.fetchval("SELECT rolled_until FROM shard_leases")
         desk.next_order_id = (last_order or 0) + 1
+        desk.rolled_until = rolled_until or 0
 
 
 async def load_account(

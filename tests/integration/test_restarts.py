@@ -43,7 +43,7 @@ async def test_a_fault_of_the_engine_starts_trading_over_and_loses_nothing(
         loops.keep("leadership", shard.leadership.run, shard.leadership.pulse)
         await shard.leadership.gained()
         shard.quote(110_000)
-        monkeypatch.setattr("service.domain.engine.price_opening", fail_for_the_second)
+        monkeypatch.setattr("service.domain.judgement.price_opening", fail_for_the_second)
         shard.quote(110_100)
         assert not shard.trading.is_leading
         monkeypatch.undo()

@@ -31,9 +31,15 @@ from service.loops.administration import _SET_TRIGGERS
 from service.storage import loader, reader
 from service.storage.batch import COMMIT_STATEMENT, commit_arguments, encode
 from service.storage.database import MIGRATIONS, apply_migrations
+from service.storage.differences import (
+    DIFFERENCES,
+    END_OF_ACCOUNTS,
+    AccountRange,
+    difference_arguments,
+)
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.outbox import PAGE_AFTER
-from service.storage.sweeps import CROSSED_PENDING, CROSSED_POSITIONS
+from service.storage.sweeps import CROSSED_PENDING, CROSSED_POSITIONS, EXPIRED
 from tests.adversity.book import execute, fetch
 from tests.adversity.shard import BALANCE, EURUSD, GOLD, PLAIN, SYMBOL, terms_of
 from tests.support import fresh_database
@@ -50,20 +56,25 @@ INSERT INTO accounts (account_id, user_type, group_name, leverage, balance, sequ
     FROM generate_series(1, {ACCOUNTS}) n;
 INSERT INTO orders (order_id, account_id, client_order_id, symbol, order_type, status, volume,
         price, trigger_price, stop_loss_trigger, take_profit_trigger,
-        placed_time, open_price, margin, commission, reason)
+        placed_time, open_price, margin, commission, reason, limit_price, activated_time, expires_at)
     SELECT n, 1 + n::bigint * 7919 % {ACCOUNTS}, 'c' || n, 'S' || 1 + n % 30, order_type, status,
         100, low,
         CASE WHEN status <> 'PENDING' THEN NULL
-            WHEN order_type IN ('BUY_LIMIT', 'SELL_STOP') THEN low ELSE high END,
+            WHEN order_type IN ('BUY_LIMIT', 'SELL_STOP') THEN low
+            WHEN order_type = 'BUY_STOP_LIMIT' AND is_activated THEN low
+            WHEN order_type = 'SELL_STOP_LIMIT' AND NOT is_activated THEN low ELSE high END,
         CASE WHEN status = 'OPEN' AND n % 3 > 0
             THEN CASE WHEN order_type LIKE 'BUY%' THEN low ELSE high END END,
         CASE WHEN status = 'OPEN' AND n % 3 < 2
             THEN CASE WHEN order_type LIKE 'BUY%' THEN high ELSE low END END,
         1, CASE WHEN status <> 'PENDING' THEN low END, CASE WHEN status <> 'PENDING' THEN 1 END,
-        CASE WHEN status <> 'PENDING' THEN 0 END, CASE WHEN status = 'CLOSED' THEN 'CLIENT' END
-    FROM (SELECT n, 100000 + n % 9000 AS low, 111000 + n % 9000 AS high,
-            (ARRAY['BUY_LIMIT', 'SELL_LIMIT', 'BUY_STOP', 'SELL_STOP'])[1 + n / 30 % 4]
-                AS order_type,
+        CASE WHEN status <> 'PENDING' THEN 0 END, CASE WHEN status = 'CLOSED' THEN 'CLIENT' END,
+        CASE WHEN order_type LIKE '%STOP_LIMIT' THEN low END,
+        CASE WHEN order_type LIKE '%STOP_LIMIT' AND is_activated THEN 1 END,
+        CASE WHEN n % 3 = 0 THEN {2**62} END
+    FROM (SELECT n, n % 7 > 3 AS is_activated, 100000 + n % 9000 AS low, 111000 + n % 9000 AS high,
+            (ARRAY['BUY_LIMIT', 'SELL_LIMIT', 'BUY_STOP', 'SELL_STOP', 'BUY_STOP_LIMIT',
+                'SELL_STOP_LIMIT'])[1 + n / 30 % 6] AS order_type,
             (ARRAY['CLOSED', 'CLOSED', 'PENDING', 'OPEN'])[1 + n % 4] AS status
         FROM generate_series(1, {ORDERS}) n) t;
 INSERT INTO deals (deal_id, order_id, account_id, event, reason, profit, commission, balance_after,
@@ -157,7 +168,7 @@ async def test_reads_use_their_index(
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
-        (CROSSED_PENDING, {"orders_pending_trigger"}),
+        (CROSSED_PENDING, {"orders_pending_trigger", "orders_activated_trigger"}),
         (CROSSED_POSITIONS, {"orders_stop_loss_trigger", "orders_take_profit_trigger"}),
     ],
 )
@@ -169,11 +180,30 @@ async def test_sweeps_use_the_trigger_indexes(
 ) -> None:
     """In a healthy book nothing is crossed."""
     symbols = [f"S{number}" for number in range(1, 31)]
-    arguments: list[object] = [symbols, [110_000] * 30, [110_010] * 30, user_type]
+    arguments: list[object] = [-1, user_type, symbols, [110_000] * 30, [110_010] * 30, ["vip"]]
     assert await full.fetch(statement, *arguments) == []
     used = await indexes_of(full, statement, arguments)
     assert expected <= used
     assert used - expected <= {"accounts_pkey"}
+
+
+async def test_the_sweep_of_what_has_expired_uses_its_index(
+    full: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    arguments: list[object] = [-1, UserType.LIVE, 10**18]
+    assert await full.fetch(EXPIRED, *arguments) == []
+    used = await indexes_of(full, EXPIRED, arguments)
+    assert used == {"orders_expiry", "accounts_pkey"}
+
+
+@pytest.mark.parametrize("after", [0, 20_000, 49_000])
+async def test_a_reconciliation_reads_its_accounts_and_their_live_orders(
+    after: int, full: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    until = END_OF_ACCOUNTS if after == 49_000 else after + 1_000
+    accounts = AccountRange(UserType.LIVE, after, until, 2**62)
+    used = await indexes_of(full, DIFFERENCES, difference_arguments(accounts, [], []))
+    assert used == {"accounts_pkey", "orders_live_of_account"}
 
 
 @pytest.mark.parametrize("count", [1, 100, 1_000])

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
+from asyncpg.pool import PoolConnectionProxy
 
 from service.domain.decision import EventKind
 from service.domain.instrument import UserType
@@ -51,10 +53,21 @@ async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
         yield shard
 
 
+async def crossed(
+    connection: "PoolConnectionProxy[asyncpg.Record]",
+    statement: str,
+    quotes: LastQuotes,
+    user_type: UserType,
+) -> list[int]:
+    """Return all pages of what a statement finds."""
+    pages = find_crossed(connection, statement, quotes, user_type)
+    return [order_id async for page in pages for order_id in page]
+
+
 def missed(shard: Shard) -> dict[str, int]:
     """Return the metric by trigger, where it is not zero."""
     family = shard.instruments.metrics.counter(catalogue.MISSED_TRIGGERS)
-    names = [*OrderType, "STOP_LOSS", "TAKE_PROFIT"]
+    names = [*OrderType, "STOP_LOSS", "TAKE_PROFIT", "TRAILING_STOP", "EXPIRY"]
     return {str(n): int(family.child(n).value) for n in names if family.child(n).value}
 
 
@@ -143,7 +156,7 @@ async def test_what_is_in_flight_is_left_alone(shard: Shard) -> None:
         market = shard.desk.markets[SYMBOL]
         quotes = LastQuotes([SYMBOL], [market.bid], [market.ask])
         for user_type in UserType:
-            assert len(await find_crossed(connection, CROSSED_PENDING, quotes, user_type)) == 2
+            assert len(await crossed(connection, CROSSED_PENDING, quotes, user_type)) == 2
         await shard.sweeps.run_once()
         assert missed(shard) == {}
     await shard.drained()
@@ -155,11 +168,11 @@ async def test_live_and_demo_are_asked_for_apart(shard: Shard) -> None:
     quotes = LastQuotes([SYMBOL], [108_900], [108_910])
     async with shard.database.read("sweep") as connection:
         found = {
-            user_type: await find_crossed(connection, CROSSED_PENDING, quotes, user_type)
+            user_type: await crossed(connection, CROSSED_PENDING, quotes, user_type)
             for user_type in UserType
         }
         assert found == {UserType.LIVE: [1, 4], UserType.DEMO: [5, 8]}
-        assert await find_crossed(connection, CROSSED_POSITIONS, quotes, UserType.LIVE) == []
+        assert await crossed(connection, CROSSED_POSITIONS, quotes, UserType.LIVE) == []
 
 
 async def test_a_position_is_not_swept_before_the_next_tick(shard: Shard) -> None:
