@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from operator import attrgetter
 from typing import TypeVar
@@ -12,6 +13,7 @@ import pytest
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision, EventKind
 from service.domain.order import OrderStatus, OrderType
+from service.loops.administration import Author
 from service.storage import database
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.errors import Unreachable
@@ -215,6 +217,53 @@ async def test_live_orders_of_nobody_are_none(shard: Shard) -> None:
     assert await shard.reader.live_orders([]) == {}
 
 
+async def test_every_term_of_an_order_is_shown_as_it_was_told(shard: Shard) -> None:
+    """Events come from memory, reads from the database: one order, shown twice the same."""
+    placed = await shard.place(
+        IDLE,
+        OrderType.BUY_STOP_LIMIT,
+        111_000,
+        limit_price=110_900,
+        trailing_distance=50,
+        expires_at=4_000_000_000_123_000_000,
+    )
+    assert placed.order is not None
+    assert placed.order.expires_at == "2096-10-02T07:06:40.123Z"
+    assert await shard.reader.order(IDLE, placed.order.order_id) == placed.order
+    shard.quote(111_000)
+    shard.quote(110_880)
+    await shard.drained()
+    [told] = [
+        msgspec.json.decode(payload, type=EventView)
+        for payload in await shard.reader.events_after(IDLE, placed.sequence + 1, 10)
+    ]
+    assert told.order is not None
+    assert told.order.activated_at is not None
+    assert (told.kind, told.order.stop_loss) == ("OPENED", "1.10830")
+    found = await shard.reader.live_orders([IDLE])
+    account, [order] = found[IDLE]
+    assert order == told.order
+    assert (account.margin, account.in_margin_call) == (told.margin, False)
+
+
+async def test_an_account_in_a_margin_call_is_shown_so(shard: Shard) -> None:
+    account_id = 1
+    plain = shard.desk.groups["plain"]
+    steep = replace(plain, margin_call_level=Decimal(10**9), margin_call_hysteresis=Decimal(0))
+    await shard.administration.set_group(steep, Author("7"))
+    shard.quote(110_301)
+    await shard.drained()
+    last = shard.desk.accounts[account_id].sequence
+    [payload] = await shard.reader.events_after(account_id, last - 1, 10)
+    event = msgspec.json.decode(payload, type=EventView)
+    assert (event.kind, event.in_margin_call) == ("MARGIN_CALLED", True)
+    assert (event.order, event.deal) == (None, None)
+    account = await shard.reader.account(account_id)
+    assert account is not None
+    assert account.in_margin_call
+    assert account.sequence == event.sequence
+
+
 # Events and answers
 
 
@@ -277,6 +326,8 @@ async def check_unreachable(shard: Shard) -> None:
         reader.deals(1, 1),
         reader.events_after(1, 0, 1),
         reader.answer(1, "k"),
+        reader.audit(1),
+        reader.dealt(1),
     ]
     outcomes = await asyncio.gather(*reads, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Unreachable] * len(reads)
