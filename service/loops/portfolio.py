@@ -114,6 +114,7 @@ def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfol
     account, opened = seat(view, orders, desk)
     positions = [_position(order) for order in opened]
     equity, free_margin = account.equity(), account.free_margin()
+    _unseat(account)
     return Portfolio(
         account_id=view.account_id,
         user_type=view.user_type,
@@ -144,6 +145,7 @@ def valuation(
     equity = account.equity()
     free_margin = None if equity is None else EXACT.subtract(equity, account.margin)
     priced = [order.terms.market.time for order in positions if order.terms.is_priced]
+    _unseat(account)
     return Valuation(
         account_id=view.account_id,
         equity=None if equity is None else format_money(equity),
@@ -180,6 +182,15 @@ def seat(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> tuple[Ac
         if order.status is OrderStatus.OPEN
     ]
     return account, positions
+
+
+def _unseat(account: Account) -> None:
+    """Open the circle of an account and its positions, which only the garbage collector would.
+
+    It would look at tens of thousands of them at once, and hold everything up for a tenth of a
+    second.
+    """
+    account.exposures.clear()
 
 
 def _position(order: Order) -> PositionView:

@@ -1,5 +1,6 @@
 """Portfolios: cache first, the database only on nothing, values as the domain has them (R1)."""
 
+import gc
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ import pytest
 from service.domain.desk import Desk
 from service.domain.order import OrderType
 from service.instruments import Instruments
-from service.loops.portfolio import Portfolios, value
+from service.loops.portfolio import Portfolios, valuation, value
 from service.storage.cache import Cache, StaticOrders
 from service.storage.errors import Unreachable
 from telemetry import catalogue
@@ -171,6 +172,21 @@ def test_values_are_the_engines_own(desk: Desk) -> None:
             assert portfolio.margin_level == str(round(equity * 100 / account.margin, 2))
             assert len(portfolio.positions) == 3
             assert desk.accounts[account_id] is account
+
+
+def test_valuing_leaves_nothing_to_the_garbage_collector(desk: Desk) -> None:
+    place(desk, GOLD, "EURUSD", OrderType.BUY, 1_000)
+    place(desk, GOLD, "USDJPY", OrderType.SELL, 1_000)
+    view, orders = committed(desk, GOLD)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            value(view, orders, desk)
+            valuation(view, orders, desk, "now")
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_without_positions_there_is_no_margin_level(desk: Desk) -> None:
