@@ -37,7 +37,6 @@ from service.domain.money import CENT, EQUAL_WITHIN, EXACT
 from service.domain.order import CancelReason, CloseReason, Order, OrderKind, OrderStatus, OrderType
 from service.domain.quote import QuoteGuard
 from service.domain.rejection import RejectCode, Rejected
-from service.domain.watch import watch_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class CommandDesk:
         )
         if not is_market:
             self.desk.next_order_id += 1
-            return self._done(place_order(self.desk, order, now, key=key))
+            return place_order(self.desk, order, now, key=key)
         opening = price_opening(order)
         if opening is CancelReason.INSUFFICIENT_MARGIN:
             raise Rejected(
@@ -144,7 +143,7 @@ class CommandDesk:
                 f"no conversion rate for {symbol.profit_currency} yet: try again once it is quoted",
             )
         self.desk.next_order_id += 1
-        return self._done(open_order(self.desk, order, opening, now, expected=None, key=key))
+        return open_order(self.desk, order, opening, now, expected=None, key=key)
 
     def modify(self, command: ModifyOrder, now: int, key: str | None = None) -> Decision:
         """Change price and volume of a pending order, stop loss and take profit of a live one."""
@@ -190,7 +189,7 @@ class CommandDesk:
                 new.take_profit if "take_profit" in changes else None,
             )
             check_protection(order_type, None, new.stop_loss, new.take_profit)
-        return self._done(modify_order(self.desk, order, new, now, key=key))
+        return modify_order(self.desk, order, new, now, key=key)
 
     def cancel(self, account_id: int, order_id: int, now: int, key: str | None = None) -> Decision:
         """Cancel a pending order."""
@@ -200,7 +199,7 @@ class CommandDesk:
                 RejectCode.ORDER_NOT_PENDING, f"order {order_id} is open: close it instead"
             )
         self.desk.disarm(order)
-        return self._done(cancel_order(self.desk, order, CancelReason.CLIENT, now, key=key))
+        return cancel_order(self.desk, order, CancelReason.CLIENT, now, key=key)
 
     def close(
         self,
@@ -228,12 +227,12 @@ class CommandDesk:
                 f"no conversion rate for {order.terms.market.symbol.profit_currency} yet: "
                 "try again once it is quoted",
             )
-        return self._done(decision)
+        return decision
 
     def correct(self, command: CorrectDeal, now: int, key: str | None, audit: Audit) -> Decision:
         """Reverse a deal with its ledger entries, by an administrator."""
         self._account(command.order.account_id)
-        return self._done(correct_deal(self.desk, command, now, key, audit))
+        return correct_deal(self.desk, command, now, key, audit)
 
     def fund(self, account_id: int, amount: Decimal, now: int, key: str | None = None) -> Decision:
         """Deposit (amount > 0) or withdraw (amount < 0) USD in whole cents."""
@@ -243,9 +242,7 @@ class CommandDesk:
                 RejectCode.INVALID_AMOUNT, "amount must be whole cents and not zero", "amount"
             )
         if amount > 0:
-            return self._done(
-                fund_account(self.desk, account, PostingKind.DEPOSIT, amount, now, key)
-            )
+            return fund_account(self.desk, account, PostingKind.DEPOSIT, amount, now, key)
         free_margin = account.free_margin()
         available = None if free_margin is None else min(free_margin, account.balance)
         if available is None or EXACT.add(available, amount) < -EQUAL_WITHIN:
@@ -254,13 +251,7 @@ class CommandDesk:
                 "withdraw at most the free margin and the balance",
                 "amount",
             )
-        return self._done(
-            fund_account(self.desk, account, PostingKind.WITHDRAWAL, amount, now, key)
-        )
-
-    def _done(self, decision: Decision) -> Decision:
-        watch_changed(self.desk)
-        return decision
+        return fund_account(self.desk, account, PostingKind.WITHDRAWAL, amount, now, key)
 
     def terms(self, account: Account, symbol: str) -> Terms:
         """Return the terms of the account's group on a symbol, or reject."""

@@ -20,7 +20,7 @@ from service.domain.market import Market
 from service.domain.order import CancelReason, OrderState, OrderStatus
 from service.domain.quote import JUMP_CONFIRMATIONS, Quote, QuoteGuard, QuoteRefusal
 from service.domain.swap import note_owing
-from service.domain.watch import watch_all, watch_changed
+from service.domain.watch import watch_all
 
 _NOTHING: tuple[Decision, ...] = ()
 _PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
@@ -50,13 +50,14 @@ class Engine:
         market = self._markets[quote.symbol]
         bid, ask = quote.bid, quote.ask
         if now >= self._expiries.next:
-            return [*self._expire(now), *judge_tick(self.desk, market)]
+            return [*self.expire(now), *judge_tick(self.desk, market)]
         if (
             ask <= market.ask_at_most.top
             or ask >= market.ask_at_least.top
             or bid <= market.bid_at_most.top
             or bid >= market.bid_at_least.top
             or ask - bid >= market.spread_at_least.top
+            or self.desk.changed
         ):
             return judge_tick(self.desk, market)
         return _NOTHING
@@ -125,17 +126,10 @@ class Engine:
         order = self.desk.orders.get(order_id)
         if order is None or order.armed_tick >= order.terms.market.tick:
             return None
-        decision = judge_order(self.desk, order)
-        watch_changed(self.desk)
-        return decision
+        return judge_order(self.desk, order)
 
     def expire(self, now: int) -> list[Decision]:
         """Cancel the pending orders that have expired at `now` (ns UTC), quotes or not."""
-        decisions = self._expire(now)
-        watch_changed(self.desk)
-        return decisions
-
-    def _expire(self, now: int) -> list[Decision]:
         desk = self.desk
         decisions = []
         for order in desk.expiries.pop(now, desk.orders):
@@ -151,6 +145,10 @@ class Engine:
     def begin(self) -> None:
         """Set the price bands of all accounts: once everything is loaded, prices included."""
         watch_all(self.desk)
+
+    def examine_all(self) -> None:
+        """Have every account judged on the next tick: a replay that resumes within one."""
+        self.desk.changed.update(self.desk.accounts)
 
     def reload(
         self, account: Account, orders: Iterable[OrderState], failed_order_id: int | None
@@ -177,7 +175,6 @@ class Engine:
         orders_anew = [desk.orders[s.order_id] for s in states if s.order_id != failed_order_id]
         judged = [judge_order(desk, order) for order in orders_anew]
         desk.changed[account.account_id] = account
-        watch_changed(desk)
         return [decision for decision in judged if decision is not None]
 
 

@@ -1,10 +1,10 @@
 """The judgement of one tick: what a quote does to orders, positions and accounts.
 
 In this order, oldest order first within each: closes, then openings and activations of stop-limits,
-then trailing stops, then the accounts whose price bands were crossed or that something happened to,
-by account id. What may not be dealt now, because a symbol or group is halted or closes only, waits
-beside the books until that changes; what cannot be dealt on this tick for want of a rate or of a
-price above zero rests again and is counted in `Desk.deferred_triggers`.
+then trailing stops, then the accounts whose price bands were crossed or that something happened to
+since the last judgement, by account id. What may not be dealt now, because a symbol or group is
+halted or closes only, waits beside the books until that changes; what cannot be dealt on this tick
+for want of a rate or of a price above zero rests again and is counted in `Desk.deferred_triggers`.
 """
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from service.domain.instrument import TradingState
 from service.domain.market import Market
 from service.domain.order import CancelReason, CloseReason, Order, OrderKind, OrderStatus
 from service.domain.solvency import judge_margin
-from service.domain.watch import watch_account, watch_changed
+from service.domain.watch import watch_account
 
 # Reading a member off its enum costs as much as a call in Python 3.11.
 _PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
@@ -51,7 +51,6 @@ class _Fired(NamedTuple):
 def judge_tick(desk: Desk, market: Market) -> list[Decision]:
     """Judge what the last quote of a market fires, and change the desk accordingly."""
     if market.symbol.trading_state is _HALTED:
-        watch_changed(desk)
         return _NO_DECISION
     closes, opens, trails = _fire(desk, market)
     closes.sort(key=_by_age)  # which keeps a stop loss before the take profit of its order

@@ -170,14 +170,6 @@ def _set_band(desk: "Desk", watch: Watch, side: int, widths: _Widths) -> None:
     _set_bounds(desk, watch, bid_low, ask_high, bid_high, ask_low, spread_high)
 
 
-def watch_changed(desk: "Desk") -> None:
-    """Set the bands of the accounts that something has happened to."""
-    changed = desk.changed
-    for account in changed.values():
-        watch_account(desk, account)
-    changed.clear()
-
-
 def watch_all(desk: "Desk") -> None:
     """Set the bands of every account with positions: after loading, or with a new rate."""
     for account in desk.accounts.values():

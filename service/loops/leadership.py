@@ -135,6 +135,9 @@ class Leadership:
         try:
             engine = await self._load(lease)
             self._keep_newer_prices(engine.desk)
+            engine.begin()
+            if self._rules.is_replay:
+                engine.examine_all()  # of the tick that is judged once more, a part may be stored
             writer = Writer(self._database, lease, self._trading.symbols, self._trading)
             self._trading.lead(engine, writer)
             logger.info(
