@@ -27,12 +27,15 @@ from service.feeds import make_feed
 from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.cache_audit import CacheAudit
+from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.leadership import Leadership, Rules
 from service.loops.order_log import log_deals
 from service.loops.portfolio import Portfolios
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
 from service.loops.publisher import Publisher
+from service.loops.reconciliation import Reconciliation
+from service.loops.rollover import ROLLOVER_INTERVAL_S, Rollover
 from service.loops.supervisor import Supervisor
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
@@ -80,6 +83,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     trading.written_hooks += [publisher.publish, log_deals]
     trading.lead_hooks.append(publisher.lead)
     sweeps = Sweeps(database, trading, instruments)
+    reconciliation = Reconciliation(database, trading, instruments)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
     trading.lead_hooks.append(cache.renew)
     trading.settings_hooks.append(board.settings_changed)
@@ -170,17 +174,18 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
 
         async with supervisor.group() as loops:
             loops.keep("feed", run_feed, pulse, deadline_s=FEED_DEADLINE_S)
-            loops.repeat(
-                "pending_sweep",
-                sweeps.pending.run_once,
-                interval_s=settings.pending_sweep_interval_s,
-            )
+            pending_s = settings.pending_sweep_interval_s
+            positions_s = settings.positions_sweep_interval_s
+            loops.repeat("pending_sweep", sweeps.pending.run_once, interval_s=pending_s)
             loops.repeat(
                 "positions_sweep",
                 sweeps.positions.run_once,
-                interval_s=settings.positions_sweep_interval_s,
+                interval_s=positions_s,
                 max_interval_s=settings.positions_sweep_max_interval_s,
             )
+            loops.repeat("reconciliation", reconciliation.run_once, interval_s=positions_s)
+            loops.repeat("expiry", Expiry(trading).run_once, interval_s=EXPIRY_INTERVAL_S)
+            loops.repeat("rollover", Rollover(trading).run_once, interval_s=ROLLOVER_INTERVAL_S)
             loops.repeat("save_quotes", save, interval_s=SAVE_QUOTES_INTERVAL_S)
             yield
 
