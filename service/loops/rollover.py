@@ -20,7 +20,6 @@ from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.order import Order
 from service.domain.swap import charge_swap, next_rollover, owe_swaps, settle_swap
-from service.domain.watch import watch_changed
 from service.loops.leadership import SHARD
 from service.loops.trading import Trading
 from service.storage.settings_write import SettingsStatement
@@ -76,7 +75,6 @@ class Rollover:
     def _charge(self, desk: Desk, order: Order, failed: dict[int, None]) -> int:
         def charge(engine: Engine) -> list[Decision]:
             charged = charge_swap(engine.desk, order)
-            watch_changed(engine.desk)
             return [] if charged is None else [charged]
 
         try:
@@ -131,7 +129,6 @@ class ReplayedRollover:
 def _charge_all(engine: Engine) -> list[Decision]:
     desk = engine.desk
     charged = [charge_swap(desk, order) for order in list(desk.owing.values())]
-    watch_changed(desk)
     # Part of the tick to come: where only some of it was stored, that tick is judged once more.
     tick = desk.tick + 1
     return [decision._replace(tick=tick) for decision in charged if decision is not None]
