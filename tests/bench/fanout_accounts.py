@@ -5,7 +5,7 @@ that what a socket is sent has the same length for each of them. The market goes
 two sets of quotes: with each step every position is worth something else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ from service.domain.quote import Quote, QuoteGuard
 from service.loops.portfolio import Portfolio
 from service.loops.prices import PricesMessage
 from service.storage.group_views import price_view
+from service.storage.valuation import Valuation
 from service.storage.views import AccountView, OrderView
 from tests.bench.brokerage import (
     INSTRUMENTS,
@@ -94,6 +95,9 @@ class Listeners:
 
     async def process_portfolio_update(self, account_id: int) -> Portfolio | None:
         return None
+
+    async def valuations(self, account_ids: Sequence[int]) -> dict[int, Valuation]:
+        return {}
 
     async def subscribe(
         self, account_id: int, after: int, callback: Callable[[bytes], None]
