@@ -93,6 +93,9 @@ class Desk:
                 account.group = group
                 watch_account(self, account)
         for market in self.markets.values():
+            for _, _, entry_id in market.parked:
+                if (order := self.orders.get(entry_id)) is not None:
+                    order.armed_tick = self.tick  # the next quote judges it, and no sweep
             market.unpark()
 
     def set_terms(self, settings: GroupSymbol) -> None:
