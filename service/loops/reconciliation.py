@@ -130,12 +130,12 @@ class Reconciliation:
             lap = Lap(trading.desk, user_type)
             await lap.begin()
             self._laps[user_type] = lap
-        if changes.in_flight:
-            return 0  # triggers and accounts are on their way
-        changes_before = changes.count
-        accounts, held, orders = lap.take()
         async with self._database.read("reconcile") as connection:
-            found = await find_differences(connection, accounts, held, orders)
+            if changes.in_flight:
+                return 0  # triggers and accounts are on their way
+            changes_before = changes.count
+            # Only now, for a connection may take its time: accounts and orders of one moment.
+            found = await find_differences(connection, *lap.take())
         if changes.count != changes_before or trading.desk is not lap.desk:
             return 0
         return await self._repair([each for each in found if self._stands(each)])
