@@ -89,7 +89,11 @@ class PriceBoard:
             self._wake.set()
 
     def settings_changed(self) -> None:
-        """Have the terms of all groups stored in the cache: when trading begins or they change."""
+        """Show all prices anew, and have the terms of all groups stored in the cache.
+
+        Called when trading begins and when settings change: a new markup is a new price.
+        """
+        self._shown.clear()
         self._are_symbols_due = True
         self._wake.set()
 

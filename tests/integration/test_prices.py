@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from random import Random
@@ -105,6 +106,21 @@ async def test_only_what_changed_is_told_and_numbers_have_no_gap(
     assert told == [(1, ["EURUSD", "USDJPY"]), (2, ["USDJPY"])]
     assert board.sequence("gold") == 2
     assert board.sequence("nobody") == 0
+
+
+async def test_a_changed_markup_is_shown_without_a_new_quote(board: PriceBoard, desk: Desk) -> None:
+    listener = Listener()
+    board.subscribe("silver", listener)
+    quote(desk, "EURUSD", 110_000, 110_010)
+    board.show()
+    settings = desk.terms["silver", "EURUSD"].settings
+    desk.set_terms(replace(settings, spread=settings.spread + 2))
+    board.settings_changed()
+    board.show()
+    assert [each.quotes for each in listener.messages] == [
+        [euro("1.09999", "1.10012")],
+        [euro("1.09998", "1.10013")],
+    ]
 
 
 async def test_a_message_is_serialised_once_for_all_and_not_at_all_for_none(
