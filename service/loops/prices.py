@@ -5,8 +5,8 @@ group that trades them, and hands every group with subscribers one message, seri
 gets the same prices from a loop of its own, `write`, so that a slow Redis never delays a socket;
 what it has not taken yet is overwritten by newer prices, one a group and symbol at most.
 
-A group's messages are numbered from 1 without a gap, whether anybody listens or not. Limits: a
-changed markup shows with the symbol's next quote.
+A group's messages are numbered from 1 without a gap, whether anybody listens or not. When settings
+change all prices are shown anew: a closed symbol's next quote may be days away.
 """
 
 import asyncio

@@ -26,4 +26,9 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         code = error.sqlstate or ""
         return code.startswith(_RETRY_CLASSES) or code in _RETRY_CODES
-    return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError | Unreachable)
+    # The driver raises an InternalClientError when it is asked between the server's last words on an
+    # idle connection and its end.
+    return isinstance(
+        error,
+        asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError | Unreachable,
+    )

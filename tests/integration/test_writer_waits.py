@@ -107,3 +107,11 @@ def test_errors_of_the_data_are_not_waited_for() -> None:
     assert not is_transient(asyncpg.NumericValueOutOfRangeError(""))
     assert not is_transient(asyncpg.CharacterNotInRepertoireError(""))
     assert not is_transient(AssertionError())
+
+
+def test_a_connection_that_is_just_ending_is_waited_for() -> None:
+    """What the driver says of one that the server has told why it ends it, before it is closed."""
+    error = asyncpg.InternalClientError(
+        "cannot switch to state 15; another operation (2) is in progress"
+    )
+    assert is_transient(error)
