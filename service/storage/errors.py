@@ -26,8 +26,8 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         code = error.sqlstate or ""
         return code.startswith(_RETRY_CLASSES) or code in _RETRY_CODES
-    # The driver raises an InternalClientError when it is asked between the server's last words on an
-    # idle connection and its end.
+    # An InternalClientError is what the driver raises when it is asked between the server's last
+    # words on an idle connection and its end.
     return isinstance(
         error,
         asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError | Unreachable,
