@@ -99,7 +99,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
         trading,
         cache,
         reader,
-        lambda: trading.backlog == 0 and publisher.is_idle,
+        lambda: trading.backlog == 0 and publisher.is_idle and board.is_idle,
         instruments,
         Random(),
     )

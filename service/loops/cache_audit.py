@@ -46,7 +46,7 @@ class CacheAudit:
         instruments: Instruments,
         chance: Random,
     ) -> None:
-        """Take whether everything committed has been published, and what draws the samples."""
+        """Take whether Redis was sent everything there is, and what draws the samples."""
         self._trading = trading
         self._cache = cache
         self._reader = reader
@@ -134,6 +134,9 @@ class CacheAudit:
         if not moving:
             return 0
         await asyncio.sleep(RECHECK_S)
+        if not self._is_published():
+            self._count("moved", len(moving))
+            return 0
         wrong: dict[str, list[str]] = {}
         for group, before in moving.items():
             truth = group_market(group, desk)

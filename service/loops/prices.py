@@ -49,6 +49,7 @@ class PriceBoard:
         self._subscribers: dict[str, dict[object, Callback]] = {}
         self._unwritten: dict[str, dict[str, PriceView]] = {}
         self._are_symbols_due = False
+        self._is_writing = False
         self._wake = asyncio.Event()
         self.pulse = Pulse()
 
@@ -65,6 +66,11 @@ class PriceBoard:
             self._subscribers.get(group, {}).pop(key, None)
 
         return unsubscribe
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether Redis was sent all that is to be stored: prices shown, terms changed."""
+        return not (self._unwritten or self._are_symbols_due or self._is_writing)
 
     async def run_once(self) -> None:
         """Show prices, as a loop does every `SHOW_INTERVAL_S`."""
@@ -138,10 +144,17 @@ class PriceBoard:
         while True:
             await self.pulse.rest(self._wake.wait())
             self._wake.clear()
-            if self._are_symbols_due:
-                self._are_symbols_due = False
-                await self._write_symbols()
-            waiting, self._unwritten = self._unwritten, {}
-            for group, prices in waiting.items():
-                await self._cache.groups.write_prices(group, prices.values())
-                self.pulse.beat()
+            self._is_writing = True
+            try:
+                await self._write_due()
+            finally:
+                self._is_writing = False
+
+    async def _write_due(self) -> None:
+        if self._are_symbols_due:
+            self._are_symbols_due = False
+            await self._write_symbols()
+        waiting, self._unwritten = self._unwritten, {}
+        for group, prices in waiting.items():
+            await self._cache.groups.write_prices(group, prices.values())
+            self.pulse.beat()

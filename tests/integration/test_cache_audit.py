@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
@@ -17,7 +17,7 @@ from service.storage.cache import Cache
 from service.storage.cache_keys import orders_key, prices_key, symbols_key
 from service.storage.outbox import Outbox
 from telemetry import catalogue
-from tests.adversity.shard import Resting, Shard, open_small_book, trading_shard
+from tests.adversity.shard import SYMBOL, Resting, Shard, open_small_book, trading_shard
 
 ACCOUNTS = 30
 BOOK = [Resting(1 + n % ACCOUNTS, OrderType.BUY_LIMIT, 109_000, 100_000) for n in range(60)]
@@ -275,3 +275,16 @@ async def test_a_busy_shard_has_no_difference(world: World) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert found(world) == {}
+
+
+async def test_a_group_that_is_still_being_written_is_not_judged(world: World) -> None:
+    """A busy process may take longer than the audit's second look to write what has changed."""
+    name = next(iter(world.shard.desk.groups))
+    terms = world.shard.desk.terms[name, SYMBOL].settings
+    await world.show_groups()
+    world.shard.desk.set_terms(replace(terms, spread=terms.spread + 1))
+    world.published[0] = False
+    assert await world.audit.run_once() == 0
+    assert found(world) == {}
+    world.published[0] = True
+    assert await world.audit.run_once() == 1
