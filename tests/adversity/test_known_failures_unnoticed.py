@@ -7,7 +7,7 @@ other tests catch already is listed in `tests/adversity/test_known_failures.py`.
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -61,12 +61,20 @@ async def cache(redis_url: str, shard: Shard) -> AsyncIterator[Cache]:
     await cache.close()
 
 
-async def test_cutoff_failing_silently(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), format="{level} {message} {exception}")
+    yield lines
+    logger.remove(sink)
+
+
+async def test_cutoff_failing_silently(
+    postgres_dsn: str, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A missing argument raised inside a block that let everything pass: nobody was cut off."""
     await open_small_book(postgres_dsn, 2)
     shard = Shard(postgres_dsn, "one", 3.0)
-    log: list[str] = []
-    sink = logger.add(log.append, format="{level} {message} {exception}")
 
     def lacks_an_argument(*_: object) -> NoReturn:
         raise TypeError("missing 1 required positional argument")
@@ -92,7 +100,6 @@ async def test_cutoff_failing_silently(postgres_dsn: str, monkeypatch: pytest.Mo
         ]
         await check_book(postgres_dsn, shard)
     await shard.database.close()
-    logger.remove(sink)
 
 
 async def prices_in(cache: Cache) -> list[str]:
@@ -129,6 +136,7 @@ async def test_price_disappearing_because_it_did_not_change(
     shard.quote(110_000)
     await shown(board, cache)
     writing.cancel()
+    await asyncio.wait((writing,))
     shard.quote(109_400)
     await shard.drained()
     assert opened(shard) == [id_of(position), id_of(pending)]
