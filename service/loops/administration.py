@@ -36,7 +36,7 @@ from service.storage.rows import (
     group_symbol_row,
     symbol_row,
 )
-from service.storage.settings_write import SettingsStatement
+from service.storage.settings_write import SettingsStatement, set_triggers
 
 
 def _upsert(table: str, columns: str, key: str) -> str:
@@ -54,13 +54,6 @@ def _upsert(table: str, columns: str, key: str) -> str:
 _SET_SYMBOL = _upsert("symbols", SYMBOL_COLUMNS, "symbol")
 _SET_GROUP = _upsert("groups", GROUP_COLUMNS, "group_name")
 _SET_TERMS = _upsert("group_symbols", GROUP_SYMBOL_COLUMNS, "group_name, symbol")
-_SET_TRIGGERS = """
-UPDATE orders o SET trigger_price = n.trigger_price, stop_loss_trigger = n.stop_loss_trigger,
-    take_profit_trigger = n.take_profit_trigger
-FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-    AS n (order_id, status, trigger_price, stop_loss_trigger, take_profit_trigger)
-WHERE o.order_id = n.order_id AND o.status = n.status
-"""
 _CREATE_ACCOUNT = """
 INSERT INTO accounts (account_id, user_type, group_name, leverage, balance)
 VALUES ($1, $2, $3, $4, $5)
@@ -124,7 +117,7 @@ class Administration:
             target = f"group {settings.group} on {settings.symbol}"
             return [
                 (_SET_TERMS, group_symbol_row(settings)),
-                (_SET_TRIGGERS, _trigger_columns(desk, settings.symbol, settings.group)),
+                _set_triggers(desk, settings.symbol, settings.group),
                 _audit(author, AuditAction.SET_TERMS, target, before, settings),
             ]
 
@@ -248,22 +241,17 @@ def _warn(target: str, before: TradingState, after: TradingState, author: Author
 def _symbol_statements(desk: Desk, symbol: Symbol) -> list[SettingsStatement]:
     return [
         (_SET_SYMBOL, symbol_row(symbol)),
-        (_SET_TRIGGERS, _trigger_columns(desk, symbol.name, None)),
+        _set_triggers(desk, symbol.name, None),
     ]
 
 
-def _trigger_columns(desk: Desk, symbol: str, group: str | None) -> tuple[object, ...]:
-    """Return the live orders that rest under changed terms, as columns."""
-    orders = [
-        order
-        for order in desk.orders.values()
-        if order.terms.market.symbol.name == symbol
-        and (group is None or order.terms.group.name == group)
-    ]
-    return (
-        [order.order_id for order in orders],
-        [order.status for order in orders],
-        [order.trigger for order in orders],
-        [order.stop_loss_trigger for order in orders],
-        [order.take_profit_trigger for order in orders],
+def _set_triggers(desk: Desk, symbol: str, group: str | None) -> SettingsStatement:
+    """Return the statement that moves the triggers of what rests under changed terms."""
+    return set_triggers(
+        [
+            order
+            for order in desk.orders.values()
+            if order.terms.market.symbol.name == symbol
+            and (group is None or order.terms.group.name == group)
+        ]
     )

@@ -114,11 +114,14 @@ class Reconciliation:
         return found
 
     async def run_lap(self) -> int:
-        """Compare everything once; return how many differences there were."""
-        self._laps.clear()
-        found = await self.run_once()
-        while not all(lap.is_over for lap in self._laps.values()):
-            found += await self.run_once()
+        """Compare everything once, while trading; return how many differences there were."""
+        found = 0
+        for user_type in UserType:
+            self._laps.pop(user_type, None)
+            while self._trading.is_writing:
+                found += await self._compare_slice(user_type)
+                if user_type in self._laps and self._laps[user_type].is_over:
+                    break
         return found
 
     async def _compare_slice(self, user_type: UserType) -> int:
@@ -134,7 +137,7 @@ class Reconciliation:
             if changes.in_flight:
                 return 0  # triggers and accounts are on their way
             changes_before = changes.count
-            # Only now, for a connection may take its time: accounts and orders of one moment.
+            # Nothing may happen between what is taken and what is asked.
             found = await find_differences(connection, *lap.take())
         if changes.count != changes_before or trading.desk is not lap.desk:
             return 0

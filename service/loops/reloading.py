@@ -15,9 +15,11 @@ from service.domain.engine import Engine
 from service.domain.order import OrderState
 from service.instruments import Instruments
 from service.loops.answers import Answers, Withdrawn
+from service.loops.settings_changes import SettingsChanges
 from service.storage.database import Database
 from service.storage.errors import Diverged, Fenced, Unreachable
 from service.storage.loader import load_account
+from service.storage.settings_write import set_triggers
 from service.storage.writer import Writer
 
 RELOAD_RETRY_S = 0.5
@@ -28,10 +30,17 @@ STORED_TIMEOUT_S = 5.0
 class Reloading:
     """Reloads accounts, and tells whose decisions that takes back."""
 
-    def __init__(self, database: Database, instruments: Instruments, answers: Answers) -> None:
+    def __init__(
+        self,
+        database: Database,
+        instruments: Instruments,
+        answers: Answers,
+        settings_changes: SettingsChanges,
+    ) -> None:
         self._database = database
         self._instruments = instruments
         self._answers = answers
+        self._settings_changes = settings_changes
 
     async def after_failure(
         self, engine: Engine, writer: Writer, decision: Decision, error: Exception
@@ -73,6 +82,7 @@ class Reloading:
             now = accounts.get(account_id)
             if now is before and (now is None or now.sequence == sequence):
                 self._take(engine, writer, account, orders, None)
+                self._store_triggers(engine, writer, orders)
                 return True
         return False
 
@@ -96,6 +106,20 @@ class Reloading:
         writer.put(engine.reload(account, orders, failed_order_id), 0)
         self._instruments.decisions_withdrawn(len(withdrawn))
         self._refuse(withdrawn)
+
+    def _store_triggers(self, engine: Engine, writer: Writer, states: Iterable[OrderState]) -> None:
+        """Store the triggers that follow from prices and terms, where others are stored."""
+        live = [(state, engine.desk.orders.get(state.order_id)) for state in states]
+        moved = [
+            order
+            for state, order in live
+            if order is not None
+            and order.status is state.status
+            and (order.trigger, order.stop_loss_trigger, order.take_profit_trigger)
+            != (state.trigger, state.stop_loss_trigger, state.take_profit_trigger)
+        ]
+        if moved:
+            self._settings_changes.queue(writer, [set_triggers(moved)])
 
     def _refuse(self, decisions: Iterable[Decision]) -> None:
         told = Withdrawn("the account was loaded anew: look at it and try again")

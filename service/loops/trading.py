@@ -45,11 +45,11 @@ class Trading:
         self._instruments = instruments
         self._writer: Writer | None = None
         self._answers = Answers()
-        self._reloading = Reloading(database, instruments, self._answers)
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
         self.lead_hooks: list[Callable[[], None]] = []
         self.settings_hooks: list[Callable[[], None]] = []
         self.settings_changes = SettingsChanges()
+        self._reloading = Reloading(database, instruments, self._answers, self.settings_changes)
         self._next_rollover = 0
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
@@ -100,7 +100,6 @@ class Trading:
 
     def lead(self, engine: Engine, writer: Writer) -> None:
         """Trade on a loaded engine."""
-        engine.begin()
         self.follow(engine)
         self._writer = writer
         self._next_rollover = 0

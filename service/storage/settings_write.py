@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from service.domain.order import Order
 from service.storage.lease import Lease
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 SettingsStatement = tuple[str, tuple[object, ...]]
 
+SET_TRIGGERS = """
+UPDATE orders o SET trigger_price = n.trigger_price, stop_loss_trigger = n.stop_loss_trigger,
+    take_profit_trigger = n.take_profit_trigger
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+    AS n (order_id, status, trigger_price, stop_loss_trigger, take_profit_trigger)
+WHERE o.order_id = n.order_id AND o.status = n.status
+"""
 # A connection that dies in silence must not keep the lease's row locked.
 _END_WHEN_IDLE = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
 _ADVANCE = """
@@ -51,3 +59,14 @@ class SettingsWrite:
         if not self.done.done():
             self.done.set_exception(error)
             self.done.exception()
+
+
+def set_triggers(orders: Sequence[Order]) -> SettingsStatement:
+    """Return the statement that stores the normalised triggers of live orders."""
+    return SET_TRIGGERS, (
+        [order.order_id for order in orders],
+        [order.status for order in orders],
+        [order.trigger for order in orders],
+        [order.stop_loss_trigger for order in orders],
+        [order.take_profit_trigger for order in orders],
+    )

@@ -14,7 +14,6 @@ import pytest
 from pogo_core.util import migrate
 
 from service.domain.account import Account
-from service.domain.record import order_state
 from service.domain.decision import (
     AccountState,
     Deal,
@@ -27,7 +26,7 @@ from service.domain.decision import (
 from service.domain.desk import Desk
 from service.domain.instrument import UserType
 from service.domain.order import Order, OrderStatus, OrderType
-from service.loops.administration import _SET_TRIGGERS
+from service.domain.record import order_state
 from service.storage import loader, reader
 from service.storage.batch import COMMIT_STATEMENT, commit_arguments, encode
 from service.storage.database import MIGRATIONS, apply_migrations
@@ -39,6 +38,7 @@ from service.storage.differences import (
 )
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.outbox import PAGE_AFTER
+from service.storage.settings_write import SET_TRIGGERS
 from service.storage.sweeps import CROSSED_PENDING, CROSSED_POSITIONS, EXPIRED
 from tests.adversity.book import execute, fetch
 from tests.adversity.shard import BALANCE, EURUSD, GOLD, PLAIN, SYMBOL, terms_of
@@ -56,7 +56,8 @@ INSERT INTO accounts (account_id, user_type, group_name, leverage, balance, sequ
     FROM generate_series(1, {ACCOUNTS}) n;
 INSERT INTO orders (order_id, account_id, client_order_id, symbol, order_type, status, volume,
         price, trigger_price, stop_loss_trigger, take_profit_trigger,
-        placed_time, open_price, margin, commission, reason, limit_price, activated_time, expires_at)
+        placed_time, open_price, margin, commission, reason, limit_price, activated_time,
+        expires_at)
     SELECT n, 1 + n::bigint * 7919 % {ACCOUNTS}, 'c' || n, 'S' || 1 + n % 30, order_type, status,
         100, low,
         CASE WHEN status <> 'PENDING' THEN NULL
@@ -263,7 +264,7 @@ async def test_changed_markups_find_their_orders_by_key(
     ids = [4 * number + 2 for number in range(1_000)]
     nones = [None] * len(ids)
     arguments: list[object] = [ids, ["PENDING"] * len(ids), ids, nones, nones]
-    assert await indexes_of(full, _SET_TRIGGERS, arguments) == {"orders_pkey"}
+    assert await indexes_of(full, SET_TRIGGERS, arguments) == {"orders_pkey"}
 
 
 # Migrations
