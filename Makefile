@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench replay token lock clean
+.PHONY: help setup run test check bench soak replay token lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ check: setup ## format, lint and types
 
 bench: setup ## measure (ARGS picks the parts)
 	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: setup ## trade at random for ten minutes with everything on (ARGS='--minutes 2 --seed 7')
+	$(BIN)/python -m tests.soak $(ARGS)
 
 replay: setup ## replay SCENARIO=dir [TICKS=file] [DEALS=out.csv] [SPEED=max|1|10]
 	@test -n "$(SCENARIO)" || { echo "which scenario? make replay SCENARIO=dir [TICKS=file] [DEALS=out.csv] [SPEED=max|1|10]"; exit 2; }
