@@ -9,17 +9,16 @@ from random import Random
 
 import asyncpg
 
-from service.domain.order import CancelReason, CloseReason, OrderKind, OrderType
 from service.domain.quote import JUMP_CONFIRMATIONS
 from service.storage.database import apply_migrations
 from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from service.storage.errors import Unreachable
 from service.storage.importer import open_book
 from telemetry import catalogue
-from telemetry.catalogue import Metric
 from tests.soak.administrators import Administrators
 from tests.soak.book import random_book
 from tests.soak.checkpoint import Checkpoint
+from tests.soak.figures import counted, how_loops_fared, never_happened
 from tests.soak.listeners import Listeners
 from tests.soak.logged import Errors
 from tests.soak.market import NS_PER_S, TICK_NS, Clock, Market
@@ -36,36 +35,6 @@ READ_PAUSE_S = 0.05
 JUMPS = 3  # in each part between two checkpoints
 VALKEY_AWAY_S = 1.5
 LOOK_TICKS = 2_000
-_DECISIONS = catalogue.DECISIONS.name
-_WANTED: dict[Metric, tuple[str, ...]] = {
-    catalogue.ORDERS_PLACED: tuple(each for each in OrderType if each.kind is not OrderKind.MARKET),
-    catalogue.ORDERS_OPENED: tuple(OrderType),
-    catalogue.ORDERS_ACTIVATED: (OrderType.BUY_STOP_LIMIT, OrderType.SELL_STOP_LIMIT),
-    catalogue.ORDERS_CLOSED: tuple(CloseReason),
-    catalogue.ORDERS_CANCELLED: (
-        CancelReason.CLIENT,
-        CancelReason.EXPIRED,
-        CancelReason.INSUFFICIENT_MARGIN,
-    ),
-    catalogue.TRAILING_MOVES: ("",),
-    catalogue.PARTIAL_CLOSES: ("",),
-    catalogue.CORRECTIONS: ("",),
-    catalogue.MARGIN_CALLS: ("",),
-    catalogue.MARGIN_RESTORED: ("",),
-    catalogue.BALANCE_RESETS: ("",),
-    catalogue.SWAPS_CHARGED: ("",),
-}
-_TOLD = (
-    *_WANTED,
-    catalogue.DECISIONS,
-    catalogue.QUOTES_REFUSED,
-    catalogue.DEFERRED_TRIGGERS,
-    catalogue.EVENTS_RELAYED,
-    catalogue.CACHE_AUDITED,
-    catalogue.MISSED_TRIGGERS,
-    catalogue.RECONCILED_ORDERS,
-    catalogue.CACHE_DIFFERENCES,
-)
 _SEVER = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -271,20 +240,21 @@ class Soak:
 
     def _summary(self, listeners: Listeners, seconds: float) -> dict[str, object]:
         shard, desk = self._shard, self._shard.desk
-        counts = {metric.name: shard.counts(metric) for metric in _TOLD}
+        counts = counted(shard)
         first, last = self._memory.thirds()
         faults = [*self._faults, *self._traders.faults, *self._administrators.faults]
         faults += [f"logged: {each}" for each in self._errors.first]
-        faults += self._never_happened(counts)
+        faults += never_happened(counts)
         if self._plan.is_memory_judged and last > BOUND * first:
             faults.append(f"memory grew from {first:.1f} to {last:.1f} MB")
+        committed = counts[catalogue.DECISIONS.name].get("committed", 0)
         return {
             "seed": self._plan.seed,
             "seconds": round(seconds, 1),
             "market_hours": round(self._ticks * TICK_NS / NS_PER_S / 3600, 2),
             "ticks": self._ticks,
             "ticks_per_s": round(self._ticks / self._feeding_s),
-            "decisions_per_s": round(sum(counts[_DECISIONS].values()) / self._feeding_s),
+            "decisions_per_s": round(committed / self._feeding_s),
             "memory_mb": {"first_third": round(first, 1), "last_third": round(last, 1)},
             "accounts": len(desk.accounts),
             "live_orders": len(desk.orders),
@@ -294,20 +264,7 @@ class Soak:
             "counts": counts,
             "commands": dict(self._traders.outcomes),
             "administrators": dict(self._administrators.outcomes),
-            "loops": {
-                each.name: {"runs": each.runs, "errors": each.errors, "restarts": each.restarts}
-                for each in shard.supervisor.statuses()
-            },
+            "loops": how_loops_fared(shard),
             "errors_logged": self._errors.count,
             "faults": faults,
         }
-
-    def _never_happened(self, counts: dict[str, dict[str, int]]) -> list[str]:
-        """A soak that some kind of event never came up in has not shown much."""
-        wanted = {metric.name: labels for metric, labels in _WANTED.items()}
-        return [
-            f"{name} {label} never happened"
-            for name, labels in wanted.items()
-            for label in labels
-            if not counts[name].get(label)
-        ]
