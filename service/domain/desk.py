@@ -20,7 +20,7 @@ from service.domain.expiry import ExpiryQueue
 from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol
 from service.domain.market import Market, Terms, find_rate
 from service.domain.order import Order, OrderKind, OrderState, OrderStatus
-from service.domain.watch import Watch, forget_account, watch_account, watch_all
+from service.domain.watch import Watch, forget_account, watch_account
 
 # Reading a member off its enum costs as much as a call in Python 3.11.
 _PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
@@ -70,17 +70,31 @@ class Desk:
         if market is None:
             self.markets[symbol.name] = Market(symbol)
         else:
-            if market.symbol.digits != symbol.digits:
-                raise SettingsError(f"digits of {symbol.name} cannot change once it is traded")
-            market.change_symbol(symbol)
-            market.unpark()
-            for terms in self.terms.values():
-                if terms.market is market:
-                    terms.change_group(terms.group)
+            self._change_symbol(market, symbol)
+        for each in self.markets.values():
+            rate = find_rate(each.symbol.profit_currency, self.markets)
+            if rate != each.rate:
+                each.rate = rate
+                self._watch_exposed(each)
+
+    def _change_symbol(self, market: Market, symbol: Symbol) -> None:
+        before = market.symbol
+        if before.digits != symbol.digits:
+            raise SettingsError(f"digits of {symbol.name} cannot change once it is traded")
+        market.change_symbol(symbol)
+        for terms in self.terms.values():
+            if terms.market is market:
+                terms.change_group(terms.group)
+        market.reopen(self.tick)
+        if symbol.trigger_tolerance_points != before.trigger_tolerance_points:
             self._rekey(order for order in self.orders.values() if order.terms.market is market)
-        for market in self.markets.values():
-            market.rate = find_rate(market.symbol.profit_currency, self.markets)
-        watch_all(self)
+        if symbol.contract_size != before.contract_size:
+            self._watch_exposed(market)
+
+    def _watch_exposed(self, market: Market) -> None:
+        for account in self.accounts.values():
+            if market.symbol.name in account.exposures:
+                watch_account(self, account)
 
     def set_group(self, group: Group) -> None:
         """Add a group or take over its changed settings."""
@@ -93,10 +107,7 @@ class Desk:
                 account.group = group
                 watch_account(self, account)
         for market in self.markets.values():
-            for _, _, entry_id in market.parked:
-                if (order := self.orders.get(entry_id)) is not None:
-                    order.armed_tick = self.tick  # the next quote judges it, and no sweep
-            market.unpark()
+            market.reopen(self.tick)
 
     def set_terms(self, settings: GroupSymbol) -> None:
         """Add a group's terms on a symbol, or change them and re-key that group's orders.

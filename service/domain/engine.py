@@ -121,10 +121,14 @@ class Engine:
 
         Returns:
             The decision, or None where the order is not live, nothing of it is crossed, or its
-            symbol was not quoted since it was armed: then no tick has missed it.
+            symbol was not quoted since it was armed, or since its trading state changed: then no
+            tick has missed it.
         """
         order = self.desk.orders.get(order_id)
-        if order is None or order.armed_tick >= order.terms.market.tick:
+        if order is None:
+            return None
+        market = order.terms.market
+        if max(order.armed_tick, market.reopened_tick) >= market.tick:
             return None
         return judge_order(self.desk, order)
 

@@ -38,6 +38,7 @@ class Market:
         "point_value",
         "profit_scale",
         "rate",
+        "reopened_tick",
         "session_until",
         "spread_at_least",
         "symbol",
@@ -60,6 +61,7 @@ class Market:
         self.spread_at_least = TriggerBook(at_most=False)
         self.rate = Rate(None, None)
         self.parked: list[tuple[TriggerBook, int, int]] = []
+        self.reopened_tick = 0
         self.change_symbol(symbol)
 
     def change_symbol(self, symbol: Symbol) -> None:
@@ -84,8 +86,9 @@ class Market:
         self.session_until = until if is_open else 0
         return is_open
 
-    def unpark(self) -> None:
-        """Rest what is parked in its books again: the next quote judges it."""
+    def reopen(self, tick: int) -> None:
+        """Let the first quote after `tick` judge what waited, under trading states that changed."""
+        self.reopened_tick = tick
         parked, self.parked = self.parked, []
         for book, trigger, order_id in parked:
             book.add(trigger, order_id)
@@ -203,6 +206,12 @@ class Rate:
             unit = 10.0**self._inverse.symbol.digits
             return unit / self._inverse.ask, unit / self._inverse.bid
         return None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rate) and (
+            (self._direct, self._inverse, self.is_account_currency)
+            == (other._direct, other._inverse, other.is_account_currency)
+        )
 
     def gain(self, amount: Decimal) -> Decimal | None:
         """Convert `amount` in USD as a gain, or as a loss where it is negative; None: no rate."""

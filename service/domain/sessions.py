@@ -69,7 +69,8 @@ class Sessions:
 
     def _edges(self) -> Iterator[int]:
         for start, end in self.periods:
-            for week in (0, MINUTES_PER_WEEK):
+            # The week before: its last session may close in this one.
+            for week in (-MINUTES_PER_WEEK, 0, MINUTES_PER_WEEK):
                 yield start + week
                 yield end + week
 
