@@ -52,6 +52,7 @@ async def summarise(connection: "Connection", figures: Figures) -> dict[str, obj
         "opened": opened,
         "closed": closed,
         "cancelled": cancelled,
+        "swaps_charged": await replays.count_swaps(connection),
         "tick_to_commit_p50_ms": p50,
         "tick_to_commit_p99_ms": p99,
         "missed_triggers": figures.missed,

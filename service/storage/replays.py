@@ -117,6 +117,11 @@ async def count_deals(connection: "Connection") -> dict[tuple[str, str], int]:
     return {(row[0], row[1]): row[2] for row in await connection.fetch(_COUNTS)}
 
 
+async def count_swaps(connection: "Connection") -> int:
+    """Count the swaps that were posted."""
+    return int(await connection.fetchval("SELECT count(*) FROM ledger WHERE kind = 'SWAP'"))
+
+
 async def deals(connection: "Connection") -> AsyncIterator[tuple[str, ...]]:
     """Yield every deal in commit order as a row of `DEAL_COLUMNS`.
 
