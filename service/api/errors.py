@@ -54,6 +54,7 @@ ErrorCode = RejectCode | TransportCode
 STATUS: Mapping[ErrorCode, HTTPStatus] = {
     RejectCode.UNKNOWN_SYMBOL: HTTPStatus.UNPROCESSABLE_ENTITY,
     RejectCode.UNKNOWN_ACCOUNT: HTTPStatus.NOT_FOUND,
+    RejectCode.ACCOUNT_FAULTED: HTTPStatus.SERVICE_UNAVAILABLE,
     RejectCode.UNKNOWN_GROUP: HTTPStatus.UNPROCESSABLE_ENTITY,
     RejectCode.ACCOUNT_EXISTS: HTTPStatus.CONFLICT,
     RejectCode.ORDER_NOT_FOUND: HTTPStatus.NOT_FOUND,

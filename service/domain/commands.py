@@ -266,13 +266,22 @@ class CommandDesk:
         account = self.desk.accounts.get(account_id)
         if account is None:
             raise Rejected(RejectCode.UNKNOWN_ACCOUNT, f"there is no account {account_id}")
+        self._require_whole(account_id)
         return account
 
     def _order(self, account_id: int, order_id: int) -> Order:
         order = self.desk.orders.get(order_id)
         if order is None or order.account.account_id != account_id:
             raise Rejected(RejectCode.ORDER_NOT_FOUND, f"no live order {order_id} in this account")
+        self._require_whole(account_id)
         return order
+
+    def _require_whole(self, account_id: int) -> None:
+        if account_id in self.desk.faults:
+            raise Rejected(
+                RejectCode.ACCOUNT_FAULTED,
+                f"account {account_id} is being loaded anew after a fault: try again",
+            )
 
     def _require_quote(self, terms: Terms) -> None:
         if not terms.is_priced:

@@ -13,6 +13,7 @@ ask books hold `p - ceil(m/2)`, bid books `p + floor(m/2)`, widened by the symbo
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from service.domain.account import Account
 from service.domain.book import WATCH_BIT, TriggerBook
@@ -27,10 +28,19 @@ _PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
 _MARKET, _LIMIT = OrderKind.MARKET, OrderKind.LIMIT
 
 
+class Fault(NamedTuple):
+    """What was raised when an order, or where None its account, was judged."""
+
+    order_id: int | None
+    error: Exception
+
+
 class Desk:
     """State of one engine. Not thread-safe: one caller at a time, which is the point.
 
     Attributes:
+        faults: accounts whose rules raised, by id: they may be half changed. They are left alone,
+            and nobody else is, until `Engine.reload` has taken them anew from what is stored.
         changed: accounts that something happened to since their bands were set.
         unpriced: accounts with a position that has no price or no conversion rate.
         owing: positions that owe the swap of rollovers up to `owed_until` (ns UTC), by order id;
@@ -44,6 +54,7 @@ class Desk:
         self.terms: dict[tuple[str, str], Terms] = {}
         self.accounts: dict[int, Account] = {}
         self.orders: dict[int, Order] = {}
+        self.faults: dict[int, Fault] = {}
         self.watches: dict[int, Watch] = {}
         self.changed: dict[int, Account] = {}
         self.unpriced: set[int] = set()
@@ -183,8 +194,7 @@ class Desk:
         """Return the books and normalised prices a live order rests at."""
         market = order.terms.market
         if order.status is _PENDING:
-            assert order.trigger is not None
-            return [(market.order_book(order), order.trigger)]
+            return [] if order.trigger is None else [(market.order_book(order), order.trigger)]
         is_long = order.order_type.is_buy
         resting = []
         if order.stop_loss_trigger is not None:
@@ -277,10 +287,20 @@ class Desk:
         order.account.remove_position(order)
         self.open_positions -= 1
 
-    def replace_account(self, account: Account) -> None:
-        """Put an account in the place of the one of the same id, which has no positions left."""
-        before = self.accounts.get(account.account_id)
-        if before is not None:
-            forget_account(self, before)
-        self.changed.pop(account.account_id, None)
-        self.accounts[account.account_id] = account
+    def fault(self, account: Account, order_id: int | None, error: Exception) -> None:
+        """Leave an account alone whose rules raised, as it may be half changed."""
+        self.faults.setdefault(account.account_id, Fault(order_id, error))
+
+    def take_out(self, account_id: int) -> None:
+        """Forget an account, its orders and its bands, in whatever state they are."""
+        for order in [o for o in self.orders.values() if o.account.account_id == account_id]:
+            self.disarm(order)
+            self.owing.pop(order.order_id, None)
+            del self.orders[order.order_id]
+        account = self.accounts.pop(account_id, None)
+        if account is not None:
+            held = account.exposures.values()
+            self.open_positions -= sum(len(exposure.positions) for exposure in held)
+            forget_account(self, account)
+        self.changed.pop(account_id, None)
+        self.faults.pop(account_id, None)

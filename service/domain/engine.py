@@ -125,7 +125,7 @@ class Engine:
             tick has missed it.
         """
         order = self.desk.orders.get(order_id)
-        if order is None:
+        if order is None or order.account.account_id in self.desk.faults:
             return None
         market = order.terms.market
         if max(order.armed_tick, market.reopened_tick) >= market.tick:
@@ -137,8 +137,13 @@ class Engine:
         desk = self.desk
         decisions = []
         for order in desk.expiries.pop(now, desk.orders):
-            desk.disarm(order)
-            decisions.append(cancel_order(desk, order, CancelReason.EXPIRED, now))
+            if order.account.account_id in desk.faults:
+                continue
+            try:
+                desk.disarm(order)
+                decisions.append(cancel_order(desk, order, CancelReason.EXPIRED, now))
+            except Exception as error:
+                desk.fault(order.account, order.order_id, error)
         return decisions
 
     def load(self, orders: Iterable[OrderState]) -> None:
@@ -163,15 +168,8 @@ class Engine:
         failed waits for its symbol's next quote, lest it fail for ever at the same one.
         """
         desk = self.desk
-        for order in [
-            o for o in desk.orders.values() if o.account.account_id == account.account_id
-        ]:
-            desk.disarm(order)
-            if order.status is _OPEN:
-                desk.remove_position(order)
-            del desk.orders[order.order_id]
-            desk.owing.pop(order.order_id, None)
-        desk.replace_account(account)
+        desk.take_out(account.account_id)
+        desk.accounts[account.account_id] = account
         states = sorted(orders, key=_closes_first)
         self.load(states)
         for state in states:

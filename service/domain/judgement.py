@@ -5,10 +5,16 @@ then trailing stops, then the accounts whose price bands were crossed or that so
 since the last judgement, by account id. What may not be dealt now, because a symbol or group is
 halted or closes only, waits beside the books until that changes; what cannot be dealt on this tick
 for want of a rate or of a price above zero rests again and is counted in `Desk.deferred_triggers`.
+A halted market judges nobody; the accounts whose bands it crosses are examined on the next tick of
+another of their markets.
+
+Each order and account is isolated: one whose rules raise is noted in `Desk.faults` and left alone
+from then on; the rest of the tick goes on.
 """
 
 from typing import NamedTuple
 
+from service.domain.account import Account
 from service.domain.book import WATCH_BIT, TriggerBook
 from service.domain.dealing import (
     activate_order,
@@ -44,33 +50,46 @@ class _Fired(NamedTuple):
     """What a quote has fired, not yet judged."""
 
     closes: list[_Close]
-    opens: list[tuple[int, Order]]
+    opens: dict[int, Order]
     trails: dict[int, Order]
+    crossed: dict[int, Account]
 
 
 def judge_tick(desk: Desk, market: Market) -> list[Decision]:
     """Judge what the last quote of a market fires, and change the desk accordingly."""
+    closes, opens, trails, crossed = _fire(desk, market)
     if market.symbol.trading_state is _HALTED:
+        for account in crossed.values():
+            watch_account(desk, account)
         return _NO_DECISION
-    closes, opens, trails = _fire(desk, market)
+    desk.changed |= crossed
     closes.sort(key=_by_age)  # which keeps a stop loss before the take profit of its order
-    opens.sort()
     decisions = []
-    for _, book, trigger, order in closes:
-        decision = _close(desk, order, book)
+    for order_id, book, trigger, order in closes:
+        try:
+            decision = _close(desk, order, book)
+        except Exception as error:
+            desk.fault(order.account, order_id, error)
+            continue
         if decision is not None:
             decisions.append(decision)
             book.bury()  # closing counted it dead, but it had left the book already
         elif order.status is _OPEN:
             _defer(desk, order, book, trigger)
-    for _, order in opens:
+    for order_id, order in sorted(opens.items()):
         if order.status is _PENDING:
             order.trigger = None
-            decisions.append(_open(desk, order))
-    for order_id in sorted(trails):
-        order = trails[order_id]
+            try:
+                decisions.append(_open(desk, order))
+            except Exception as error:
+                desk.fault(order.account, order_id, error)
+    for order_id, order in sorted(trails.items()):
         if order.status is _OPEN:
-            trailed = trail_order(desk, order, market.time)
+            try:
+                trailed = trail_order(desk, order, market.time)
+            except Exception as error:
+                desk.fault(order.account, order_id, error)
+                continue
             if trailed is not None:
                 decisions.append(trailed)
     if desk.changed:
@@ -87,21 +106,27 @@ def _judge_accounts(desk: Desk, time: int) -> list[Decision]:
     changed, desk.changed = desk.changed, {}
     for account_id in sorted(changed):
         account = changed[account_id]
-        if watch_account(desk, account):
+        if account_id in desk.faults:
             continue
-        judged = judge_margin(desk, account, time)
-        if judged:
-            decisions += judged
-            watch_account(desk, account)
+        try:
+            if watch_account(desk, account):
+                continue
+            judged = judge_margin(desk, account, time)
+            if judged:
+                decisions += judged
+                watch_account(desk, account)
+        except Exception as error:
+            desk.fault(account, None, error)
     desk.changed.clear()
     return decisions
 
 
 def _fire(desk: Desk, market: Market) -> _Fired:
     """Take what the last quote crosses out of the books, and sort it by what it does."""
-    fired = _Fired([], [], {})
-    closes, opens, trails = fired
+    fired = _Fired([], {}, {}, {})
+    closes, opens, trails, crossed = fired
     held: list[tuple[TriggerBook, int, Order]] = []
+    faults = desk.faults
     # A tolerance lets one tick reach both levels of a position: the stop loss then counts, so
     # its book comes before that of the take profit, on both sides.
     for book, price in (
@@ -118,9 +143,11 @@ def _fire(desk: Desk, market: Market) -> _Fired:
             if entry_id & WATCH_BIT:
                 watch = desk.watches[entry_id ^ WATCH_BIT]
                 watch.crossed(book)
-                desk.changed[watch.account.account_id] = watch.account
+                crossed[watch.account.account_id] = watch.account
                 continue
             order = desk.orders[entry_id]
+            if faults and order.account.account_id in faults:
+                continue  # its triggers rest anew when it is loaded anew
             terms = order.terms
             is_pending = order.status is _PENDING
             if not (terms.may_open if is_pending else terms.may_close):
@@ -128,7 +155,7 @@ def _fire(desk: Desk, market: Market) -> _Fired:
             elif not terms.is_priced:
                 held.append((book, trigger, order))
             elif is_pending:
-                opens.append((entry_id, order))
+                opens[entry_id] = order
             else:
                 if trigger == order.trail_trigger and book is not market.stop_loss_book(
                     is_long=order.order_type.is_buy
