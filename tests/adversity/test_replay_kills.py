@@ -5,6 +5,7 @@ import csv
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +14,8 @@ import pytest
 
 from service.scenario.make import make_scenario
 from service.storage.embedded import EmbeddedPostgres
-from service.storage.replays import DATABASE
+from service.storage.replays import DATABASE, replay_dsn
+from tests.adversity.book import fetch
 from tests.adversity.interrupted_replay import ReplayCommand, arm_commit, through
 from tests.faultproxy import FaultProxy, Moment
 
@@ -22,6 +24,7 @@ SEEDS = (11, 12, 13)
 RANDOM_KILLS = 5
 KILLS_BEFORE_COMMIT = 2
 KILLS_BEFORE_REPLY = 3
+STRETCH = 900
 KILLS = RANDOM_KILLS + KILLS_BEFORE_COMMIT + KILLS_BEFORE_REPLY
 
 UNBALANCED = """
@@ -46,14 +49,62 @@ async def proxy(postgres_server: EmbeddedPostgres) -> AsyncIterator[FaultProxy]:
 
 
 def scenario_of(folder: Path, seed: int) -> Path:
-    """Make a scenario that replays in one or two seconds, with bursts of triggers."""
+    """Make a scenario that replays in a few seconds: four days with bursts of triggers and swaps.
+
+    Some positions trail their stop loss, some orders expire, and some accounts cannot bear theirs.
+    """
     make_scenario(folder, seed=seed, accounts=300, groups=6, orders=6_000, symbols=12, ticks=30_000)
+    stretch(folder / "ticks.csv")
+    header, *orders = (folder / "orders.csv").read_text(encoding="utf-8").splitlines()
+    lines = [f"{header},trailing_distance,expires_at"]
+    for number, order in enumerate(orders):
+        is_market = order.split(",")[3] in ("BUY", "SELL")
+        trailing = "40" if number % 4 == 0 else ""
+        expires_at = f"PT{number % 96}H30M" if number % 5 == 0 and not is_market else ""
+        lines.append(f"{order},{trailing},{expires_at}")
+    (folder / "orders.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    header, *accounts = (folder / "accounts.csv").read_text(encoding="utf-8").splitlines()
+    lines = [header]
+    for number, account in enumerate(accounts):
+        who = account.split(",")[:3]
+        lines.append(account if number % 3 else ",".join((*who, "3000", "150.00")))
+    (folder / "accounts.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+def stretch(path: Path) -> None:
+    """Let as much time go by between ticks that the day rolls over four times."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *ticks = csv.reader(file)
+    first = datetime.fromisoformat(ticks[0][0])
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for time, *quote in ticks:
+            moved = first + (datetime.fromisoformat(time) - first) * STRETCH
+            writer.writerow((moved.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), *quote))
+
+
+async def book_of(dsn: str) -> list[tuple[object, ...]]:
+    """Return ledger, orders and accounts as the replay database has them."""
+    replayed = replay_dsn(dsn)
+    return [
+        row
+        for statement in (
+            "SELECT account_id, order_id, kind, amount, balance_after, time, decision_id "
+            "FROM ledger ORDER BY entry_id",
+            "SELECT order_id, status, volume, stop_loss, margin, commission, profit, swap, "
+            "swapped_until, reason FROM orders ORDER BY order_id",
+            "SELECT account_id, balance, round(margin, 15), sequence, in_margin_call FROM accounts "
+            "ORDER BY account_id",
+        )
+        for row in await fetch(replayed, statement)
+    ]
 
 
 async def check_book(dsn: str) -> None:
     """Assert what must hold in the replay database whatever happened."""
-    connection = await asyncpg.connect(dsn.rpartition("/")[0] + f"/{DATABASE}")
+    connection = await asyncpg.connect(replay_dsn(dsn))
     try:
         for statement in (UNBALANCED, GAPS, TWICE):
             assert await connection.fetchval(statement) == 0, statement
@@ -110,6 +161,12 @@ async def test_a_killed_replay_resumes_to_the_same_deals(
         expected = await replay.summary()
         trading_s = asyncio.get_running_loop().time() - started
     events = check_deals(whole.deals)
+    book = await book_of(dsn)
+    swaps = [row for row in book if "SWAP" in row]
+    assert len({row[5] for row in swaps}) >= 4  # rollovers
+    assert len(swaps) > 100
+    assert {"STOP_LOSS", "TAKE_PROFIT", "STOP_OUT"} <= expected["closed"].keys(), expected
+    assert "EXPIRED" in expected["cancelled"]
     assert expected["missed_triggers"] == 0
     assert expected["ledger_balanced"] is True
 
@@ -139,6 +196,7 @@ async def test_a_killed_replay_resumes_to_the_same_deals(
         assert replay.has_resumed
 
     assert hurt.deals.read_bytes() == whole.deals.read_bytes()
+    assert await book_of(dsn) == book
     assert summary["missed_triggers"] == 0
     assert summary["ledger_balanced"] is True
     for count in ("ticks", "refused", "triggered", "opened", "closed", "cancelled"):
