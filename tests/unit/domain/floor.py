@@ -4,10 +4,13 @@ Symbols: EURUSD (5 digits), USDJPY and EURJPY (3 digits), GBPUSD and EURGBP (5 d
 units a lot. Groups: `market` and `requested`, named by their fill policy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
+
+import pytest
 
 from service.domain.account import Account
 from service.domain.commands import CommandDesk, ModifyOrder, PlaceOrder
@@ -26,6 +29,7 @@ from service.domain.instrument import (
 )
 from service.domain.order import OrderState, OrderStatus, OrderType
 from service.domain.quote import REPLAY_GUARD, Quote, QuoteGuard, QuoteRefusal
+from service.domain.rejection import RejectCode, Rejected
 
 SECOND = 1_000_000_000
 LOT = 10_000
@@ -47,8 +51,9 @@ def symbol_of(name: str, digits: int, **changes: Any) -> Symbol:
     return replace(symbol, **changes)
 
 
-def group_of(policy: FillPolicy) -> Group:
-    return Group(policy.value, Decimal(100), Decimal(50), False, policy)
+def group_of(policy: FillPolicy, **changes: Any) -> Group:
+    """Return a group with a margin call at 100 %, over at 105 %, and a stop-out at 50 %."""
+    return replace(Group(policy.value, Decimal(100), Decimal(50), False, policy), **changes)
 
 
 def terms_of(group: str, symbol: str, digits: int, markup: int = 0, **changes: Any) -> GroupSymbol:
@@ -66,6 +71,11 @@ def terms_of(group: str, symbol: str, digits: int, markup: int = 0, **changes: A
         margin_factor=Decimal(1),
     )
     return replace(terms, **changes)
+
+
+def utc(text: str) -> int:
+    """Return a moment like 2024-03-08 21:59:59 in ns UTC."""
+    return int(datetime.fromisoformat(text + "+00:00").timestamp()) * SECOND
 
 
 class Floor:
@@ -90,6 +100,9 @@ class Floor:
 
     def set_symbol(self, name: str, **changes: Any) -> None:
         self.desk.set_symbol(symbol_of(name, PAIRS[name], **changes))
+
+    def set_group(self, name: str = "market", **changes: Any) -> None:
+        self.desk.set_group(group_of(FillPolicy(name), **changes))
 
     def add_account(
         self, number: int, group: str = "market", balance: str = "1000000", leverage: str = "100"
@@ -123,6 +136,9 @@ class Floor:
         account: int = 1,
         symbol: str = "EURUSD",
         volume: int = LOT,
+        limit_price: int | None = None,
+        trailing_distance: int | None = None,
+        expires_at: int | None = None,
     ) -> int:
         """Rest an order as a scenario does, without a look at the market, and return its id."""
         number = self.desk.next_order_id
@@ -153,6 +169,9 @@ class Floor:
                     close_time=None,
                     profit=None,
                     reason=None,
+                    limit_price=limit_price,
+                    trailing_distance=trailing_distance,
+                    expires_at=expires_at,
                 )
             ]
         )
@@ -168,18 +187,51 @@ class Floor:
         account: int = 1,
         symbol: str = "EURUSD",
         volume: int = LOT,
+        limit_price: int | None = None,
+        trailing_distance: int | None = None,
+        expires_at: int | None = None,
     ) -> Decision:
-        command = PlaceOrder(account, symbol, order_type, volume, price, stop_loss, take_profit)
+        command = PlaceOrder(
+            account,
+            symbol,
+            order_type,
+            volume,
+            price,
+            stop_loss,
+            take_profit,
+            None,
+            limit_price,
+            trailing_distance,
+            expires_at,
+        )
         return self.commands.place(command, self.now)
 
     def modify(self, order: int, account: int = 1, **changes: int | None) -> Decision:
         command = ModifyOrder(account, order, frozenset(changes), **changes)
         return self.commands.modify(command, self.now)
 
-    def close(self, order: int, account: int = 1) -> Deal:
-        deal = self.commands.close(account, order, self.now).deal
-        assert deal is not None
-        return deal
+    def close(self, order: int, account: int = 1, volume: int | None = None) -> Deal:
+        return deal_of(self.close_part(order, account, volume))
+
+    def close_part(self, order: int, account: int = 1, volume: int | None = None) -> Decision:
+        return self.commands.close(account, order, self.now, volume=volume)
+
+    def refusal(self, command: Callable[[], object]) -> RejectCode:
+        """Return why a command is refused."""
+        with pytest.raises(Rejected) as refused:
+            command()
+        return refused.value.code
+
+
+def kinds(decisions: Iterable[Decision]) -> list[str]:
+    """Return what was decided: the event, and the reason of a deal."""
+    return [
+        d.kind.value if d.deal is None else f"{d.kind.value} {d.deal.reason}" for d in decisions
+    ]
+
+
+def posted(decision: Decision) -> list[tuple[str, str]]:
+    return [(entry.kind.value, str(entry.amount)) for entry in decision.postings]
 
 
 def order_of(decision: Decision) -> OrderState:

@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from service.domain.record import order_state
 from service.domain.decision import DealEvent, EventKind
 from service.domain.order import CancelReason, CloseReason, OrderStatus, OrderType
 from service.domain.quote import Quote, QuoteRefusal
+from service.domain.record import order_state
 from service.domain.rejection import RejectCode, Rejected
 from tests.unit.domain.floor import SECOND, Floor, deal_of, order_of
 
