@@ -1,13 +1,14 @@
 """Reconciliation: does memory hold what is stored? (R5.3)
 
-A run compares the next slice of the live accounts, and of the demo ones, with what PostgreSQL has:
+A run compares the next slices of the live accounts, and of the demo ones, with what PostgreSQL has:
 accounts, and their live orders, field by field. So all are gone round in laps, whatever their
-number, at the same cost for each run. What has decisions in flight is left for the next lap. What
+number, at the same cost for each run: ten runs a hundred thousand orders. What has decisions in flight is left for the next lap. What
 differs is a defect or somebody else's hand in the database, which is the truth: it is counted,
 logged with what differs, and the account is taken back to what is stored.
 
 Accounts are taken one by one: one that fails is an error of the run, and the rest goes on. Cost: a
-lap begins with a walk over all orders in slices, about a microsecond each.
+lap begins with a walk over all orders in slices, about a microsecond each; a slice of a thousand
+orders takes the event loop some 5 ms and the database some 50.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from service.storage.differences import (
 
 SLICE_ACCOUNTS = 1_000
 SLICE_ORDERS = 1_000
+SLICES_PER_RUN = 5
 WALK_SLICE = 5_000
 
 
@@ -102,7 +104,7 @@ class Reconciliation:
         self._laps: dict[UserType, Lap] = {}
 
     async def run_once(self) -> int:
-        """Compare the next slice of each user type; return how many differences there were.
+        """Compare the next slices of each user type; return how many differences there were.
 
         Raises:
             Unreachable: the database is away.
@@ -110,7 +112,10 @@ class Reconciliation:
         """
         found = 0
         for user_type in UserType:
-            found += await self._compare_slice(user_type)
+            for _ in range(SLICES_PER_RUN):
+                found += await self._compare_slice(user_type)
+                if self._is_round(user_type):
+                    break
         return found
 
     async def run_lap(self) -> int:
@@ -120,9 +125,13 @@ class Reconciliation:
             self._laps.pop(user_type, None)
             while self._trading.is_writing:
                 found += await self._compare_slice(user_type)
-                if user_type in self._laps and self._laps[user_type].is_over:
+                if self._is_round(user_type):
                     break
         return found
+
+    def _is_round(self, user_type: UserType) -> bool:
+        lap = self._laps.get(user_type)
+        return lap is not None and lap.is_over
 
     async def _compare_slice(self, user_type: UserType) -> int:
         trading, changes = self._trading, self._trading.settings_changes

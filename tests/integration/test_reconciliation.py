@@ -221,6 +221,7 @@ async def test_a_lap_goes_round_in_slices(
 ) -> None:
     monkeypatch.setattr(module, "SLICE_ACCOUNTS", 3)
     monkeypatch.setattr(module, "SLICE_ORDERS", 2)
+    monkeypatch.setattr(module, "SLICES_PER_RUN", 1)
     await open_small_book(postgres_dsn, 20)
     async with trading_shard(postgres_dsn) as shard:
         shard.quote(110_000)
