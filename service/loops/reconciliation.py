@@ -2,9 +2,10 @@
 
 A run compares the next slices of the live accounts, and of the demo ones, with what PostgreSQL has:
 accounts, and their live orders, field by field. So all are gone round in laps, whatever their
-number, at the same cost for each run: ten runs a hundred thousand orders. What has decisions in flight is left for the next lap. What
-differs is a defect or somebody else's hand in the database, which is the truth: it is counted,
-logged with what differs, and the account is taken back to what is stored.
+number, at the same cost for each run: a hundred thousand orders in ten runs. What has decisions in
+flight is left for the next lap. What differs is a defect or somebody else's hand in the database,
+which is the truth: it is counted, logged with what differs, and the account is taken back to what
+is stored.
 
 Accounts are taken one by one: one that fails is an error of the run, and the rest goes on. Cost: a
 lap begins with a walk over all orders in slices, about a microsecond each; a slice of a thousand
