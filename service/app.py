@@ -28,6 +28,7 @@ from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
+from service.loops.faults import FAULTS_INTERVAL_S, Faults
 from service.loops.leadership import Leadership, Rules
 from service.loops.order_log import log_deals
 from service.loops.portfolio import Portfolios
@@ -83,6 +84,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
     trading.written_hooks += [publisher.publish, log_deals]
     trading.lead_hooks.append(publisher.lead)
     sweeps = Sweeps(database, trading, instruments)
+    faults = Faults(trading, instruments)
     reconciliation = Reconciliation(database, trading, instruments)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
     trading.lead_hooks.append(cache.renew)
@@ -184,6 +186,7 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
                 max_interval_s=settings.positions_sweep_max_interval_s,
             )
             loops.repeat("reconciliation", reconciliation.run_once, interval_s=positions_s)
+            loops.repeat("faults", faults.run_once, interval_s=FAULTS_INTERVAL_S)
             loops.repeat("expiry", Expiry(trading).run_once, interval_s=EXPIRY_INTERVAL_S)
             loops.repeat("rollover", Rollover(trading).run_once, interval_s=ROLLOVER_INTERVAL_S)
             loops.repeat("save_quotes", save, interval_s=SAVE_QUOTES_INTERVAL_S)

@@ -28,6 +28,7 @@ class Instruments:
         self._closed = metrics.counter(catalogue.ORDERS_CLOSED)
         self._cancelled = metrics.counter(catalogue.ORDERS_CANCELLED)
         self._slippage = metrics.histogram(catalogue.SLIPPAGE)
+        self._account_faults = metrics.counter(catalogue.ACCOUNT_FAULTS).child()
         self._reconciled = metrics.counter(catalogue.RECONCILED_ORDERS)
         self._activated = metrics.counter(catalogue.ORDERS_ACTIVATED)
         self._trailing_moves = metrics.counter(catalogue.TRAILING_MOVES).child()
@@ -99,6 +100,10 @@ class Instruments:
     def missed_trigger(self, trigger: str) -> None:
         """Count a trigger that only the sweep found, TRAILING_STOP and EXPIRY among them."""
         self._missed.child(trigger).value += 1
+
+    def account_faulted(self) -> None:
+        """Count an account whose rules raised, which is left alone until it is loaded anew."""
+        self._account_faults.value += 1
 
     def reconciled(self, kind: str) -> None:
         """Count an order whose memory was not what is stored: `kind` says how."""

@@ -236,6 +236,7 @@ class Replay:
         await trading.drained()
         await sweeps.run_once()
         await trading.drained()
+        _raise_fault(trading)
         return ticks
 
     def _note_malformed(self, fault: Fault) -> None:
@@ -252,6 +253,13 @@ class Replay:
 
 class ReplayInterrupted(Exception):
     """The replay stopped before its end; the same command resumes it."""
+
+
+def _raise_fault(trading: Trading) -> None:
+    """Fail a replay in which the rules raised: without that account its deals prove nothing."""
+    for account_id, fault in trading.desk.faults.items():
+        logger.error("the rules failed for order {} of account {}", fault.order_id, account_id)
+        raise fault.error
 
 
 def _latest(trading: Trading) -> int:

@@ -111,6 +111,11 @@ MISSED_TRIGGERS = _counter(
     "orders",
     Label("trigger", vocabulary.MISSED),
 )
+ACCOUNT_FAULTS = _counter(
+    "tapewatch_account_faults_total",
+    "Accounts whose rules raised; each is left alone until it is loaded anew, the others go on.",
+    "accounts",
+)
 RECONCILED_ORDERS = _counter(
     "tapewatch_reconciled_orders_total",
     "Live orders, and accounts, whose memory was not what is stored, and was repaired; it stays 0.",

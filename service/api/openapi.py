@@ -17,6 +17,7 @@ from service.api.auth import SUBPROTOCOL
 from service.api.calls import Route
 from service.api.errors import PROBLEM_TYPE, STATUS, ErrorCode, Problem, TransportCode
 from service.api.requests import Key
+from service.domain.rejection import RejectCode
 from service.loops.prices import PricesMessage
 from service.storage.views import EventView
 
@@ -54,6 +55,7 @@ _WITH_BODY = (
     TransportCode.WITHDRAWN,
 )
 _WITH_KEY = (
+    RejectCode.ACCOUNT_FAULTED,
     TransportCode.VALIDATION_FAILED,
     TransportCode.IDEMPOTENCY_CONFLICT,
     TransportCode.WITHDRAWN,

@@ -174,10 +174,19 @@ class Engine:
         self.load(states)
         for state in states:
             note_owing(desk, desk.orders[state.order_id])
-        orders_anew = [desk.orders[s.order_id] for s in states if s.order_id != failed_order_id]
-        judged = [judge_order(desk, order) for order in orders_anew]
         desk.changed[account.account_id] = account
-        return [decision for decision in judged if decision is not None]
+        decisions = []
+        for state in states:
+            if state.order_id == failed_order_id:
+                continue
+            try:
+                decision = judge_order(desk, desk.orders[state.order_id])
+            except Exception as error:
+                desk.fault(account, state.order_id, error)
+                break
+            if decision is not None:
+                decisions.append(decision)
+        return decisions
 
 
 def _closes_first(state: OrderState) -> tuple[bool, int]:

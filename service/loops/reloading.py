@@ -57,7 +57,12 @@ class Reloading:
         self._take(engine, writer, account, orders, failed_order_id)
 
     async def at_rest(
-        self, engine: Engine, writer: Writer, is_current: Callable[[], bool], account_id: int
+        self,
+        engine: Engine,
+        writer: Writer,
+        is_current: Callable[[], bool],
+        account_id: int,
+        failed_order_id: int | None,
     ) -> bool:
         """Reload an account once nothing of it is on its way to be stored.
 
@@ -81,7 +86,7 @@ class Reloading:
                 return False
             now = accounts.get(account_id)
             if now is before and (now is None or now.sequence == sequence):
-                self._take(engine, writer, account, orders, None)
+                self._take(engine, writer, account, orders, failed_order_id)
                 self._store_triggers(engine, writer, orders)
                 return True
         return False

@@ -204,11 +204,11 @@ class Trading:
             Withdrawn: it was decided but could not be stored; nothing changed.
         """
         if key is None:
-            return await self._answers.wait(self._decide(decide, None))
+            return await self._answers.wait(self._decide(account_id, decide, None))
         return await self._answers.once(
             (account_id, key),
             lambda: self._stored_answer(account_id, key),
-            lambda: self._decide(decide, key),
+            lambda: self._decide(account_id, decide, key),
         )
 
     async def _stored_answer(self, account_id: int, key: str) -> bytes | None:
@@ -218,7 +218,12 @@ class Trading:
         except Unreachable as error:
             raise Unavailable("the database is away: try again") from error
 
-    def _decide(self, decide: Callable[[CommandDesk, int], Decision], key: str | None) -> Answer:
+    def _decide(
+        self,
+        account_id: int,
+        decide: Callable[[CommandDesk, int], Decision],
+        key: str | None,
+    ) -> Answer:
         writer = self._require_writer()
         now = time.time_ns()
         if now >= self._next_rollover:
@@ -228,7 +233,9 @@ class Trading:
         except Rejected:
             raise
         except Exception as error:
-            self.start_over(error)
+            account = self.desk.accounts.get(account_id)
+            if account is not None:
+                self.desk.fault(account, None, error)  # half changed, maybe, but nobody else is
             raise
         answer = self._answers.expect(decision.decision_id)
         writer.put([decision._replace(key=key)], 0)
@@ -279,12 +286,17 @@ class Trading:
         assert self._writer is not None
         await self._reloading.after_failure(self.engine, self._writer, decision, error)
 
-    async def reload_account(self, account_id: int) -> bool:
-        """Take an account back to what is stored, at rest; False: it did not come to rest."""
+    async def reload_account(self, account_id: int, failed_order_id: int | None = None) -> bool:
+        """Take an account back to what is stored, at rest; False: it did not come to rest.
+
+        An order that failed is judged by the next quote of its symbol, the others at once.
+        """
         writer, reload = self._writer, self._reloading.at_rest
         if writer is None:
             return False
-        return await reload(self.engine, writer, lambda: self._writer is writer, account_id)
+        return await reload(
+            self.engine, writer, lambda: self._writer is writer, account_id, failed_order_id
+        )
 
     def database_away(self, error: Exception) -> None:
         """Note that what is decided waits for the database."""

@@ -21,6 +21,7 @@ from loguru import logger
 from service.domain.instrument import UserType
 from service.domain.order import OrderType
 from service.loops.administration import Author
+from service.loops.faults import Faults
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import PriceBoard
 from service.loops.publisher import Publisher
@@ -79,6 +80,7 @@ async def test_cutoff_failing_silently(
     def lacks_an_argument(*_: object) -> NoReturn:
         raise TypeError("missing 1 required positional argument")
 
+    faults = Faults(shard.trading, shard.instruments)
     async with Supervisor(shard.instruments, Random()).group() as loops:
         loops.keep("leadership", shard.leadership.run, shard.leadership.pulse)
         await shard.leadership.gained()
@@ -87,10 +89,10 @@ async def test_cutoff_failing_silently(
         await shard.fund(LIVE, "-999950.00")
         monkeypatch.setattr("service.domain.judgement.judge_margin", lacks_an_argument)
         shard.quote(100_000)
-        assert not shard.trading.is_leading, "nothing is traded on a memory that cannot be trusted"
+        assert list(shard.trading.desk.faults) == [LIVE]
+        assert await faults.run_once() == 1
         assert any(line.startswith("ERROR") and "missing 1 required" in line for line in log)
         monkeypatch.undo()
-        await eventually(lambda: shard.trading.is_leading)
         assert opened(shard) == [1]
         shard.quote(100_000)
         await shard.drained()

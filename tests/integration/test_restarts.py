@@ -11,8 +11,11 @@ import pytest
 from service.domain.dealing import price_opening
 from service.domain.instrument import FillPolicy, Group, UserType
 from service.domain.order import Order, OrderType
+from service.domain.rejection import Rejected
 from service.loops.administration import Author
+from service.loops.faults import WAIT_FIRST_S, Faults
 from service.loops.supervisor import Supervisor
+from telemetry import catalogue
 from tests.adversity.book import check_book
 from tests.adversity.shard import (
     SYMBOL,
@@ -26,13 +29,15 @@ from tests.adversity.shard import (
 from tests.support import eventually
 
 
-async def test_a_fault_of_the_engine_starts_trading_over_and_loses_nothing(
+async def test_an_order_that_always_raises_harms_its_account_alone(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two orders on one tick, of which the second fails inside the engine, once."""
-    crowd = [Resting(1, OrderType.BUY_STOP, 110_050), Resting(3, OrderType.BUY_STOP, 110_050)]
+    """Three orders of three accounts on one tick, of which the second raises, on and on."""
+    crowd = [Resting(each, OrderType.BUY_STOP, 110_050) for each in (1, 3, 4)]
     await open_small_book(postgres_dsn, 4, crowd)
     shard = Shard(postgres_dsn, "one", 3.0)
+    now_s = 0.0
+    faults = Faults(shard.trading, shard.instruments, lambda: now_s)
 
     def fail_for_the_second(order: Order) -> Any:
         if order.order_id == 2:
@@ -45,14 +50,45 @@ async def test_a_fault_of_the_engine_starts_trading_over_and_loses_nothing(
         shard.quote(110_000)
         monkeypatch.setattr("service.domain.judgement.price_opening", fail_for_the_second)
         shard.quote(110_100)
-        assert not shard.trading.is_leading
+        assert shard.trading.is_leading
+        assert opened(shard) == [1, 3]
+        with pytest.raises(Rejected, match="ACCOUNT_FAULTED"):
+            await shard.place(3, OrderType.BUY_LIMIT, 108_000)
+        assert await faults.run_once() == 1
+        await shard.place(3, OrderType.BUY_LIMIT, 108_000)
+        shard.quote(110_100)
+        assert await faults.run_once() == 0, "it waits longer the second time"
+        assert list(shard.trading.desk.faults) == [3]
+        now_s = WAIT_FIRST_S
         monkeypatch.undo()
-        await eventually(lambda: shard.trading.is_leading)
+        assert await faults.run_once() == 1
         shard.quote(110_100)
         await shard.drained()
-        assert opened(shard) == [1, 2]
+        assert opened(shard) == [1, 2, 3]
+        assert shard.instruments.metrics.counter(catalogue.ACCOUNT_FAULTS).child().value == 2
         await check_book(postgres_dsn, shard)
     await shard.database.close()
+
+
+async def test_a_command_that_raises_harms_its_account_alone(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_small_book(postgres_dsn, 2)
+    async with trading_shard(postgres_dsn) as shard:
+        faults = Faults(shard.trading, shard.instruments)
+        shard.quote(110_000)
+
+        def fail(*_: object, **__: object) -> Any:
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr("service.domain.commands.open_order", fail)
+        with pytest.raises(RuntimeError, match="planted"):
+            await shard.place(1)
+        monkeypatch.undo()
+        await shard.place(2)
+        assert await faults.run_once() == 1
+        await shard.place(1)
+        assert len(opened(shard)) == 2
 
 
 async def test_an_order_that_came_with_the_book_has_used_its_key(postgres_dsn: str) -> None:
