@@ -1,5 +1,6 @@
 """`tapewatch run` and `serve` as processes of their own, on free ports."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -76,10 +77,12 @@ class Service:
         assert not self.has_ended, self.log
 
     def server_pids(self) -> list[int]:
-        return [
-            int((self.data_dir / name / "server.pid").read_text().split()[0])
-            for name in ("postgres", "valkey")
-        ]
+        """Return the embedded servers that run; one that is being started again is not there."""
+        pids = []
+        for name in ("postgres", "valkey"):
+            with contextlib.suppress(FileNotFoundError):
+                pids.append(int((self.data_dir / name / "server.pid").read_text().split()[0]))
+        return pids
 
     async def stop(self, signal_number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code, once the embedded servers are gone too."""

@@ -203,11 +203,16 @@ def judge_order(desk: Desk, order: Order) -> Decision | None:
     """Judge one order at its market's last quote: a missed trigger, or an account loaded anew.
 
     Returns:
-        The decision, or None where nothing of it is crossed or it may not be dealt.
+        The decision, or None where nothing of it is crossed, it may not be dealt, or the price is
+        one of before a restart.
     """
     market, terms = order.terms.market, order.terms
     is_pending = order.status is _PENDING
-    if not terms.is_priced or not (terms.may_open if is_pending else terms.may_close):
+    if (
+        not market.tick
+        or not terms.is_priced
+        or not (terms.may_open if is_pending else terms.may_close)
+    ):
         return None
     for book, price in desk.triggers(order):
         quote = market.ask if book in (market.ask_at_most, market.ask_at_least) else market.bid

@@ -74,11 +74,21 @@ def last_rollover(now: int) -> int:
 def owe_swaps(desk: Desk, now: int) -> None:
     """Mark the positions that owe a rollover up to `now` (ns UTC).
 
-    It walks all live orders: call it when a rollover has passed, and after loading.
+    It walks all positions: call it when a rollover has passed, and after loading.
     """
     desk.owed_until = last_rollover(now)
-    for order_id in sorted(desk.orders):
-        note_owing(desk, desk.orders[order_id])
+    positions = (
+        order
+        for account in desk.accounts.values()
+        for exposure in account.exposures.values()
+        for order in exposure.positions.values()
+    )
+    for order in sorted(positions, key=_by_age):
+        note_owing(desk, order)
+
+
+def _by_age(order: Order) -> int:
+    return order.order_id
 
 
 def note_owing(desk: Desk, order: Order) -> None:

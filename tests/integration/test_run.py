@@ -135,7 +135,12 @@ async def test_an_embedded_server_that_dies_is_started_again(
     await eventually(
         lambda: "Valkey has died" in service.log and "PostgreSQL has died" in service.log
     )
-    await eventually(lambda: not set(before) & set(service.server_pids()), START_TIMEOUT_S)
+
+    def are_new() -> bool:
+        now = service.server_pids()
+        return len(now) == len(before) and not set(before) & set(now)
+
+    await eventually(are_new, START_TIMEOUT_S)
     assert await query(service, "SELECT count(*) FROM accounts") == 22
     await service.ready()
     assert await service.stop() == 0
