@@ -13,7 +13,7 @@ import pytest
 from service.domain.desk import Desk
 from service.domain.order import OrderType
 from service.domain.watch import watch_all
-from tests.soak.facts import differences, facts_of, missing_triggers
+from tests.soak.facts import differences, facts_of, missing_entries
 from tests.soak.run import Plan, Soak
 from tests.soak.solvency import insolvent
 from tests.trading_desk import GOLD, NOW, make_desk, place, quote
@@ -64,7 +64,7 @@ def disarmed(desk: Desk) -> None:
 def test_the_soak_sees_what_differs(change: Callable[[Desk], None]) -> None:
     one, other = traded(), traded()
     assert differences(facts_of(one), facts_of(other)) == []
-    assert missing_triggers(one) == []
+    assert missing_entries(one) == []
     change(other)
     assert differences(facts_of(one), facts_of(other))
 
@@ -72,9 +72,14 @@ def test_the_soak_sees_what_differs(change: Callable[[Desk], None]) -> None:
 def test_the_soak_sees_a_trigger_that_does_not_rest() -> None:
     desk = traded()
     disarmed(desk)
-    assert missing_triggers(desk) == [
-        "order 2 does not rest at 109000 in ('EURUSD', 'ask_at_most')"
-    ]
+    assert missing_entries(desk) == ["order 2 does not rest at 109000 in EURUSD ask_at_most"]
+
+
+def test_the_soak_sees_a_band_that_does_not_rest() -> None:
+    desk = traded()
+    desk.markets["EURUSD"].bid_at_most.pop_crossed(0)
+    [missing] = missing_entries(desk)
+    assert missing.startswith("band 1 does not rest at")
 
 
 def test_the_soak_sees_who_should_have_been_called_and_stopped_out() -> None:

@@ -11,7 +11,7 @@ from service.domain.money import format_money
 from service.loops.cache_audit import ACCOUNTS_IN_RUN
 from telemetry import catalogue
 from tests.adversity.book import FILLED_TWICE, GAPS, UNBALANCED
-from tests.soak.facts import differences, facts_of, missing_triggers, rebuilt
+from tests.soak.facts import differences, facts_of, missing_entries, rebuilt
 from tests.soak.listeners import Listeners
 from tests.soak.shard import Shard
 from tests.soak.solvency import insolvent
@@ -52,7 +52,7 @@ class Checkpoint:
         """Return what is wrong."""
         await self.settled()
         shard = self._shard
-        faults = [*insolvent(shard.desk, shard.clock.now), *missing_triggers(shard.desk)]
+        faults = [*insolvent(shard.desk, shard.clock.now), *missing_entries(shard.desk)]
         faults += differences(facts_of(shard.desk), await rebuilt(self._dsn))
         faults += await self._ledger()
         await shard.sweeps.run_once()

@@ -24,12 +24,13 @@ from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.market import Market
 from service.domain.money import EQUAL_WITHIN
-from service.domain.order import Order, OrderStatus
+from service.domain.order import Order
 from service.domain.quote import QuoteGuard
 from service.domain.record import order_state
 from service.storage.loader import load_engine
 
 BOOKS = ("ask_at_most", "ask_at_least", "bid_at_most", "bid_at_least")
+SPREADS = "spread_at_least"
 MAX_TOLD = 20
 _ID_MASK = (1 << ID_BITS) - 1
 
@@ -164,24 +165,34 @@ async def _load(dsn: str) -> Facts:
     return facts_of(engine.desk)
 
 
-def missing_triggers(desk: Desk) -> list[str]:
-    """Return the live orders whose triggers do not rest where they should."""
-    rests = {
-        (market.symbol.name, book): set(resting(desk, market, book))
-        for market in desk.markets.values()
-        for book in BOOKS
-    }
+def missing_entries(desk: Desk) -> list[str]:
+    """Return the live orders and price bands that do not rest where they should."""
     names = {
-        id(getattr(market, book)): (market.symbol.name, book)
+        id(getattr(market, book)): f"{market.symbol.name} {book}"
         for market in desk.markets.values()
-        for book in BOOKS
+        for book in (*BOOKS, SPREADS)
     }
-    return [
-        f"order {order.order_id} does not rest at {price} in {names[id(book)]}"
+    rests = {
+        (name, *entry)
+        for market in desk.markets.values()
+        for book in (*BOOKS, SPREADS)
+        for name in (f"{market.symbol.name} {book}",)
+        for entry in _entries(market, getattr(market, book))
+    }
+    due = [
+        (names[id(book)], price, order.order_id, f"order {order.order_id}")
         for order in desk.orders.values()
-        if order.status in (OrderStatus.PENDING, OrderStatus.OPEN)
         for book, price in desk.triggers(order)
-        if (price, order.order_id) not in rests[names[id(book)]]
+    ] + [
+        (f"{watch.market.symbol.name} {book}", bound, WATCH_BIT | watch_id, f"band {watch_id}")
+        for watch_id, watch in desk.watches.items()
+        for book in (*BOOKS, SPREADS)
+        if (bound := getattr(watch, book)) is not None
+    ]
+    return [
+        f"{what} does not rest at {price} in {book}"
+        for book, price, entry_id, what in due
+        if (book, price, entry_id) not in rests
     ]
 
 

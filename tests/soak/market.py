@@ -83,17 +83,16 @@ class Market:
             yield self._quote(walk)
 
     def jump(self) -> None:
-        """Move the clock over the next rollover, or to just before it; never into a weekend."""
+        """Move the clock over the next rollover, or to just before it; seldom into a weekend."""
         clock, random = self._clock, self._random
         rollover = next_rollover(clock.now)
         if random.random() < 0.5:
             clock.now = max(clock.now, rollover - random.randint(1, _JUST_BEFORE_S) * NS_PER_S)
-            return
-        clock.now = rollover + random.randint(0, 20 * 3600) * NS_PER_S
-        moment = datetime.fromtimestamp(clock.now // NS_PER_S, UTC)
-        if moment.weekday() in _WEEKEND and random.random() < 0.7:
-            days = 7 - moment.weekday()
-            clock.now += days * 24 * 3600 * NS_PER_S
+        else:
+            clock.now = rollover + random.randint(0, 20 * 3600) * NS_PER_S
+        weekday = datetime.fromtimestamp(clock.now // NS_PER_S, UTC).weekday()
+        if weekday in _WEEKEND and random.random() < 0.9:
+            clock.now += (7 - weekday) * 24 * 3600 * NS_PER_S
 
     def _quote(self, walk: _Walk) -> Quote:
         random = self._random
