@@ -12,7 +12,7 @@ from service.api.auth import MAX_ACCOUNT_ID, Role, issue_token
 from service.app import CannotListen, serve
 from service.demo import open_demo
 from service.instruments import Instruments
-from service.logs import write_logs
+from service.logs import open_logs
 from service.replay import Plan, Replay, ReplayInterrupted, plan_replay
 from service.scenario.fault import ScenarioError
 from service.scenario.make import make_scenario
@@ -29,6 +29,7 @@ from service.storage.database import apply_migrations
 from service.storage.errors import Unreachable
 from service.storage.server_errors import EmbeddedError
 from service.watch import CannotWatch, watch
+from telemetry.logs import Logs
 
 DEMO_ACCOUNT = 1
 SPEEDS = {"max": None, "1": 1.0, "10": 10.0}
@@ -53,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = load_settings()
-        write_logs(settings, sys.stderr)
-        return int(options.run(options, settings))
+        with open_logs(settings, sys.stderr) as logs:
+            return int(options.run(options, settings, logs))
     except FAULTS as error:
         print(f"tapewatch: {error}", file=sys.stderr)
         return 2
@@ -131,8 +132,9 @@ def _hours(text: str) -> float:
     return float(text)
 
 
-def _run(options: argparse.Namespace, settings: Settings) -> int:
+def _run(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     secret = make_secret(settings)
+    logs.redaction.hide(secret)
     uvloop.run(_serve_demo(settings, secret))
     return 0
 
@@ -148,7 +150,7 @@ async def _serve_demo(settings: Settings, secret: str) -> None:
         await serve(settings, servers, secret)
 
 
-def _serve(options: argparse.Namespace, settings: Settings) -> int:
+def _serve(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     secret = settings.required_to_serve()
     uvloop.run(_serve_migrated(settings, secret))
     return 0
@@ -160,7 +162,7 @@ async def _serve_migrated(settings: Settings, secret: str) -> None:
         await serve(settings, servers, secret)
 
 
-def _token(options: argparse.Namespace, settings: Settings) -> int:
+def _token(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     secret = read_secret(settings)
     first, *others = options.account or [DEMO_ACCOUNT]
     role, life_s = Role(options.role), options.hours * 3600
@@ -172,7 +174,7 @@ def _token(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _watch(options: argparse.Namespace, settings: Settings) -> int:
+def _watch(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     secret = read_secret(settings)
     token = issue_token(secret, options.account, Role.TRADER, TOKEN_HOURS * 3600)
     watching = watch(
@@ -187,7 +189,7 @@ def _watch(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _status(options: argparse.Namespace, settings: Settings) -> int:
+def _status(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     token = issue_token(read_secret(settings), DEMO_ACCOUNT, Role.ADMIN, STATUS_TOKEN_S)
     api, ops = (settings.host, settings.port), (settings.ops_host, settings.ops_port)
     status = uvloop.run(ask_status(api, ops, token))
@@ -195,7 +197,7 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if status.is_well else 1
 
 
-def _replay(options: argparse.Namespace, settings: Settings) -> int:
+def _replay(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     plan = plan_replay(options.scenario, options.ticks, SPEEDS[options.speed], options.deals)
     summary = uvloop.run(_run_replay(plan, settings))
     print(json.dumps(summary))
@@ -207,7 +209,7 @@ async def _run_replay(plan: Plan, settings: Settings) -> dict[str, object]:
         return await Replay(plan, servers, Instruments()).run()
 
 
-def _make_scenario(options: argparse.Namespace, settings: Settings) -> int:
+def _make_scenario(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     try:
         make_scenario(
             options.folder,

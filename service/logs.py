@@ -1,32 +1,35 @@
-"""Log lines: written from a level on, which some areas of the service have of their own (R9.1)."""
+"""What the service logs: areas of modules with levels of their own, and the secrets it knows."""
 
 from typing import TextIO
 
-from loguru import logger
-
-from service.settings import Settings
+from service.settings import LogFormat, Settings
+from telemetry.log_line import console_text, json_text
+from telemetry.logs import Area, Logs
 
 WEBSOCKET_MODULES = (
     *("service.api.stream", "service.api.socket", "service.api.fanout", "service.api.frames"),
     *("service.api.conversation", "service.api.watched_accounts"),
 )
 ORDER_MODULES = ("service.loops.trading", "service.loops.order_log", "service.api.calls")
+_RENDER = {LogFormat.CONSOLE: console_text, LogFormat.JSON: json_text}
 
 
-def write_logs(settings: Settings, out: TextIO) -> None:
-    """Write what is logged from now on to `out`, and nowhere else."""
-    logger.remove()
-    levels = log_levels(settings)
-    lowest = min(levels.values(), key=lambda level: logger.level(level).no)
-    of_module: dict[str | None, str | int] = dict(levels.items())
-    # Never the values of variables: some are secrets.
-    logger.add(out, level=lowest, filter=of_module, diagnose=False)
+def open_logs(settings: Settings, out: TextIO) -> Logs:
+    """Write what is logged from now on to `out`, and nowhere else, until it is closed."""
+    websocket = Area("websocket", settings.log_level_websocket)
+    orders = Area("orders", settings.log_level_orders)
+    areas = dict.fromkeys(WEBSOCKET_MODULES, websocket) | dict.fromkeys(ORDER_MODULES, orders)
+    other = Area("service", settings.log_level)
+    logs = Logs(out, areas, other, _RENDER[settings.log_format])
+    for address in (settings.database_url, settings.redis_url):
+        if address is not None:
+            _hide_password(logs, address.get_secret_value())
+    if settings.jwt_secret is not None:
+        logs.redaction.hide(settings.jwt_secret.get_secret_value())
+    return logs
 
 
-def log_levels(settings: Settings) -> dict[str, str]:
-    """Return the level of each module that has its own; that of the others is under ''."""
-    return {
-        "": settings.log_level,
-        **dict.fromkeys(WEBSOCKET_MODULES, settings.log_level_websocket),
-        **dict.fromkeys(ORDER_MODULES, settings.log_level_orders),
-    }
+def _hide_password(logs: Logs, address: str) -> None:
+    # By hand: a password with characters that should have been percent-encoded is hidden as well.
+    user = address.partition("://")[2].rpartition("@")[0]
+    logs.redaction.hide(user.partition(":")[2])

@@ -37,6 +37,11 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+class LogFormat(StrEnum):
+    CONSOLE = "console"
+    JSON = "json"
+
+
 class ConfigurationError(Exception):
     """The environment does not make a valid configuration; the message lists every fault."""
 
@@ -58,6 +63,7 @@ class Settings(BaseSettings):
             `positions_sweep_max_interval_s`: what that of the positions grows to by errors.
         portfolio_push_interval_s: between two pushes of what accounts are worth, seconds.
         log_level: of all that has no level of its own, as client sockets and orders have.
+        log_format: lines for people, or one JSON object a line.
     """
 
     model_config = SettingsConfigDict(
@@ -98,6 +104,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = LogLevel.INFO
     log_level_websocket: LogLevel = LogLevel.INFO
     log_level_orders: LogLevel = LogLevel.DEBUG
+    log_format: LogFormat = LogFormat.CONSOLE
 
     def check(self) -> list[str]:
         """Return what is wrong with the fields beyond their types, one line each."""

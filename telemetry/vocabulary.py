@@ -59,3 +59,8 @@ SOCKET_SENT = (
     *("snapshot", "quotes", "order", "account", "portfolio", "subscribed", "pong", "error"),
 )
 SOCKET_DROPS = ("conflated", "closed")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_AREAS = ("websocket", "orders", "service")
+SPAN_OUTCOMES = ("exported", "failed", "dropped")
+SLOW_KINDS = ("tick", "message", "query", "commit", "loop")
+SLOW_OUTCOMES = ("traced", "limited")

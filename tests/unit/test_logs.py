@@ -1,15 +1,16 @@
 """Log levels by area (R9.1)."""
 
 import importlib.util
-from collections.abc import Iterator
+import json
 from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from loguru import logger
+from pydantic import SecretStr
 
-from service.logs import ORDER_MODULES, WEBSOCKET_MODULES, write_logs
+from service.logs import ORDER_MODULES, WEBSOCKET_MODULES, open_logs
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,19 +19,13 @@ if TYPE_CHECKING:
 SOCKETS, ORDERS, REST = "service.api.stream", "service.api.calls", "service.app"
 
 
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    yield
-    logger.remove()
-
-
 def written(**settings: Any) -> list[str]:
     """Return what is written of one line at each level from each area, as `level@module`."""
     out = StringIO()
-    write_logs(Settings.model_validate(settings), out)
-    for module in (SOCKETS, ORDERS, REST):
-        for level in ("DEBUG", "INFO", "ERROR"):
-            logger.patch(partial(_move, module)).log(level, "said")
+    with open_logs(Settings.model_validate(settings), out):
+        for module in (SOCKETS, ORDERS, REST):
+            for level in ("DEBUG", "INFO", "ERROR"):
+                logger.patch(partial(_move, module)).log(level, "said")
     return out.getvalue().splitlines()
 
 
@@ -53,6 +48,24 @@ def test_each_area_has_a_level_of_its_own() -> None:
     assert levels(lines, SOCKETS) == ["DEBUG", "INFO", "ERROR"]
     assert levels(lines, ORDERS) == ["INFO", "ERROR"]
     assert levels(lines, REST) == ["ERROR"]
+
+
+def test_lines_are_json_where_asked() -> None:
+    lines = [json.loads(line) for line in written(log_format="json")]
+    areas = {line["module"]: line["area"] for line in lines}
+    assert areas == {SOCKETS: "websocket", ORDERS: "orders", REST: "service"}
+
+
+def test_the_secrets_of_the_settings_are_in_no_line() -> None:
+    settings = Settings(
+        database_url=SecretStr("postgresql://tape:sesame%40open@db/x"),
+        redis_url=SecretStr("redis://:cache/sesame@cache"),
+        jwt_secret=SecretStr("a secret of the tests, long enough"),
+    )
+    out = StringIO()
+    with open_logs(settings, out):
+        logger.info("sesame@open, cache/sesame, a secret of the tests, long enough.")
+    assert out.getvalue().endswith(" - ***, ***, ***.\n")
 
 
 @pytest.mark.parametrize("module", [*WEBSOCKET_MODULES, *ORDER_MODULES])
