@@ -87,6 +87,8 @@ def _reopen(desk: Desk, command: CorrectDeal) -> Order:
     stored, deal = command.order, command.deal
     if stored.status is not OrderStatus.CLOSED:
         raise _refusal("its order is not closed: it was corrected already")
+    if stored.order_id in desk.orders:
+        raise _refusal("it is being corrected already")
     assert stored.commission is not None
     order = desk.restore(
         stored._replace(
@@ -104,6 +106,8 @@ def _reopen(desk: Desk, command: CorrectDeal) -> Order:
 
 def _rejoin(desk: Desk, command: CorrectDeal) -> Order:
     order, deal = _position(desk, command), command.deal
+    if order.volume != command.order.volume:
+        raise _refusal("its position has just changed: look at it again")
     desk.disarm(order)
     account = order.account
     account.remove_position(order)

@@ -248,7 +248,7 @@ async def test_a_corrected_opening_never_was(shard: Shard) -> None:
 
 
 async def test_two_corrections_of_a_deal_at_once_are_one(shard: Shard) -> None:
-    """Both read it as not corrected: the database lets one of them through."""
+    """Both read it as not corrected: one of them is let through."""
     bigger = await _place_lots(shard, 300)
     part = await close(shard, bigger, 100)
     await close(shard, bigger, 100)
@@ -258,7 +258,7 @@ async def test_two_corrections_of_a_deal_at_once_are_one(shard: Shard) -> None:
     await correct(shard, part)
     command = CorrectDeal(dealt.deal_id, dealt.deal, dealt.order, dealt.postings)
     audit = Audit("7", "correct_deal", "again", "again")
-    with pytest.raises(Withdrawn):
+    with pytest.raises(Rejected, match="has just changed"):
         await shard.trading.command(
             COMMISSIONED, None, lambda desk, now: desk.correct(command, now, None, audit)
         )

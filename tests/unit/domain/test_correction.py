@@ -128,3 +128,18 @@ def test_a_part_of_a_closed_order_waits_for_the_order_to_be_open() -> None:
     assert refused.value.code is RejectCode.DEAL_NOT_CORRECTABLE
     reopened = correct(floor, closed)
     assert order_of(correct(floor, part, reopened)).volume == 2 * LOT
+
+
+@pytest.mark.parametrize("volume", [None, LOT])
+def test_a_deal_that_is_being_taken_back_is_not_taken_back_again(volume: int | None) -> None:
+    floor = traded()
+    order = order_of(floor.place(BUY, volume=2 * LOT)).order_id
+    closed = floor.close_part(order, volume=volume)
+    correct(floor, closed)
+    balance = floor.desk.accounts[1].balance
+    with pytest.raises(Rejected) as refused:
+        correct(floor, closed)  # as stored before the first one was
+    assert refused.value.code is RejectCode.DEAL_NOT_CORRECTABLE
+    assert floor.desk.accounts[1].balance == balance
+    assert floor.desk.orders[order].volume == 2 * LOT
+    assert floor.desk.open_positions == 1
