@@ -6,8 +6,7 @@ account is valued from the same facts: the orders as stored plus the events sinc
 engine's own positions. Prices are the live ones. Values come from the domain's own arithmetic, so
 that they agree to the cent with the engine's for the same orders, and with `value`.
 
-What prices an account is looked up again where the desk is another one or has grown; a changed
-markup shows with the next quote.
+What prices an account is looked up again where the desk is another one or has grown.
 """
 
 from collections.abc import Sequence

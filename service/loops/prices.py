@@ -108,7 +108,8 @@ class PriceBoard:
         for group in list(desk.groups):
             terms = [each for (name, _), each in desk.terms.items() if name == group]
             symbols = [group_symbol_view(each) for each in terms]
-            await self._cache.groups.write_symbols(group, symbols)
+            if not await self._cache.groups.write_symbols(group, symbols):
+                self._are_symbols_due = True  # again with the next price
             self.pulse.beat()
 
     def _hand_out(self, message: PricesMessage) -> None:

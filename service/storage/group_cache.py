@@ -133,19 +133,25 @@ class GroupCache:
         if fields:
             await self._link.call("write_prices", WRITE_TIMEOUT_S, ask)
 
-    async def write_symbols(self, group: str, symbols: Sequence[GroupSymbolView]) -> None:
-        """Store all symbols of a group, and then have every process drop its copy."""
+    async def write_symbols(self, group: str, symbols: Sequence[GroupSymbolView]) -> bool:
+        """Store all symbols of a group, and then have every process drop its copy.
 
-        async def ask() -> None:
+        Returns:
+            Whether it is known to have been stored.
+        """
+
+        async def ask() -> bool:
             await self._link.pipeline(
                 [
                     ("SET", symbols_key(group), _encode(symbols), "EX", SYMBOLS.expiry_s),
                     ("PUBLISH", SETTINGS_CHANNEL, group),
                 ]
             )
+            return True
 
-        await self._link.call("write_symbols", WRITE_TIMEOUT_S, ask)
+        is_stored = await self._link.call("write_symbols", WRITE_TIMEOUT_S, ask)
         self.forget_symbols(group)
+        return is_stored is True
 
     def _copy(self, group: str) -> list[GroupSymbolView] | None:
         copy = self._copies.get(group)

@@ -217,6 +217,27 @@ async def test_the_newest_price_wins_where_redis_was_slow(
     assert found == {"EURUSD": euro("1.10004", "1.10014")}
 
 
+async def test_terms_that_redis_missed_are_stored_once_it_is_back(
+    desk: Desk, instruments: Instruments, redis_url: str
+) -> None:
+    target = urlsplit(redis_url)
+    async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:
+        cache = Cache(through(proxy, redis_url), instruments)
+        board = PriceBoard(lambda: desk, cache, instruments)
+        proxy.pause()
+        board.settings_changed()
+        failed = instruments.metrics.counter(catalogue.STORE_ERRORS).child("redis", "write_symbols")
+        async with running(board), asyncio.timeout(30):
+            await eventually(lambda: failed.value > 0)
+            proxy.resume()
+            step = 0
+            while await cache.groups.symbols("silver") is None:
+                quote(desk, "EURUSD", 110_000 + step, 110_010 + step)
+                step += 1
+                await asyncio.sleep(0.01)
+        await cache.close()
+
+
 async def test_a_groups_symbols_are_stored_with_its_terms(board: PriceBoard, cache: Cache) -> None:
     board.settings_changed()
     async with running(board), asyncio.timeout(30):
