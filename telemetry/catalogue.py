@@ -14,6 +14,13 @@ from telemetry import vocabulary
 
 WEBSOCKET_PROCESSING_LIMIT_S = 0.1
 DATABASE_QUERY_LIMIT_S = 0.5
+TICK_PROCESSING_LIMIT_S = 0.01
+COMMIT_LIMIT_S = 0.5
+LOOP_RUN_LIMIT_S = 1.0
+SCRAPE_STALL_LIMIT_S = 0.005
+SERIES_BUDGET = 4000
+
+GENERATIONS = ("0", "1", "2")
 
 
 class Kind(Enum):
@@ -71,6 +78,7 @@ _REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _PROCESSING_S = (0.0001, 0.001, 0.005, 0.025, WEBSOCKET_PROCESSING_LIMIT_S, 0.5, 1, 5)
 _RUN_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60)
 _RECOVERY_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_PAUSE_S = (0.001, 0.0025, SCRAPE_STALL_LIMIT_S, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _POINTS = (-100, -50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
 
@@ -394,3 +402,67 @@ LOOP_ABANDONED = _counter(
 LOOP_STUCK = _gauge(
     "tapewatch_loop_stuck", "1 while a run does not end though told to, else 0.", "", Label("loop")
 )
+
+# The process and its event loop; names of the Prometheus client libraries where they have one
+PROCESS_CPU = _counter("process_cpu_seconds_total", "CPU time spent, user and system.", "seconds")
+PROCESS_START = _gauge("process_start_time_seconds", "Unix time the process began.", "seconds")
+PROCESS_MEMORY = _gauge("process_resident_memory_bytes", "Resident memory.", "bytes")
+PROCESS_VIRTUAL = _gauge("process_virtual_memory_bytes", "Virtual memory.", "bytes")
+PROCESS_FILES = _gauge("process_open_fds", "Open file descriptors.", "files")
+PROCESS_MAX_FILES = _gauge("process_max_fds", "File descriptors that may be open.", "files")
+GC_COLLECTIONS = _counter(
+    "python_gc_collections_total", "Garbage collections.", "", Label("generation", GENERATIONS)
+)
+GC_COLLECTED = _counter(
+    "python_gc_objects_collected_total",
+    "Objects found unreachable and freed.",
+    "objects",
+    Label("generation", GENERATIONS),
+)
+GC_UNCOLLECTABLE = _counter(
+    "python_gc_objects_uncollectable_total",
+    "Objects found unreachable that cannot be freed.",
+    "objects",
+    Label("generation", GENERATIONS),
+)
+GC_PAUSE = _histogram(
+    "tapewatch_gc_pause_seconds",
+    "Garbage collections, which hold everything up; those of the youngest are not timed.",
+    "seconds",
+    _PAUSE_S,
+    Label("generation", GENERATIONS[1:]),
+)
+EVENT_LOOP_LAG = _histogram(
+    "tapewatch_event_loop_lag_seconds",
+    "How late the event loop woke a sampler that asks ten times a second.",
+    "seconds",
+    _PAUSE_S,
+)
+
+# Telemetry itself
+SPANS = _counter(
+    "tapewatch_spans_total",
+    "Spans by what became of them: dropped is what found the queue full, failed what no collector "
+    "took in time.",
+    "spans",
+    Label("outcome", vocabulary.SPAN_OUTCOMES),
+)
+SLOW = _counter(
+    "tapewatch_slow_total",
+    "Work that took longer than its limit, by whether it was traced, or told of too often already.",
+    "",
+    Label("kind", vocabulary.SLOW_KINDS),
+    Label("outcome", vocabulary.SLOW_OUTCOMES),
+)
+SCRAPE = _histogram(
+    "tapewatch_scrape_seconds",
+    "Event-loop time that a scrape of /metrics took.",
+    "seconds",
+    _PAUSE_S,
+)
+SCRAPE_STALL = _gauge(
+    "tapewatch_scrape_stall_seconds",
+    "Longest the last scrape held the event loop at once.",
+    "seconds",
+)
+SERIES = _gauge("tapewatch_exported_series", "Series of the last scrape.", "series")

@@ -1,41 +1,58 @@
-"""Metrics as plain numbers, turned into samples only when they are scraped.
+"""Metrics as plain numbers, turned into text only when they are scraped.
 
-Adding to one costs an attribute and takes no lock. One thread, that of the event loop, writes;
-`Metrics.collect` reads there too, and `exposition` turns what it took into text anywhere. Every
-child whose labels are closed sets exists from the start, so that a rate never misses the first one
-and a ratio is never of an absent series; an open label (a symbol, a route) gets its children by
-`declare` or on first use, and whoever owns it keeps it bounded.
+Adding to one costs an attribute and takes no lock: all of it belongs to the event loop's thread.
+`Metrics.render` gives the text in slices of about `SLICE_LINES` lines, so that whoever writes it
+can let ticks in between; a child's lines are never torn apart. Every child whose labels are closed
+sets exists from the start, so that a rate never misses the first one and a ratio is never of an
+absent series; an open label (a symbol, a route) gets its children by `declare` or on first use, and
+whoever owns it keeps it bounded.
 
-Limits: a histogram with negative edges exports no sum, as OpenMetrics demands.
+Limits: a histogram with negative edges exports no sum and so no count, as OpenMetrics demands; its
+last bucket is the count.
 """
 
+import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric as MetricFamily
-from prometheus_client.registry import Collector
-
 from telemetry.catalogue import METRICS, Kind, Metric
+from telemetry.exposition import (
+    Exemplar,
+    Format,
+    bucket_lines,
+    end,
+    head,
+    line_start,
+    number_line,
+)
+
+SLICE_LINES = 500  # well under a millisecond of work
+
+Labels = Sequence[tuple[str, str]]
 
 
 class Number:
     """A value; `read`, where given, is asked for it at scrape time instead."""
 
-    __slots__ = ("read", "value")
+    __slots__ = ("_start", "read", "value")
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Metric, labels: Labels) -> None:
         self.value: float = 0
         self.read: Callable[[], float] | None = None
+        self._start = line_start(metric.name, labels)
 
     def add(self, amount: float = 1) -> None:
         self.value += amount
 
-    def samples(self, metric: Metric) -> Iterator[tuple[str, dict[str, str], float]]:
-        yield metric.name, {}, self.value if self.read is None else self.read()
+    @property
+    def now(self) -> float:
+        """What a scrape would see."""
+        return self.value if self.read is None else self.read()
+
+    def lines(self, form: Format) -> Sequence[str]:
+        return (number_line(self._start, self.now),)
 
 
 class Counter(Number):
@@ -56,30 +73,39 @@ class Gauge(Number):
 class Histogram:
     """Counts of values at most each edge; `observe` is one bisection and two additions."""
 
-    __slots__ = ("counts", "edges", "total")
+    __slots__ = ("_count_start", "_starts", "_sum_start", "counts", "edges", "exemplars", "total")
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Metric, labels: Labels) -> None:
         self.edges = metric.buckets
         self.counts = [0] * (len(metric.buckets) + 1)
         self.total: float = 0
+        self.exemplars: dict[int, Exemplar] = {}
+        edges = (*map(str, map(float, self.edges)), "+Inf")
+        self._starts = [
+            line_start(f"{metric.name}_bucket", (*labels, ("le", edge))) for edge in edges
+        ]
+        self._count_start = line_start(f"{metric.name}_count", labels)
+        self._sum_start = line_start(f"{metric.name}_sum", labels) if self.edges[0] >= 0 else None
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.edges, value)] += 1
+    def observe(self, value: float, trace_id: str | None = None) -> None:
+        """Take a value; with the id of a trace that is kept, also as its bucket's exemplar."""
+        bucket = bisect_left(self.edges, value)
+        self.counts[bucket] += 1
         self.total += value
+        if trace_id is not None:
+            self.exemplars[bucket] = Exemplar(trace_id, value, time.time())
 
     @property
     def count(self) -> int:
         return sum(self.counts)
 
-    def samples(self, metric: Metric) -> Iterator[tuple[str, dict[str, str], float]]:
-        cumulated = 0
-        edges = (*map(str, map(float, self.edges)), "+Inf")
-        for edge, count in zip(edges, self.counts, strict=True):
-            cumulated += count
-            yield f"{metric.name}_bucket", {"le": edge}, cumulated
-        yield f"{metric.name}_count", {}, cumulated
-        if self.edges[0] >= 0:
-            yield f"{metric.name}_sum", {}, self.total
+    def lines(self, form: Format) -> Sequence[str]:
+        exemplars = self.exemplars if form is Format.OPENMETRICS else {}
+        lines = list(bucket_lines(self._starts, self.counts, exemplars))
+        if self._sum_start is not None:
+            lines.append(number_line(self._count_start, self.count))
+            lines.append(number_line(self._sum_start, self.total))
+        return lines
 
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
@@ -88,14 +114,14 @@ Child = TypeVar("Child", Counter, Gauge, Histogram)
 class Family(Generic[Child]):
     """The children of one declared metric, by their label values in the declared order."""
 
-    def __init__(self, metric: Metric, make: Callable[[Metric], Child]) -> None:
+    def __init__(self, metric: Metric, make: Callable[[Metric, Labels], Child]) -> None:
         self.metric = metric
-        self._make: Callable[[Metric], Child] = make
+        self._make: Callable[[Metric, Labels], Child] = make
         self._children: dict[tuple[str, ...], Child] = {}
         closed = [label.values for label in metric.labels]
         if all(values is not None for values in closed):
             for key in product(*(values for values in closed if values is not None)):
-                self._children[key] = make(metric)
+                self._add(key)
 
     def child(self, *values: str) -> Child:
         """Return the child with these label values.
@@ -105,6 +131,11 @@ class Family(Generic[Child]):
         """
         child = self._children.get(values)
         return self._add(values) if child is None else child
+
+    @property
+    def children(self) -> Mapping[tuple[str, ...], Child]:
+        """All children there are by now, by their label values."""
+        return self._children
 
     def declare(self, *values: str) -> None:
         """Make a child of an open label exist, at zero, before anything happens to it."""
@@ -120,27 +151,21 @@ class Family(Generic[Child]):
                     f"{self.metric.name}: {label.name} may be {', '.join(label.values)}, "
                     f"not {value}: enter it in telemetry/vocabulary.py"
                 )
-        child: Child = self._make(self.metric)
+        names = (label.name for label in labels)
+        child: Child = self._make(self.metric, sorted(zip(names, values, strict=True)))
         self._children[values] = child
         return child
 
-    def collect(self) -> MetricFamily:
-        metric = self.metric
-        name = metric.name.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.name
-        family = MetricFamily(name, metric.help, metric.kind.value)
-        names = [label.name for label in metric.labels]
-        for values, child in list(self._children.items()):
-            labels = dict(zip(names, values, strict=True))
-            for sample_name, more, value in child.samples(metric):
-                family.add_sample(sample_name, {**labels, **more}, value)
-        return family
+    def render(self, form: Format) -> Iterator[Sequence[str]]:
+        """Yield the lines of one child after another."""
+        for child in tuple(self._children.values()):
+            yield child.lines(form)
 
 
-class Metrics(Collector):
-    """Every metric of the catalogue on a registry of its own."""
+class Metrics:
+    """Every metric of the catalogue, once."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = CollectorRegistry() if registry is None else registry
+    def __init__(self) -> None:
         self._counters: dict[str, Family[Counter]] = {}
         self._gauges: dict[str, Family[Gauge]] = {}
         self._histograms: dict[str, Family[Histogram]] = {}
@@ -152,9 +177,8 @@ class Metrics(Collector):
                     self._gauges[metric.name] = Family(metric, Gauge)
                 case Kind.HISTOGRAM:
                     self._histograms[metric.name] = Family(metric, Histogram)
-        self._tables: list[tuple[Family[Gauge], Callable[[], Mapping[str, float]]]] = []
-        self.registry.register(self)
-        ProcessCollector(registry=self.registry)
+        self._refreshers: list[Callable[[], None]] = []
+        self.series = 0  # of the last time it was rendered
 
     def counter(self, metric: Metric) -> Family[Counter]:
         return self._counters[metric.name]
@@ -167,31 +191,32 @@ class Metrics(Collector):
 
     def read_table(self, metric: Metric, read: Callable[[], Mapping[str, float]]) -> None:
         """Export `read()`, a gauge's values by its one label, whenever it is scraped."""
-        self._tables.append((self.gauge(metric), read))
+        family = self.gauge(metric)
 
-    def collect(self) -> Iterable[MetricFamily]:
-        for family, read in self._tables:
+        def refresh() -> None:
             for label, value in read().items():
                 family.child(label).set(value)
+
+        self.refresh_with(refresh)
+
+    def refresh_with(self, refresh: Callable[[], None]) -> None:
+        """Have `refresh` bring values up to date at the beginning of every scrape."""
+        self._refreshers.append(refresh)
+
+    def render(self, form: Format = Format.TEXT) -> Iterator[str]:
+        """Yield the text in slices; what changes in between shows in the later ones."""
+        for refresh in self._refreshers:
+            refresh()
+        lines: list[str] = []
+        series = 0
         for families in (self._counters, self._gauges, self._histograms):
-            for each in families.values():
-                yield each.collect()
-
-    def snapshot(self) -> "Snapshot":
-        """Take all samples now; call it in the thread that writes the metrics."""
-        return Snapshot(list(self.registry.collect()))
-
-
-class Snapshot(Collector):
-    """Samples as they were at one moment."""
-
-    def __init__(self, families: Sequence[MetricFamily]) -> None:
-        self._families = families
-
-    def collect(self) -> Sequence[MetricFamily]:
-        return self._families
-
-    def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Return the text and its content type that suits an Accept header; any thread may."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self), content_type
+            for family in families.values():
+                lines += head(family.metric, form)
+                for more in family.render(form):
+                    lines += more
+                    series += len(more)
+                    if len(lines) >= SLICE_LINES:
+                        yield "".join(lines)
+                        lines.clear()
+        self.series = series
+        yield "".join((*lines, end(form)))

@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import hdrs, web
 from loguru import logger
 
+from service.api.scrape import scrape
 from service.instruments import Instruments
 
 CHECK_TIMEOUT_S = 0.5
@@ -117,11 +118,7 @@ def build_ops(instruments: Instruments, readiness: Readiness) -> web.Application
     """Return the application of the ops port."""
 
     async def metrics(request: web.Request) -> web.Response:
-        snapshot = instruments.metrics.snapshot()
-        accept = request.headers.get(hdrs.ACCEPT, "")
-        # The text of a thousand series takes some ms: not on the event loop.
-        body, content_type = await asyncio.to_thread(snapshot.exposition, accept)
-        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+        return await scrape(request, instruments)
 
     async def livez(request: web.Request) -> web.Response:
         return _json(200, {"status": "alive"})

@@ -52,7 +52,11 @@ async def test_metrics_are_what_a_prometheus_reads(service: Service, client: Cli
     assert response.headers["Content-Type"].startswith("text/plain; version=")
     families = {each.name: each for each in text_string_to_metric_families(await response.text())}
     assert families["tapewatch_quotes"].samples[0].value == 2
-    assert "process_resident_memory_bytes" in families
+    assert families["tapewatch_scrape_seconds"].samples[-1].value == 0
+    again = text_string_to_metric_families(await (await client.get("/metrics")).text())
+    cost = {each.name: each for each in again}
+    assert cost["tapewatch_scrape_seconds"].samples[-1].value > 0
+    assert cost["tapewatch_exported_series"].samples[0].value > 500
 
 
 async def test_metrics_come_as_openmetrics_when_asked(client: Client) -> None:

@@ -103,8 +103,8 @@ class Shard:
 
     def counts(self, metric: Metric) -> dict[str, int]:
         """Return what a counter counted, by its one label, "" if it has none; without zeros."""
-        samples = self.instruments.metrics.counter(metric).collect().samples
-        return {"".join(each.labels.values()): int(each.value) for each in samples if each.value}
+        children = self.instruments.metrics.counter(metric).children
+        return {"".join(key): int(each.now) for key, each in children.items() if each.now}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -143,6 +143,6 @@ class World:
 
     def samples(self, name: str) -> dict[str, float]:
         """Return the samples of a metric by their labels, as exposed, where not zero."""
-        text = self.instruments.metrics.snapshot().exposition("text/plain")[0].decode()
+        text = "".join(self.instruments.metrics.render())
         found = (line.rsplit(" ", 1) for line in text.splitlines() if line.startswith(name))
         return {labels: float(value) for labels, value in found if float(value)}

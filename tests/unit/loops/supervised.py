@@ -2,6 +2,8 @@
 
 from random import Random
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from service.instruments import Instruments
 from service.loops.loop_status import LoopStatus
 from service.loops.supervisor import LoopGroup, Supervisor
@@ -70,9 +72,10 @@ class Loops:
 
     def exported(self, name: str = LOOP) -> dict[str, float]:
         """Return what is exported of a loop, by the metric's name without `tapewatch_loop_`."""
+        text = "".join(self.instruments.metrics.render())
         return {
             sample.name.removeprefix("tapewatch_loop_"): sample.value
-            for family in self.instruments.metrics.collect()
+            for family in text_string_to_metric_families(text)
             for sample in family.samples
             if sample.labels.get("loop") == name and "le" not in sample.labels
         }

@@ -94,7 +94,7 @@ def test_what_happens_is_counted_once(decision: Decision, names: list[str]) -> N
 def test_a_triggered_close_is_a_trigger_with_its_slippage() -> None:
     found = counted(deal_of(DealEvent.CLOSE, CloseReason.STOP_LOSS, OrderStatus.CLOSED))
     assert found["tapewatch_triggers_total{trigger=STOP_LOSS}"] == 1
-    assert found["tapewatch_slippage_points_count{trigger=STOP_LOSS}"] == 1
+    assert found["tapewatch_slippage_points_bucket{le=+Inf,trigger=STOP_LOSS}"] == 1
 
 
 def test_swaps_and_resets_are_counted_wherever_they_are_posted() -> None:

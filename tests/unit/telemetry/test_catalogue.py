@@ -10,10 +10,13 @@ from service.domain.rejection import RejectCode
 from telemetry import vocabulary
 from telemetry.catalogue import METRICS, Kind, Metric
 
-SEMANTIC_CONVENTIONS = {
-    "db_client_operation_duration_seconds",
-    "http_server_request_duration_seconds",
-}
+CONVENTIONAL = (
+    "tapewatch_",
+    "db_client_",
+    "http_server_",
+    "process_",
+    "python_gc_",
+)
 FORBIDDEN_LABELS = {"account_id", "order_id", "trace_id", "account", "order"}
 
 
@@ -24,14 +27,14 @@ def by_name(metric: Metric) -> str:
 @pytest.mark.parametrize("metric", METRICS, ids=by_name)
 def test_a_metric_is_well_formed(metric: Metric) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", metric.name)
-    assert metric.name.startswith("tapewatch_") or metric.name in SEMANTIC_CONVENTIONS
+    assert metric.name.startswith(CONVENTIONAL)
     assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
     assert metric.help.endswith(".")
     assert not {label.name for label in metric.labels} & FORBIDDEN_LABELS
     assert bool(metric.buckets) == (metric.kind is Kind.HISTOGRAM)
     assert list(metric.buckets) == sorted(set(metric.buckets))
-    if metric.unit == "seconds":
-        assert metric.name.endswith("_seconds")
+    if metric.unit in ("seconds", "bytes"):
+        assert metric.name.removesuffix("_total").endswith(f"_{metric.unit}")
 
 
 def test_each_metric_is_declared_once() -> None:

@@ -1,0 +1,37 @@
+"""What the service measures, said in the words of the trade, one noun a module.
+
+Everything above the domain tells an `Instruments` what happened; which metric that is, stays here.
+Label values must be those of `telemetry/vocabulary.py`: another one raises ValueError. Call it from
+the event loop's thread alone. A test takes a fresh `Instruments()`: there is no other double.
+
+Cost: `instruments.quotes.value += 1` is an attribute; the others add a call and a look-up.
+"""
+
+from service.instruments.dealing import DealingInstruments
+from service.instruments.quotes import QuoteInstruments
+from service.instruments.scrapes import ScrapeInstruments
+from service.instruments.sockets import SocketInstruments
+from service.instruments.stores import StoreInstruments
+from service.instruments.writing import WritingInstruments
+from telemetry.metrics import Metrics
+
+
+class Instruments(
+    QuoteInstruments,
+    DealingInstruments,
+    WritingInstruments,
+    StoreInstruments,
+    SocketInstruments,
+    ScrapeInstruments,
+):
+    """The service's measurements on one set of metrics."""
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        metrics = Metrics() if metrics is None else metrics
+        self.metrics = metrics
+        QuoteInstruments.__init__(self, metrics)
+        DealingInstruments.__init__(self, metrics)
+        WritingInstruments.__init__(self, metrics)
+        StoreInstruments.__init__(self, metrics)
+        SocketInstruments.__init__(self, metrics)
+        ScrapeInstruments.__init__(self, metrics)

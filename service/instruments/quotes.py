@@ -1,0 +1,32 @@
+"""Quotes, and the feed they come from."""
+
+from collections.abc import Callable, Mapping
+
+from telemetry import catalogue
+from telemetry.metrics import Metrics
+
+
+class QuoteInstruments:
+    """Quotes, and the feed they come from."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self.quotes = metrics.counter(catalogue.QUOTES).child()
+        self._quotes_refused = metrics.counter(catalogue.QUOTES_REFUSED)
+        self._feed_reconnects = metrics.counter(catalogue.FEED_RECONNECTS).child()
+
+    def quote_refused(self, reason: str) -> None:
+        """Count a quote that a guard refused (`QuoteRefusal`)."""
+        self._quotes_refused.child(reason).value += 1
+
+    def watch_last_quotes(self, read: Callable[[], Mapping[str, float]]) -> None:
+        """Export the Unix time of each symbol's last quote, asked for at scrape."""
+        self.metrics.read_table(catalogue.LAST_QUOTE, read)
+
+    def feed_reconnected(self) -> None:
+        self._feed_reconnects.value += 1
+
+    def watch_feed(self, healthy: Callable[[], bool], last_message_s: Callable[[], float]) -> None:
+        """Export the feed's health and the Unix time of its last message, asked for at scrape."""
+        self.metrics.gauge(catalogue.FEED_HEALTHY).child().read = healthy
+        self.metrics.gauge(catalogue.FEED_LAST_MESSAGE).child().read = last_message_s

@@ -1,0 +1,62 @@
+"""Events, prices and the sockets they go to."""
+
+from collections.abc import Callable
+
+from telemetry import catalogue
+from telemetry.metrics import Metrics
+
+
+class SocketInstruments:
+    """Events, prices and the sockets they go to."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._events_relayed = metrics.counter(catalogue.EVENTS_RELAYED)
+        self._events_delivered = metrics.counter(catalogue.EVENTS_DELIVERED).child()
+        self._event_catchups = metrics.counter(catalogue.EVENT_CATCHUPS)
+        self._price_messages = metrics.counter(catalogue.PRICE_MESSAGES).child()
+        self._sockets = metrics.gauge(catalogue.SOCKETS).child()
+        self._sockets_opened = metrics.counter(catalogue.SOCKETS_OPENED).child()
+        self._sockets_closed = metrics.counter(catalogue.SOCKETS_CLOSED)
+        self._socket_processing = metrics.histogram(catalogue.SOCKET_PROCESSING)
+        self._socket_sent = metrics.counter(catalogue.SOCKET_MESSAGES_SENT)
+        self._socket_dropped = metrics.counter(catalogue.SOCKET_MESSAGES_DROPPED)
+
+    def events_relayed(self, source: str, count: int) -> None:
+        """Count events published to Redis, on commit or from the outbox."""
+        self._events_relayed.child(source).value += count
+
+    def watch_relay(self, behind: Callable[[], bool]) -> None:
+        self.metrics.gauge(catalogue.RELAY_BEHIND).child().read = behind
+
+    def event_delivered(self) -> None:
+        self._events_delivered.value += 1
+
+    def event_catchup(self, cause: str) -> None:
+        """Count a read of the outbox: start, gap, reconnected or poll."""
+        self._event_catchups.child(cause).value += 1
+
+    def watch_events(self, connected: Callable[[], bool]) -> None:
+        self.metrics.gauge(catalogue.EVENTS_CONNECTED).child().read = connected
+
+    def price_message(self) -> None:
+        self._price_messages.value += 1
+
+    def socket_opened(self) -> None:
+        self._sockets.value += 1
+        self._sockets_opened.value += 1
+
+    def socket_closed(self, reason: str) -> None:
+        self._sockets.value -= 1
+        self._sockets_closed.child(reason).value += 1
+
+    def socket_received(self, message_type: str, seconds: float) -> None:
+        """Take the handling of a client's message; one that cannot be read is `invalid`."""
+        self._socket_processing.child(message_type).observe(seconds)
+
+    def socket_sent(self, message_type: str, count: int = 1) -> None:
+        self._socket_sent.child(message_type).value += count
+
+    def socket_dropped(self, reason: str, count: int = 1) -> None:
+        """Count messages a client was not sent: conflated by a newer one, or its socket closed."""
+        self._socket_dropped.child(reason).value += count

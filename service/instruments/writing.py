@@ -1,0 +1,71 @@
+"""Commits, commands and requests."""
+
+from collections.abc import Callable, Iterable
+
+from telemetry import catalogue
+from telemetry.metrics import Metrics
+
+
+class WritingInstruments:
+    """Commits, commands and requests."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._tick_to_commit = metrics.histogram(catalogue.TICK_TO_COMMIT).child()
+        self._commit = metrics.histogram(catalogue.COMMIT).child()
+        self._commit_size = metrics.histogram(catalogue.COMMIT_SIZE).child()
+        self._decisions = metrics.counter(catalogue.DECISIONS)
+        self._commands = metrics.counter(catalogue.COMMAND)
+        self._command_s = metrics.histogram(catalogue.COMMAND_S)
+        self._http = metrics.histogram(catalogue.HTTP_REQUEST)
+
+    # Writing
+
+    def tick_to_commit(self, seconds: float) -> None:
+        self._tick_to_commit.observe(seconds)
+
+    def commit(self, size: int, seconds: float) -> None:
+        """Take a commit of `size` decisions."""
+        self._commit.observe(seconds)
+        self._commit_size.observe(size)
+        self._decisions.child("committed").value += size
+
+    def decisions_failed(self, count: int = 1) -> None:
+        """Count decisions that were rolled back alone."""
+        self._decisions.child("failed").value += count
+
+    @property
+    def failed_decisions(self) -> int:
+        """Decisions rolled back alone so far."""
+        return int(self._decisions.child("failed").value)
+
+    def decisions_withdrawn(self, count: int = 1) -> None:
+        """Count decisions taken back because an earlier one of the account failed."""
+        self._decisions.child("withdrawn").value += count
+
+    def decisions_fenced(self, count: int = 1) -> None:
+        """Count decisions refused because the lease's epoch is past."""
+        self._decisions.child("fenced").value += count
+
+    def watch_writer_queue(self, read: Callable[[], int]) -> None:
+        self.metrics.gauge(catalogue.WRITER_QUEUE).child().read = read
+
+    def watch_leading(self, read: Callable[[], bool]) -> None:
+        self.metrics.gauge(catalogue.LEADING).child().read = read
+
+    # Commands and requests
+
+    def command(self, name: str, code: str, seconds: float) -> None:
+        """Take a command answered with OK, a `RejectCode`, UNAVAILABLE, WITHDRAWN or ERROR."""
+        self._commands.child(name, code).value += 1
+        self._command_s.child(name).observe(seconds)
+
+    def declare_http_routes(self, routes: Iterable[tuple[str, str, int]]) -> None:
+        """Make (method, route template, good status) series exist, with those of 500 and 503."""
+        for method, route, status in routes:
+            for each in (status, 500, 503):
+                self._http.declare(method, route, str(each))
+
+    def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Take an answered request; `route` is the template, never the path."""
+        self._http.child(method, route, str(status)).observe(seconds)
