@@ -1,6 +1,7 @@
 """Settings from the environment: the only reader of it. All errors are reported together.
 
-Every variable starts with `TAPEWATCH_`; one that is empty counts as not set. A DSN replaces the
+Every variable starts with `TAPEWATCH_`, but for those OpenTelemetry has named (`OTLP_VARIABLES`);
+one that is empty counts as not set. A DSN replaces the
 embedded server of its kind; without one PostgreSQL and Valkey run as children with their data under
 `data_dir`.
 """
@@ -16,12 +17,19 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from telemetry.otlp import OtlpProtocol
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Interval = Annotated[float, Field(gt=0, le=86_400)]
 MIN_SECRET_LENGTH = 32
 DATABASE_SCHEMES = ("postgresql", "postgres")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 FEED_SCHEMES = ("ws", "wss")
+OTLP_SCHEMES = ("http", "https")
+OTLP_VARIABLES = {
+    "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "otlp_protocol": "OTEL_EXPORTER_OTLP_PROTOCOL",
+}
 
 
 class FeedKind(StrEnum):
@@ -62,6 +70,8 @@ class Settings(BaseSettings):
             cache_audit_interval_s: of the background loops, seconds;
             `positions_sweep_max_interval_s`: what that of the positions grows to by errors.
         portfolio_push_interval_s: between two pushes of what accounts are worth, seconds.
+        otlp_endpoint: base address of the collector of traces; None: nothing is traced.
+            `otlp_protocol`: how it is spoken to. `trace_ratio`: share of traces sampled, 0 to 1.
         log_level: of all that has no level of its own, as client sockets and orders have.
         log_format: lines for people, or one JSON object a line.
     """
@@ -106,6 +116,14 @@ class Settings(BaseSettings):
     log_level_orders: LogLevel = LogLevel.DEBUG
     log_format: LogFormat = LogFormat.CONSOLE
 
+    otlp_endpoint: str | None = Field(
+        default=None, validation_alias=OTLP_VARIABLES["otlp_endpoint"]
+    )
+    otlp_protocol: str = Field(
+        default=OtlpProtocol.GRPC.value, validation_alias=OTLP_VARIABLES["otlp_protocol"]
+    )
+    trace_ratio: float = Field(default=0.01, ge=0, le=1)
+
     def check(self) -> list[str]:
         """Return what is wrong with the fields beyond their types, one line each."""
         faults = [
@@ -125,6 +143,10 @@ class Settings(BaseSettings):
                 "TAPEWATCH_POSITIONS_SWEEP_MAX_INTERVAL_S: must be at least "
                 "TAPEWATCH_POSITIONS_SWEEP_INTERVAL_S"
             )
+        if _scheme_faults("", self.otlp_endpoint, OTLP_SCHEMES):
+            faults.append(f"{OTLP_VARIABLES['otlp_endpoint']}: must start with http:// or https://")
+        if self.otlp_protocol not in list(OtlpProtocol):
+            faults.append(f"{OTLP_VARIABLES['otlp_protocol']}: must be {' or '.join(OtlpProtocol)}")
         secret = self.jwt_secret
         if secret is not None and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
             faults.append(

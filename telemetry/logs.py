@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from loguru import logger
-from opentelemetry import trace
 
 from telemetry.log_line import Line
 from telemetry.log_output import LogOutput, Render
 from telemetry.redaction import Redaction
+from telemetry.spans import current_span
 from telemetry.vocabulary import LOG_LEVELS
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ class Logs:
         extra = {name: str(value) for name, value in record["extra"].items()}
         trace_id, span_id = extra.pop("trace_id", ""), extra.pop("span_id", "")
         if not trace_id:
-            span = trace.get_current_span().get_span_context()
-            if span.is_valid:
-                trace_id, span_id = f"{span.trace_id:032x}", f"{span.span_id:016x}"
+            span = current_span()
+            if span is not None:
+                trace_id, span_id = span.ids.trace, span.ids.span
         return Line(
             record["time"],
             record["level"].name,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import (
+    OTLP_VARIABLES,
     ConfigurationError,
     FeedKind,
     Settings,
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("TAPEWATCH_"):
+        if name.startswith(("TAPEWATCH_", "OTEL_")):
             monkeypatch.delenv(name)
 
 
@@ -63,6 +64,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("REDIS_URL", "cache:6379"),
         ("FEED_URL", "https://quotes"),
         ("JWT_SECRET", "x" * 31),
+        ("TRACE_RATIO", "1.1"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(
@@ -72,6 +74,30 @@ def test_what_is_wrong_is_refused_by_name(
     with pytest.raises(ConfigurationError, match=rf"\n  TAPEWATCH_{name}: ") as caught:
         load_settings()
     assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+    ],
+)
+def test_a_collector_that_cannot_be_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigurationError, match=rf"\n  {name}: ") as caught:
+        load_settings()
+    assert str(caught.value).count("\n") == 1
+
+
+def test_a_collector_is_named_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    settings = load_settings()
+    assert settings.otlp_endpoint == "http://collector:4318"
+    assert settings.otlp_protocol == "http/protobuf"
 
 
 def test_all_faults_come_in_one_message_without_their_values(
@@ -156,10 +182,11 @@ def test_a_data_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
 
 def test_the_readme_tells_every_setting_with_its_default() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `TAPEWATCH_")]
+    names = ("| `TAPEWATCH_", "| `OTEL_")
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith(names)]
     told = {name.strip(" `"): default.strip() for name, default in rows}
     assert told == {
-        f"TAPEWATCH_{name.upper()}": _shown(field.default)
+        OTLP_VARIABLES.get(name, f"TAPEWATCH_{name.upper()}"): _shown(field.default)
         for name, field in Settings.model_fields.items()
     }
 

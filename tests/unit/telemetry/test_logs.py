@@ -7,11 +7,11 @@ from io import StringIO
 
 import pytest
 from loguru import logger
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry.log_line import console_text, json_text
 from telemetry.logs import Area, Logs
+from telemetry.spans import Span, Tracing
+from tests.unit.telemetry.test_spans import Box
 
 HERE = __name__
 
@@ -43,16 +43,15 @@ def test_a_line_says_what_where_and_when() -> None:
 
 
 def test_a_line_in_a_span_carries_its_ids_and_one_outside_none() -> None:
-    tracer = TracerProvider().get_tracer("tests")
+    tracing = Tracing(Box(), 1.0)
     with opened(out := StringIO()):
-        with tracer.start_as_current_span("commit") as span:
+        with tracing.span("commit") as span:
             logger.info("inside")
         logger.info("outside")
         logger.bind(trace_id="ab" * 16, span_id="cd" * 8).info("of a span that is over")
     inside, outside, bound = said(out)
-    context = span.get_span_context()
-    assert inside["trace_id"] == trace.format_trace_id(context.trace_id)
-    assert inside["span_id"] == trace.format_span_id(context.span_id)
+    assert isinstance(span, Span)
+    assert (inside["trace_id"], inside["span_id"]) == (span.ids.trace, span.ids.span)
     assert "trace_id" not in outside
     assert (bound["trace_id"], bound["span_id"]) == ("ab" * 16, "cd" * 8)
     assert "extra" not in bound
