@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench soak replay token lock clean
+.PHONY: help setup run test check bench soak replay token metrics lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -31,10 +31,11 @@ run: setup ## start everything: database, cache, demo accounts, feed, service
 test: setup ## run the tests (ARGS='-k name' picks some)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: setup ## format, lint and types
+check: setup ## format, lint, types and the page of metrics
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict service telemetry dashboards alerts tests
+	$(BIN)/python -m telemetry.metrics_page --check
 
 bench: setup ## measure (ARGS picks the parts)
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -48,6 +49,9 @@ replay: setup ## replay SCENARIO=dir [TICKS=file] [DEALS=out.csv] [SPEED=max|1|1
 
 token: setup ## print a bearer token for a demo account
 	@$(BIN)/tapewatch token $(ARGS)
+
+metrics: setup ## write telemetry/METRICS.md anew from the catalogue
+	$(BIN)/python -m telemetry.metrics_page
 
 lock: ## pin every dependency anew into requirements.lock
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
