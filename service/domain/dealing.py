@@ -224,6 +224,7 @@ def place_order(desk: Desk, order: Order, time: int, *, key: str | None = None) 
 def activate_order(desk: Desk, order: Order, time: int) -> Decision:
     """Turn a disarmed stop-limit order, whose stop price is reached, into the limit it waits at."""
     order.activated_time = time
+    order.open_tick = desk.tick
     desk.arm(order)
     return record(desk, EventKind.ACTIVATED, order, _PENDING, None, NO_POSTINGS, time)
 

@@ -262,13 +262,13 @@ class Desk:
         )
         order.status = state.status
         order.activated_time = state.activated_time
+        order.open_tick = state.open_tick
         self.orders[order.order_id] = order
         if order.status is _PENDING and order.expires_at is not None:
             self.expiries.add(order)
         if order.status is _OPEN:
             order.open_price = state.open_price
             order.open_time = state.open_time
-            order.open_tick = state.open_tick
             order.margin = state.margin
             order.commission = state.commission
             order.profit = state.profit

@@ -77,12 +77,17 @@ def judge_tick(desk: Desk, market: Market) -> list[Decision]:
         elif order.status is _OPEN:
             _defer(desk, order, book, trigger)
     for order_id, order in sorted(opens.items()):
-        if order.status is _PENDING:
-            order.trigger = None
-            try:
-                decisions.append(_open(desk, order))
-            except Exception as error:
-                desk.fault(order.account, order_id, error)
+        if order.status is not _PENDING:
+            continue
+        if _was_just_activated(order):
+            for book, trigger in desk.triggers(order):
+                _defer(desk, order, book, trigger)
+            continue
+        order.trigger = None
+        try:
+            decisions.append(_open(desk, order))
+        except Exception as error:
+            desk.fault(order.account, order_id, error)
     for order_id, order in sorted(trails.items()):
         if order.status is _OPEN:
             try:
@@ -170,6 +175,11 @@ def _fire(desk: Desk, market: Market) -> _Fired:
     return fired
 
 
+def _was_just_activated(order: Order) -> bool:
+    """Tell whether a stop-limit was activated on this very tick, which is judged once more."""
+    return order.activated_time is not None and (order.open_tick or 0) >= order.terms.market.tick
+
+
 def _close(desk: Desk, order: Order, book: TriggerBook) -> Decision | None:
     """Close a position whose trigger fired; None: it is not to be closed on this tick."""
     market = order.terms.market
@@ -218,6 +228,8 @@ def judge_order(desk: Desk, order: Order) -> Decision | None:
         quote = market.ask if book in (market.ask_at_most, market.ask_at_least) else market.bid
         if quote <= price if book.fires_at_most else quote >= price:
             if is_pending:
+                if _was_just_activated(order):
+                    return None
                 desk.disarm(order)
                 return _open(desk, order)
             if price == order.trail_trigger and price != order.take_profit_trigger:

@@ -76,6 +76,13 @@ class Market:
         sessions = self.symbol.sessions
         return sessions is None or sessions.at(time)[0]
 
+    def is_live(self, time: int) -> bool:
+        """Tell whether the last quote is of the session that `time` (ns UTC) is in.
+
+        Not before the first quote of a session, nor of a start: such a price is not dealt at.
+        """
+        return time < self.session_until
+
     def enter_session(self, time: int) -> bool:
         """Tell whether a quote of `time` is in session, and remember how long that holds."""
         sessions = self.symbol.sessions

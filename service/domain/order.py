@@ -89,7 +89,8 @@ class Order:
 
     `trigger`, `stop_loss_trigger` and `take_profit_trigger` are the normalised prices its entries
     in the trigger books rest at, since `armed_tick`; `open_tick` is the tick it was filled on,
-    whose quote does not judge its own stop loss and take profit. `margin` is exact, in USD.
+    whose quote does not judge its own stop loss and take profit (of a stop-limit that is pending
+    the tick it was activated on, whose quote does not judge its limit). `margin` is exact, in USD.
 
     A trailing stop of `trailing_distance` points moves the stop loss at `trail_trigger`. `volume`
     is what is still open; `profit` and `swap` are what was posted so far, in USD, None before the

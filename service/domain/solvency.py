@@ -3,8 +3,9 @@
 Margin level = equity / margin * 100. Below the group's `margin_call_level` the account is called
 once, until it has recovered to `margin_call_hysteresis` above it. Below `stop_out_level`, or
 without any equity, positions are closed at the group's price: the largest loss whose market may be
-dealt first, until the level is back or nothing more can be closed. Equity <= 0 with open positions
-is the worst case, not an exception. An account that cannot be priced is not judged.
+dealt, and was quoted in this session, first, until the level is back or nothing more can be closed.
+Equity <= 0 with open positions is the worst case, not an exception. An account that cannot be
+priced is not judged.
 """
 
 from decimal import Decimal
@@ -57,7 +58,7 @@ def _stop_out(desk: Desk, account: Account, time: int) -> list[Decision]:
     by_loss = sorted(
         (profit, order_id, order)
         for exposure in account.exposures.values()
-        if exposure.terms.may_close and exposure.terms.market.is_in_session(time)
+        if exposure.terms.may_close and exposure.terms.market.is_live(time)
         for order_id, order in exposure.positions.items()
         if (profit := position_profit(order)) is not None
     )
