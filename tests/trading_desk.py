@@ -3,10 +3,10 @@
 from decimal import Decimal
 
 from service.domain.account import Account
-from service.domain.commands import CommandDesk, PlaceOrder
-from service.domain.record import order_state
+from service.domain.commands import CommandDesk
 from service.domain.decision import AccountState
 from service.domain.desk import Desk
+from service.domain.instructions import PlaceOrder
 from service.domain.instrument import (
     CommissionType,
     CommissionValueType,
@@ -20,6 +20,7 @@ from service.domain.instrument import (
 from service.domain.money import format_money
 from service.domain.order import Order, OrderType
 from service.domain.quote import Quote, QuoteGuard
+from service.domain.record import order_state
 from service.storage.views import AccountView, OrderView, format_decimal, order_view
 
 NOW = 1_767_600_000_000_000_000  # 2026-01-05T08:00:00Z

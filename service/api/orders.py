@@ -22,8 +22,9 @@ from service.api.requests import (
     lots,
     points,
 )
-from service.domain.commands import CommandDesk, ModifyOrder, PlaceOrder
+from service.domain.commands import CommandDesk
 from service.domain.decision import Decision, EventKind
+from service.domain.instructions import ModifyOrder, PlaceOrder
 from service.domain.instrument import Symbol
 from service.domain.order import OrderStatus
 from service.domain.rejection import RejectCode, Rejected

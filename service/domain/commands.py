@@ -5,7 +5,6 @@ decision; a refusal raises `Rejected` and changes nothing. Market orders and clo
 service's own price, which must not be older than the guard's `max_age_ns`.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from service.domain.account import Account
@@ -32,51 +31,12 @@ from service.domain.dealing import (
 )
 from service.domain.decision import Audit, Decision, PostingKind
 from service.domain.desk import Desk
+from service.domain.instructions import ModifyOrder, PlaceOrder
 from service.domain.market import Terms
 from service.domain.money import CENT, EQUAL_WITHIN, EXACT
 from service.domain.order import CancelReason, CloseReason, Order, OrderKind, OrderStatus, OrderType
 from service.domain.quote import QuoteGuard
 from service.domain.rejection import RejectCode, Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceOrder:
-    """Place a market or pending order. Prices in points, volume in 1/10,000 lot.
-
-    Attributes:
-        limit_price: of a stop-limit order, where it rests once `price` is reached.
-        trailing_distance: points the stop loss follows behind the closing price.
-        expires_at: when a pending order is cancelled, ns UTC.
-    """
-
-    account_id: int
-    symbol: str
-    order_type: OrderType
-    volume: int
-    price: int | None = None
-    stop_loss: int | None = None
-    take_profit: int | None = None
-    client_order_id: str | None = None
-    limit_price: int | None = None
-    trailing_distance: int | None = None
-    expires_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ModifyOrder:
-    """Change the fields named in `changes`; None removes, where there may be nothing."""
-
-    account_id: int
-    order_id: int
-    changes: frozenset[str]
-    price: int | None = None
-    volume: int | None = None
-    stop_loss: int | None = None
-    take_profit: int | None = None
-    limit_price: int | None = None
-    trailing_distance: int | None = None
-    expires_at: int | None = None
-
 
 _PENDING_ONLY = {"price", "limit_price", "volume", "expires_at"}
 

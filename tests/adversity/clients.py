@@ -1,7 +1,8 @@
 """What clients ask of a shard, and the sweep that follows."""
 
-from service.domain.commands import CommandDesk, ModifyOrder
+from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
+from service.domain.instructions import ModifyOrder
 from service.storage.views import EventView
 from tests.adversity.shard import Shard
 

@@ -16,11 +16,11 @@ from typing import Any
 import asyncpg
 
 from service.domain.account import Account
-from service.domain.commands import CommandDesk, PlaceOrder
-from service.domain.record import order_state
+from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.engine import Engine
+from service.domain.instructions import PlaceOrder
 from service.domain.instrument import (
     CommissionType,
     CommissionValueType,
@@ -33,6 +33,7 @@ from service.domain.instrument import (
 )
 from service.domain.order import Order, OrderState, OrderStatus, OrderType
 from service.domain.quote import Quote, QuoteGuard
+from service.domain.record import order_state
 from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.leadership import Leadership, Rules

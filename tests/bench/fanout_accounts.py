@@ -12,8 +12,9 @@ import msgspec
 from service.api.committed_account import CommittedAccount
 from service.api.frames import Frame
 from service.api.ports import Unsubscribe
-from service.domain.commands import CommandDesk, PlaceOrder
+from service.domain.commands import CommandDesk
 from service.domain.desk import Desk
+from service.domain.instructions import PlaceOrder
 from service.domain.instrument import UserType
 from service.domain.order import OrderType
 from service.domain.quote import Quote, QuoteGuard

@@ -6,9 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from service.domain.commands import CommandDesk, PlaceOrder
+from service.domain.commands import CommandDesk
 from service.domain.corrections import CorrectDeal
 from service.domain.decision import Audit, Decision
+from service.domain.instructions import PlaceOrder
 from service.domain.instrument import TradingState, UserType
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected

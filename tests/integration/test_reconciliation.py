@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from service.domain.commands import CommandDesk, ModifyOrder
+from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
+from service.domain.instructions import ModifyOrder
 from service.domain.order import OrderStatus, OrderType
 from service.domain.rejection import Rejected
 from service.loops import reconciliation as module

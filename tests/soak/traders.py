@@ -12,8 +12,9 @@ from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from random import Random
 
-from service.domain.commands import CommandDesk, ModifyOrder, PlaceOrder
+from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
+from service.domain.instructions import ModifyOrder, PlaceOrder
 from service.domain.instrument import Symbol
 from service.domain.market import Terms
 from service.domain.order import Order, OrderKind, OrderStatus, OrderType

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from service.api.committed_account import CommittedAccount
 from service.api.messages import PortfolioUpdate
 from service.domain.account import position_profit
-from service.domain.commands import CommandDesk, PlaceOrder
+from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.desk import Desk
+from service.domain.instructions import PlaceOrder
 from service.domain.money import format_money
 from service.domain.order import Order, OrderStatus, OrderType
 from service.domain.quote import QuoteGuard

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from service.domain.account import Account
-from service.domain.commands import CommandDesk, ModifyOrder, PlaceOrder
+from service.domain.commands import CommandDesk
 from service.domain.decision import Deal, Decision
 from service.domain.desk import Desk
 from service.domain.engine import Engine
+from service.domain.instructions import ModifyOrder, PlaceOrder
 from service.domain.instrument import (
     CommissionType,
     CommissionValueType,

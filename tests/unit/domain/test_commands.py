@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from service.domain.commands import PlaceOrder
 from service.domain.decision import EventKind, PostingKind
+from service.domain.instructions import PlaceOrder
 from service.domain.order import CancelReason, CloseReason, OrderStatus, OrderType
 from service.domain.rejection import RejectCode, Rejected
 from tests.unit.domain.floor import LOT, SECOND, Floor, deal_of, order_of
