@@ -8,9 +8,8 @@ import asyncio
 import errno
 import signal
 import socket
-import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from random import Random
 
@@ -18,12 +17,13 @@ from aiohttp import web
 from loguru import logger
 
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
-from service.api.ops import Check, Readiness, build_ops
+from service.api.ops import build_ops
+from service.api.readiness import Readiness
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
-from service.feed.feed import Feed
 from service.feeds import make_feed
+from service.health import WatchedFeed, cache_check, database_check, lease_check
 from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.cache_audit import CacheAudit
@@ -45,11 +45,11 @@ from service.servers import Servers
 from service.settings import Settings
 from service.storage.cache import Cache
 from service.storage.database import Database
-from service.storage.errors import Unreachable
 from service.storage.events import EventFeed
 from service.storage.loader import save_quotes
 from service.storage.outbox import Outbox
 from service.storage.reader import Reader
+from telemetry.logs import Logs
 from telemetry.pulse import Pulse
 
 SAVE_QUOTES_INTERVAL_S = 5.0
@@ -63,13 +63,14 @@ TRADING = web.AppKey("trading", Trading)
 READINESS = web.AppKey("readiness", Readiness)
 
 
-def build_service(settings: Settings, servers: Servers, secret: str) -> web.Application:
+def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs) -> web.Application:
     """Wire the service; starting the application starts everything.
 
     Raises:
         ValueError: the signing secret is too short.
     """
     instruments = Instruments()
+    instruments.watch_logs(logs.count, lambda: logs.dropped)
     guard = QuoteGuard(
         max_age_ns=int(settings.max_quote_age_s * _NS_PER_S),
         max_future_ns=int(settings.max_quote_future_s * _NS_PER_S),
@@ -192,64 +193,18 @@ def build_service(settings: Settings, servers: Servers, secret: str) -> web.Appl
             loops.repeat("save_quotes", save, interval_s=SAVE_QUOTES_INTERVAL_S)
             yield
 
-    watched = _Watched(trading, settings.max_quote_age_s)
+    watched = WatchedFeed(lambda: trading.desk.markets, settings.max_quote_age_s)
     instruments.watch_feed(lambda: watched.is_healthy, lambda: watched.last_message_s)
     instruments.watch_last_quotes(
         lambda: {name: m.time / _NS_PER_S for name, m in trading.desk.markets.items()}
     )
-    readiness.register("database", _answers(database.ping))
+    readiness.register("database", database_check(database.ping))
+    readiness.register("lease", lease_check(trading))
     readiness.register("writer", trading.check_writer)
     readiness.register("feed", watched.check)
-    readiness.register("redis", _says(cache.ping), required=False)
+    readiness.register("redis", cache_check(cache.ping), required=False)
     app.cleanup_ctx.extend([ops, stores, trade, market])
     return app
-
-
-class _Watched:
-    """The feed as seen from outside; there is none before the symbols are known."""
-
-    def __init__(self, trading: Trading, max_age_s: float) -> None:
-        self.feed: Feed | None = None
-        self._trading = trading
-        self._max_age_s = max_age_s
-
-    @property
-    def is_healthy(self) -> bool:
-        return self.feed is not None and self.feed.healthy
-
-    @property
-    def last_message_s(self) -> float:
-        last = None if self.feed is None else self.feed.last_message_time
-        return 0.0 if last is None else last / _NS_PER_S
-
-    async def check(self) -> tuple[bool, str]:
-        if not self.is_healthy:
-            return False, "no message yet"
-        # Heartbeats, and quotes that are all refused, do not make a market.
-        newest = max((market.time for market in self._trading.desk.markets.values()), default=0)
-        age_s = time.time() - newest / _NS_PER_S
-        if not newest:
-            return False, "no quote yet"
-        return age_s <= self._max_age_s, f"last quote {age_s:.1f} s ago"
-
-
-def _answers(ping: Callable[[], Awaitable[object]]) -> Check:
-    async def check() -> tuple[bool, str]:
-        try:
-            await ping()
-        except Unreachable as error:
-            return False, str(error)
-        return True, "answers"
-
-    return check
-
-
-def _says(ping: Callable[[], Awaitable[bool]]) -> Check:
-    async def check() -> tuple[bool, str]:
-        ok = await ping()
-        return ok, "answers" if ok else "does not answer: reads fall back to the database"
-
-    return check
 
 
 def _holder() -> str:
@@ -276,13 +231,13 @@ async def _listen(runner: web.AppRunner, what: str, host: str, port: int, prefix
         ) from None
 
 
-async def serve(settings: Settings, servers: Servers, secret: str) -> None:
+async def serve(settings: Settings, servers: Servers, secret: str, logs: Logs) -> None:
     """Serve until SIGINT or SIGTERM; unready first, then bounded shutdown in order.
 
     Raises:
         CannotListen: a port is in use, or an address is not this machine's.
     """
-    app = build_service(settings, servers, secret)
+    app = build_service(settings, servers, secret, logs)
     runner = gateway_runner(app)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

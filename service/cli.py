@@ -135,11 +135,11 @@ def _hours(text: str) -> float:
 def _run(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     secret = make_secret(settings)
     logs.redaction.hide(secret)
-    uvloop.run(_serve_demo(settings, secret))
+    uvloop.run(_serve_demo(settings, secret, logs))
     return 0
 
 
-async def _serve_demo(settings: Settings, secret: str) -> None:
+async def _serve_demo(settings: Settings, secret: str, logs: Logs) -> None:
     async with open_servers(
         settings,
         settings.data_dir,
@@ -147,19 +147,19 @@ async def _serve_demo(settings: Settings, secret: str) -> None:
         redis_port=settings.redis_port,
     ) as servers:
         await open_demo(servers.database_dsn)
-        await serve(settings, servers, secret)
+        await serve(settings, servers, secret, logs)
 
 
 def _serve(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     secret = settings.required_to_serve()
-    uvloop.run(_serve_migrated(settings, secret))
+    uvloop.run(_serve_migrated(settings, secret, logs))
     return 0
 
 
-async def _serve_migrated(settings: Settings, secret: str) -> None:
+async def _serve_migrated(settings: Settings, secret: str, logs: Logs) -> None:
     async with open_servers(settings, settings.data_dir) as servers:
         await apply_migrations(servers.database_dsn)
-        await serve(settings, servers, secret)
+        await serve(settings, servers, secret, logs)
 
 
 def _token(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:

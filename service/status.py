@@ -12,12 +12,12 @@ import aiohttp
 import msgspec
 
 from service.api.admin_loops import LOOPS
-from service.api.ops import ReadinessReport, State
+from service.api.readiness import ReadinessReport, State
 from service.api.replies import LoopsReply
 from service.loops.loop_status import LoopKind, LoopStatus
 
 ASK_TIMEOUT_S = 10.0
-_WELL = (State.READY, State.STANDBY)
+_WELL = (State.READY, State.DEGRADED, State.STANDBY)
 _HEADINGS = (
     *("", "LOOP", "STATE", "EVERY", "LAST RUN", "LAST SUCCESS", "TOOK", "RUNS", "ERRORS"),
     *("IN A ROW", "RESTARTS", "LAST ERROR"),

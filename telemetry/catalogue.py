@@ -454,6 +454,18 @@ SLOW = _counter(
     Label("kind", vocabulary.SLOW_KINDS),
     Label("outcome", vocabulary.SLOW_OUTCOMES),
 )
+LOG_RECORDS = _counter(
+    "tapewatch_log_records_total",
+    "What was logged, repetitions that were not written included.",
+    "records",
+    Label("level", vocabulary.LOG_LEVELS),
+    Label("area", vocabulary.LOG_AREAS),
+)
+LOG_DROPPED = _counter(
+    "tapewatch_log_records_dropped_total",
+    "Log lines that came faster than they could be written, or could not be written.",
+    "records",
+)
 SCRAPE = _histogram(
     "tapewatch_scrape_seconds",
     "Event-loop time that a scrape of /metrics took.",

@@ -1,6 +1,7 @@
 """The ops port over real HTTP."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -8,8 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.api import ops
-from service.api.ops import Readiness, build_ops
+from service.api import readiness
+from service.api.ops import build_ops
+from service.api.readiness import Readiness
 from service.instruments import Instruments
 
 Client = TestClient[web.Request, web.Application]
@@ -32,7 +34,7 @@ class Service:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr(ops, "CACHE_S", 0.0)
+    monkeypatch.setattr(readiness, "CACHE_S", 0.0)
     service = Service()
     service.readiness.register("database", service.check_database)
     return service
@@ -98,8 +100,62 @@ async def test_a_check_that_is_not_required_fails_alone(service: Service, client
     service.readiness.register("redis", check, required=False)
     response = await client.get("/readyz")
     body = await response.json()
-    assert (response.status, body["status"]) == (200, "ready")
+    assert (response.status, body["status"]) == (200, "degraded")
     assert body["checks"]["redis"] == {"ok": False, "required": False, "detail": "away"}
+
+
+async def test_verbose_says_how_long_each_check_took_and_how_long_ago_that_was(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "CACHE_S", 3600.0)
+    first = (await (await client.get("/readyz?verbose")).json())["checks"]["database"]
+    assert first.keys() == {"ok", "required", "detail", "latency_s", "age_s"}
+    assert first["latency_s"] >= 0
+    await asyncio.sleep(0.01)
+    second = (await (await client.get("/readyz?verbose=1")).json())["checks"]["database"]
+    assert second["latency_s"] == first["latency_s"]
+    assert second["age_s"] > first["age_s"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_text"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("application/json", False),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", False),
+        ("text/plain, application/json", False),
+        ("text/plain", True),
+        ("text/*", True),
+        ("text/plain, application/json;q=0.5", True),
+        ("text/plain;q=odd", False),
+    ],
+)
+async def test_text_is_for_whoever_would_rather_have_it(
+    client: Client, accept: str, is_text: bool
+) -> None:
+    for path in ("/livez", "/readyz"):
+        response = await client.get(path, headers={"Accept": accept})
+        assert response.status == 200
+        assert response.content_type == ("text/plain" if is_text else "application/json")
+
+
+async def test_text_names_the_state_and_with_verbose_the_checks(
+    service: Service, client: Client
+) -> None:
+    async def away() -> tuple[bool, str]:
+        return False, "does not answer"
+
+    service.readiness.register("redis", away, required=False)
+    headers = {"Accept": "text/plain"}
+    assert await (await client.get("/livez", headers=headers)).text() == "alive\n"
+    assert await (await client.get("/readyz", headers=headers)).text() == "degraded\n"
+    state, *lines = (
+        await (await client.get("/readyz?verbose", headers=headers)).text()
+    ).splitlines()
+    assert state == "degraded"
+    assert re.fullmatch(r"\[\+\] database: answers \[\d+\.\d ms, 0\.\d s ago\]", lines[0])
+    assert lines[1].startswith("[-] redis (not required): does not answer [")
 
 
 async def test_a_standby_says_so(service: Service, client: Client) -> None:
@@ -121,7 +177,7 @@ async def test_a_shutdown_fails_first_and_asks_nothing(service: Service, client:
 async def test_a_check_that_hangs_or_raises_is_bounded_and_not_well(
     service: Service, client: Client, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    monkeypatch.setattr(ops, "CHECK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(readiness, "CHECK_TIMEOUT_S", 0.05)
 
     async def hangs() -> tuple[bool, str]:
         await asyncio.Event().wait()
@@ -146,7 +202,7 @@ async def test_a_check_that_hangs_or_raises_is_bounded_and_not_well(
 async def test_answers_are_kept_for_a_while_and_rounds_are_shared(
     service: Service, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ops, "CACHE_S", 3600.0)
+    monkeypatch.setattr(readiness, "CACHE_S", 3600.0)
     responses = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
     assert {response.status for response in responses} == {200}
     assert service.asked == 1

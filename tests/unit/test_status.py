@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from service.api.auth import Role
-from service.api.ops import CheckResult, Readiness, ReadinessReport, State, build_ops
+from service.api.ops import build_ops
+from service.api.readiness import CheckResult, Readiness, ReadinessReport, State
 from service.loops.loop_status import LoopKind, LoopState, LoopStatus
 from service.status import CannotAsk, ServiceStatus, ask_status, status_lines
 from tests.support import free_port
@@ -21,7 +22,7 @@ CHECKS = {
     "database": CheckResult(True, True, "answers"),
     "redis": CheckResult(False, False, "does not answer"),
 }
-READY = ReadinessReport(State.READY, CHECKS)
+DEGRADED = ReadinessReport(State.DEGRADED, CHECKS)
 
 
 def loop(**changes: Any) -> LoopStatus:
@@ -68,8 +69,8 @@ STANDING = loop(
 
 
 def test_readiness_comes_first_and_then_an_aligned_table() -> None:
-    lines = status_lines(ServiceStatus(READY, [loop(), ILL, STANDING]), NOW)
-    assert lines[0] == "READY (database: answers; redis FAILS: does not answer)"
+    lines = status_lines(ServiceStatus(DEGRADED, [loop(), ILL, STANDING]), NOW)
+    assert lines[0] == "DEGRADED (database: answers; redis FAILS: does not answer)"
     assert lines[1] == ""
     assert re.split(r"  +", lines[2].strip()) == [
         *("LOOP", "STATE", "EVERY", "LAST RUN", "LAST SUCCESS", "TOOK", "RUNS", "ERRORS"),
@@ -92,6 +93,7 @@ def test_readiness_comes_first_and_then_an_aligned_table() -> None:
     ("state", "loops", "is_well"),
     [
         (State.READY, [loop(), STANDING], True),
+        (State.DEGRADED, [loop()], True),
         (State.STANDBY, [loop()], True),
         (State.NOT_READY, [loop()], False),
         (State.SHUTTING_DOWN, [loop()], False),

@@ -1,0 +1,113 @@
+"""Readiness by the feed: fresh quotes of what is in session; a closed market is no fault."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from service.domain.instrument import InstrumentType, Symbol
+from service.domain.market import Market
+from service.domain.quote import Quote
+from service.domain.sessions import parse_sessions
+from service.feed.feed import OnQuote
+from service.health import WatchedFeed
+
+WORKDAY = parse_sessions("UTC: Mon-Fri 08:00-16:00")
+SHARE = Symbol(
+    "ACME",
+    2,
+    Decimal(1),
+    "USD",
+    "USD",
+    InstrumentType.COMMODITY,
+    100,
+    1_000_000,
+    100,
+    sessions=WORKDAY,
+)
+COIN = replace(SHARE, name="BTCUSD", sessions=None)
+MONDAY = "2026-06-01"
+SATURDAY = "2026-05-30"
+
+
+class Line:
+    """A feed that is well or not."""
+
+    def __init__(self) -> None:
+        self.healthy = True
+        self.last_message_time: int | None = 1_000_000_000
+
+    async def run(self, on_quote: OnQuote) -> None:
+        raise NotImplementedError
+
+
+class Floor:
+    """Markets, a feed and a clock by hand."""
+
+    def __init__(self, *symbols: Symbol) -> None:
+        self.now = 0
+        self.line = Line()
+        self.markets = {symbol.name: Market(symbol) for symbol in symbols}
+        self.watched = WatchedFeed(lambda: self.markets, 10.0, lambda: self.now)
+        self.watched.feed = self.line
+
+    def quote(self, name: str) -> None:
+        self.markets[name].take(Quote(name, 100, 101, self.now))
+
+    async def at(self, moment: str) -> tuple[bool, str]:
+        self.set(moment)
+        return await self.watched.check()
+
+    def set(self, moment: str) -> None:
+        time = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+        self.now = int(time.timestamp()) * 1_000_000_000
+
+
+async def test_quotes_in_session_must_be_fresh() -> None:
+    floor = Floor(SHARE)
+    assert await floor.at(f"{MONDAY}T09:00:00") == (False, "no quote yet")
+    floor.quote("ACME")
+    assert await floor.at(f"{MONDAY}T09:00:10") == (True, "last quote 10.0 s ago")
+    assert await floor.at(f"{MONDAY}T09:00:11") == (False, "last quote 11.0 s ago")
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+async def test_a_closed_market_is_no_fault(healthy: bool) -> None:
+    floor = Floor(SHARE)
+    floor.line.healthy = healthy
+    assert await floor.at(f"{SATURDAY}T12:00:00") == (True, "no symbol is in session")
+
+
+async def test_the_symbols_that_are_closed_do_not_count() -> None:
+    floor = Floor(SHARE, COIN)
+    floor.set(f"{SATURDAY}T12:00:00")
+    floor.quote("ACME")
+    assert await floor.at(f"{SATURDAY}T12:00:01") == (False, "no quote yet")
+    floor.quote("BTCUSD")
+    assert await floor.at(f"{SATURDAY}T12:00:02") == (True, "last quote 1.0 s ago")
+
+
+async def test_a_market_that_opens_has_time_for_its_first_quote() -> None:
+    floor = Floor(SHARE)
+    floor.set("2026-05-29T15:59:59")
+    floor.quote("ACME")
+    assert (await floor.at(f"{MONDAY}T07:59:59"))[0]
+    assert (await floor.at(f"{MONDAY}T08:00:01"))[0]
+    assert (await floor.at(f"{MONDAY}T08:00:11"))[0]
+    assert not (await floor.at(f"{MONDAY}T08:00:12"))[0]
+    floor.quote("ACME")
+    assert (await floor.at(f"{MONDAY}T08:00:13"))[0]
+
+
+async def test_nothing_is_well_before_symbols_and_messages_are_there() -> None:
+    floor = Floor()
+    assert await floor.at(f"{MONDAY}T09:00:00") == (False, "no quote yet")
+    floor = Floor(COIN)
+    floor.set(f"{MONDAY}T09:00:00")
+    floor.quote("BTCUSD")
+    floor.line.healthy = False
+    assert await floor.watched.check() == (False, "no messages")
+    floor.watched.feed = None
+    assert await floor.watched.check() == (False, "no message yet")
+    assert floor.watched.last_message_s == 0.0
