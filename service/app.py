@@ -30,7 +30,7 @@ from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
 from service.loops.leadership import Leadership, Rules
-from service.loops.order_log import log_deals
+from service.loops.order_log import OrderLog
 from service.loops.portfolio import Portfolios
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
@@ -82,7 +82,7 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
     trading = Trading(database, reader, instruments, engine)
     leadership = Leadership(database, trading, Rules(_holder(), guard, settings.lease_s))
     publisher = Publisher(cache, Outbox(database), instruments)
-    trading.written_hooks += [publisher.publish, log_deals]
+    trading.written_hooks += [publisher.publish, OrderLog().written]
     trading.lead_hooks.append(publisher.lead)
     sweeps = Sweeps(database, trading, instruments)
     faults = Faults(trading, instruments)
