@@ -18,12 +18,13 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from random import Random
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from loguru import logger
 from opentelemetry.trace import SpanKind
 
 from telemetry.limits import Limit, TokenBucket
+from telemetry.span_ids import SpanIds
 
 MAX_LINKS = 32
 _NS_PER_S = 1_000_000_000
@@ -31,39 +32,6 @@ _INTERNAL = SpanKind.INTERNAL
 _LOW_BITS = (1 << 64) - 1
 
 Value = str | bool | int | float
-
-
-class SpanIds(NamedTuple):
-    """The identity of a span, as it is carried between processes."""
-
-    trace_id: int
-    span_id: int
-
-    @property
-    def trace(self) -> str:
-        """The trace id as logs, exemplars and trace stores write it."""
-        return f"{self.trace_id:032x}"
-
-    @property
-    def span(self) -> str:
-        return f"{self.span_id:016x}"
-
-    @property
-    def traceparent(self) -> str:
-        """W3C trace context of a span that is exported: 55 characters."""
-        return f"00-{self.trace_id:032x}-{self.span_id:016x}-01"
-
-
-def parse_traceparent(text: str) -> SpanIds | None:
-    """Return the ids in a W3C traceparent, None where it is not one or tells of no sampled span."""
-    parts = text.split("-")
-    if len(parts) != 4 or [len(part) for part in parts] != [2, 32, 16, 2]:
-        return None
-    try:
-        trace_id, span_id, flags = (int(part, 16) for part in parts[1:])
-    except ValueError:
-        return None
-    return SpanIds(trace_id, span_id) if trace_id and span_id and flags & 1 else None
 
 
 class Outlet(Protocol):
@@ -143,6 +111,15 @@ class Span:
         """Take that it failed, and how."""
         self.error = error
 
+    def link(self, ids: SpanIds | None) -> None:
+        """Point to another span that has to do with it, unless there is none."""
+        if ids is not None:
+            self.links = (*self.links, ids)
+
+    def child(self, name: str, kind: SpanKind = _INTERNAL, limit: Limit | None = None) -> "Span":
+        """Return a part of it that begins now."""
+        return self._tracing.begin(name, kind, limit, parent=self)
+
     def end(self, end_ns: int = 0) -> None:
         """End it, now or at a Unix time."""
         self.end_ns = end_ns or time.time_ns()
@@ -189,6 +166,8 @@ class NoSpan:
     def rename(self, name: str) -> None: ...
 
     def fail(self, error: str) -> None: ...
+
+    def link(self, ids: SpanIds | None) -> None: ...
 
     def __enter__(self) -> "NoSpan":
         return self

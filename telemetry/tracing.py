@@ -22,7 +22,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
 from telemetry.otlp import OtlpProtocol
-from telemetry.spans import MAX_LINKS, Span, SpanIds
+from telemetry.span_ids import SpanIds
+from telemetry.spans import MAX_LINKS, Span
 
 QUEUE_LIMIT = 2_048
 BATCH = 256
@@ -124,7 +125,7 @@ class Exports:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await done.wait()
         except TimeoutError:
-            pass
+            self._counted.gives_up = True
         self._dropped += self.waiting
 
 
@@ -133,13 +134,15 @@ class _Counted(SpanExporter):
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
+        self.gives_up = False
         self.exported = 0
         self.failed = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = SpanExportResult.FAILURE
         try:
-            result = self._exporter.export(spans)
+            if not self.gives_up:
+                result = self._exporter.export(spans)
         finally:
             if result is SpanExportResult.SUCCESS:
                 self.exported += len(spans)

@@ -115,14 +115,24 @@ async def http_collector(delay_s: float = 0.0) -> AsyncIterator[Collector]:
 async def hanging_collector() -> AsyncIterator[str]:
     """Accept connections and never answer; yield the address."""
 
+    talking: set[asyncio.Task[object]] = set()
+
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while await reader.read(1 << 16):
-                pass
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        talking.add(task)
+        try:
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(1 << 16):
+                    pass
+        finally:
+            writer.transport.abort()
 
     server = await asyncio.start_server(hang, HOST, 0)
     try:
         yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for task in talking:
+            task.cancel()
+        await asyncio.gather(*talking, return_exceptions=True)

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 from loguru import logger
+from opentelemetry.trace import SpanKind
 
 from service.api import (
     accounts,
@@ -43,6 +44,8 @@ from service.api.socket import SocketLimits
 from service.api.stream import Stream
 from service.api.watched_accounts import WatchedAccounts
 from service.instruments import Instruments
+from telemetry.span_ids import parse_traceparent
+from telemetry.spans import NO_SPAN, AnySpan
 
 KEEPALIVE_TIMEOUT_S = 75.0
 LINGERING_TIMEOUT_S = 2.0
@@ -153,16 +156,31 @@ def _measured(instruments: Instruments) -> Middleware:
     @web.middleware
     async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
-        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = UNMATCHED_ROUTE if resource is None else resource.canonical
+        method = request.method if request.method in hdrs.METH_ALL else OTHER_METHOD
         # A stream lasts as long as its client likes: that is no request's duration.
+        if route == STREAM_PATH:
+            span: AnySpan = NO_SPAN
+        else:
+            span = instruments.tracing.root(f"{method} {route}", SpanKind.SERVER)
+        with span:
+            response = await handler(request)
+            if span.is_wanted:
+                _explain(span, request, method, route, response.status)
         if response.status != 101:
-            resource = request.match_info.route.resource
-            instruments.http_request(
-                UNMATCHED_ROUTE if resource is None else resource.canonical,
-                request.method if request.method in hdrs.METH_ALL else OTHER_METHOD,
-                response.status,
-                time.perf_counter() - started,
-            )
+            seconds = time.perf_counter() - started
+            instruments.http_request(route, method, response.status, seconds, span.trace)
         return response
 
     return measured
+
+
+def _explain(span: AnySpan, request: web.Request, method: str, route: str, status: int) -> None:
+    span.note("http.request.method", method)
+    span.note("http.route", route)
+    span.note("http.response.status_code", status)
+    if status >= 500:
+        span.fail(str(status))
+    # Strangers do not choose what is sampled: their trace is linked, and this one is ours.
+    span.link(parse_traceparent(request.headers.get("traceparent", "")))

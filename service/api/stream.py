@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 from aiohttp import WebSocketError, WSMsgType, web
 from loguru import logger
+from opentelemetry.trace import SpanKind
 
 from service.api.auth import SUBPROTOCOL, Principal
 from service.api.calls import Services
@@ -28,6 +29,7 @@ from service.api.watched_accounts import WatchedAccount, WatchedAccounts
 from service.domain.rejection import RejectCode, Rejected
 from service.storage.errors import Unreachable
 from service.storage.views import AccountView, OrderView
+from telemetry.limits import Limit
 
 EXPIRY_CHECK_S = 3600.0
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -155,8 +157,13 @@ class Stream:
                 if message.type is WSMsgType.ERROR:
                     return "protocol" if isinstance(message.data, WebSocketError) else "client"
                 started = time.perf_counter()
-                name = conversation.take(message.data)
-                self._services.instruments.socket_received(name, time.perf_counter() - started)
+                instruments = self._services.instruments
+                # Of its own: the socket's request may have lasted for days.
+                span = instruments.tracing.root("websocket", SpanKind.SERVER, Limit.MESSAGE)
+                with span:
+                    name = conversation.take(message.data)
+                    span.rename(f"websocket {name}")
+                instruments.socket_received(name, time.perf_counter() - started, span.trace)
                 # What has arrived is read without waiting: a flood must not hold up the ticks.
                 await asyncio.sleep(0)
             return "client"

@@ -11,9 +11,11 @@ from service.instruments.dealing import DealingInstruments
 from service.instruments.quotes import QuoteInstruments
 from service.instruments.scrapes import ScrapeInstruments
 from service.instruments.sockets import SocketInstruments
+from service.instruments.spans import SpanInstruments
 from service.instruments.stores import StoreInstruments
 from service.instruments.writing import WritingInstruments
 from telemetry.metrics import Metrics
+from telemetry.spans import Tracing
 
 
 class Instruments(
@@ -23,10 +25,11 @@ class Instruments(
     StoreInstruments,
     SocketInstruments,
     ScrapeInstruments,
+    SpanInstruments,
 ):
-    """The service's measurements on one set of metrics."""
+    """The service's measurements on one set of metrics, and its spans."""
 
-    def __init__(self, metrics: Metrics | None = None) -> None:
+    def __init__(self, metrics: Metrics | None = None, tracing: Tracing | None = None) -> None:
         metrics = Metrics() if metrics is None else metrics
         self.metrics = metrics
         QuoteInstruments.__init__(self, metrics)
@@ -35,3 +38,4 @@ class Instruments(
         StoreInstruments.__init__(self, metrics)
         SocketInstruments.__init__(self, metrics)
         ScrapeInstruments.__init__(self, metrics)
+        SpanInstruments.__init__(self, metrics, Tracing() if tracing is None else tracing)

@@ -50,9 +50,9 @@ class SocketInstruments:
         self._sockets.value -= 1
         self._sockets_closed.child(reason).value += 1
 
-    def socket_received(self, message_type: str, seconds: float) -> None:
+    def socket_received(self, message_type: str, seconds: float, trace: str | None = None) -> None:
         """Take the handling of a client's message; one that cannot be read is `invalid`."""
-        self._socket_processing.child(message_type).observe(seconds)
+        self._socket_processing.child(message_type).observe(seconds, trace)
 
     def socket_sent(self, message_type: str, count: int = 1) -> None:
         self._socket_sent.child(message_type).value += count

@@ -25,14 +25,22 @@ class StoreInstruments:
                 self._store.declare(system, operation)
                 self._store_errors.declare(system, operation)
 
-    def database_call(self, operation: str, seconds: float, *, failed: bool = False) -> None:
-        self._store_call("postgresql", operation, seconds, failed)
+    def database_call(
+        self, operation: str, seconds: float, *, failed: bool = False, trace: str | None = None
+    ) -> None:
+        """Take a call; `trace` is the id of its trace, if that is exported."""
+        self._store_call("postgresql", operation, seconds, failed, trace)
 
-    def redis_call(self, operation: str, seconds: float, *, failed: bool = False) -> None:
-        self._store_call("redis", operation, seconds, failed)
+    def redis_call(
+        self, operation: str, seconds: float, *, failed: bool = False, trace: str | None = None
+    ) -> None:
+        """Take a call; `trace` is the id of its trace, if that is exported."""
+        self._store_call("redis", operation, seconds, failed, trace)
 
-    def _store_call(self, system: str, operation: str, seconds: float, failed: bool) -> None:
-        self._store.child(system, operation).observe(seconds)
+    def _store_call(
+        self, system: str, operation: str, seconds: float, failed: bool, trace: str | None
+    ) -> None:
+        self._store.child(system, operation).observe(seconds, trace)
         if failed:
             self._store_errors.child(system, operation).value += 1
 

@@ -55,10 +55,10 @@ class WritingInstruments:
 
     # Commands and requests
 
-    def command(self, name: str, code: str, seconds: float) -> None:
+    def command(self, name: str, code: str, seconds: float, trace: str | None = None) -> None:
         """Take a command answered with OK, a `RejectCode`, UNAVAILABLE, WITHDRAWN or ERROR."""
         self._commands.child(name, code).value += 1
-        self._command_s.child(name).observe(seconds)
+        self._command_s.child(name).observe(seconds, trace)
 
     def declare_http_routes(self, routes: Iterable[tuple[str, str, int]]) -> None:
         """Make (method, route template, good status) series exist, with those of 500 and 503."""
@@ -66,6 +66,8 @@ class WritingInstruments:
             for each in (status, 500, 503):
                 self._http.declare(method, route, str(each))
 
-    def http_request(self, route: str, method: str, status: int, seconds: float) -> None:
+    def http_request(
+        self, route: str, method: str, status: int, seconds: float, trace: str | None = None
+    ) -> None:
         """Take an answered request; `route` is the template, never the path."""
-        self._http.child(method, route, str(status)).observe(seconds)
+        self._http.child(method, route, str(status)).observe(seconds, trace)

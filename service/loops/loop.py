@@ -5,9 +5,9 @@ but a tenth of it is always left free. A *standing* loop should never end; a run
 and after failures it is well again when it has lived for `HEALTHY_AFTER_S`.
 
 Invariants: there are never two runs of a loop at once, whatever happens; each has an empty context
-of its own, being nobody's child; whatever ends one, `stop` excepted, is counted and followed by
-another after a wait that grows with the failures in a row, up to a cap, less up to a tenth at
-random.
+of its own and a trace of its own, being nobody's child; whatever ends one, `stop` excepted, is
+counted and followed by another after a wait that grows with the failures in a row, up to a cap,
+less up to a tenth at random.
 
 A run past its deadline is cancelled. For a standing loop the deadline is how long it may go without
 a sign of life (`Pulse`); what rests gives none and needs none. A run that does not end within
@@ -24,7 +24,10 @@ from loguru import logger
 from service.loops.loop_record import Died, LoopRecord, Overran
 from service.loops.loop_status import LoopKind, LoopState
 from service.loops.rhythm import Clock, Rhythm
+from telemetry.limits import Limit
 from telemetry.pulse import Pulse
+from telemetry.span_ids import SpanIds
+from telemetry.spans import NO_SPAN, AnySpan, Span, Tracing
 
 HEALTHY_AFTER_S = 30.0
 CANCEL_GRACE_S = 5.0
@@ -47,6 +50,7 @@ class Loop:
         record: LoopRecord,
         clock: Clock,
         random: Random,
+        tracing: Tracing,
     ) -> None:
         self._run = run
         self._rhythm = rhythm
@@ -55,6 +59,8 @@ class Loop:
         self.record = record
         self._clock = clock
         self._random = random
+        self._tracing = tracing
+        self._failed_run: SpanIds | None = None
         self._driver: asyncio.Task[None] | None = None
         self._body: Body | None = None
 
@@ -102,7 +108,8 @@ class Loop:
         """Run once, to the very end; tell whether the loop died of it."""
         self._pulse.reset()
         self.record.begins(again=again)
-        body = self._body = asyncio.create_task(_awaited(self._run), context=Context())
+        span = self._span()
+        body = self._body = asyncio.create_task(_awaited(self._run, span), context=Context())
         is_in_time = await self._ends_in_time(body)
         error = self._error_of(body) if is_in_time else self._overrun_of(body)
         if error is None:
@@ -111,10 +118,21 @@ class Loop:
             self.record.failed(error)
         if not is_in_time:
             await self._end(body)
-        self.record.ended()
+        self.record.ended(span.trace)
+        self._failed_run = span.ids if error is not None and isinstance(span, Span) else None
         if error is None:
             return False
         return self._stands or isinstance(error, Died) or not isinstance(error, Exception)
+
+    def _span(self) -> AnySpan:
+        """Return the span of a run; the life of a loop that stands is none."""
+        if self._stands:
+            return NO_SPAN
+        span = self._tracing.root(f"loop {self.record.name}", limit=Limit.LOOP)
+        span.note("loop.consecutive_errors", self.record.failures)
+        # What has failed before is why it runs when it does.
+        span.link(self._failed_run)
+        return span
 
     async def _ends_in_time(self, body: Body) -> bool:
         while not await self._ends_within(body, self._rhythm.look_s):
@@ -163,8 +181,9 @@ class Loop:
             logger.opt(exception=error).error("loop {} failed as it ended", self.record.name)
 
 
-async def _awaited(run: Run) -> None:
-    await run()
+async def _awaited(run: Run, span: AnySpan) -> None:
+    with span:
+        await run()
 
 
 def _place(body: Body) -> str:

@@ -94,9 +94,10 @@ class LoopRecord:
         self._runs.value += 1
         self._restarts.value += again
 
-    def ended(self) -> None:
+    def ended(self, trace: str | None = None) -> None:
+        """Take the end of a run; `trace` is the id of its trace, if that is exported."""
         self._last_duration_s = self.lasted_s
-        self._seconds.observe(self._last_duration_s)
+        self._seconds.observe(self._last_duration_s, trace)
 
     def is_well(self, for_s: float = 0.0) -> None:
         """Take that all is well, and has been for so many seconds."""

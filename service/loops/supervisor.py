@@ -56,7 +56,8 @@ class Supervisor:
         if name in self._loops:
             raise ValueError(f"there is a loop {name} already")
         record = LoopRecord(name, rhythm, self._clock, self._instruments.metrics)
-        loop = Loop(run, rhythm, pulse, record, self._clock, self._random)
+        tracing = self._instruments.tracing
+        loop = Loop(run, rhythm, pulse, record, self._clock, self._random, tracing)
         self._loops[name] = loop
         loop.start()
         return loop

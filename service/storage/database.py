@@ -11,6 +11,8 @@ from pogo_core.util import migrate
 
 from service.instruments import Instruments
 from service.storage.errors import Unreachable, is_transient
+from service.storage.statements import TracedConnection
+from telemetry.limits import Limit
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
@@ -45,14 +47,17 @@ class Database:
         """
         started = time.perf_counter()
         failed = True
+        span = self._instruments.tracing.span(f"database {operation}", limit=Limit.QUERY)
         try:
             async with AsyncExitStack() as stack:
+                stack.enter_context(span)
                 try:
                     connection = await stack.enter_async_context(
                         (await self._opened_pool()).acquire(timeout=ACQUIRE_TIMEOUT_S)
                     )
                 except _CANNOT_CONNECT as error:
                     raise Unreachable(f"cannot connect to the database: {error}") from error
+                span.note("waited_for_connection_s", round(time.perf_counter() - started, 6))
                 yield connection
             failed = False
         except Exception as error:
@@ -61,7 +66,9 @@ class Database:
             raise
         finally:
             seconds = time.perf_counter() - started
-            self._instruments.database_call(operation, seconds, failed=failed)
+            self._instruments.database_call(
+                operation, seconds, failed=failed, trace=span.trace
+            )
 
     async def _opened_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
         if self._pool is None:
@@ -71,6 +78,7 @@ class Database:
                 max_size=READ_POOL_SIZE,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=READ_TIMEOUT_S,
+                connection_class=TracedConnection,
             )
             if self._pool is None:  # another reader may have been here meanwhile
                 self._pool = pool
@@ -98,7 +106,10 @@ async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     """
     try:
         return await asyncpg.connect(
-            dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+            dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            connection_class=TracedConnection,
         )
     except _CANNOT_CONNECT as error:
         raise Unreachable(f"cannot connect to the database: {error}") from error

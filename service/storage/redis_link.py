@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 
 from hiredis import pack_command
 from loguru import logger
+from opentelemetry.trace import SpanKind
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -75,9 +76,13 @@ class RedisLink:
         started = time.perf_counter()
         if started < self._rests_until:
             return None
+        span = self._instruments.tracing.span(f"redis {operation}", SpanKind.CLIENT)
+        span.note("db.system.name", "redis")
+        span.note("db.operation.name", operation)
         try:
-            async with asyncio.timeout(timeout_s), uncancelled():
-                result = await ask()
+            with span:
+                async with asyncio.timeout(timeout_s), uncancelled():
+                    result = await ask()
         except ResponseError as error:
             logger.error("Redis refused {}: {}", operation, error)
             # Perhaps its scripts were flushed: new connections load them again.
@@ -90,9 +95,11 @@ class RedisLink:
             if self._rests_until:
                 logger.info("Redis is back")
                 self._rests_until = 0.0
-            self._instruments.redis_call(operation, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._instruments.redis_call(operation, seconds, trace=span.trace)
             return result
-        self._instruments.redis_call(operation, time.perf_counter() - started, failed=True)
+        seconds = time.perf_counter() - started
+        self._instruments.redis_call(operation, seconds, failed=True, trace=span.trace)
         return None
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:

@@ -10,7 +10,8 @@ from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 from opentelemetry.trace import SpanKind
 
 from telemetry.limits import TOLD_AT_ONCE, Limit
-from telemetry.spans import Span, SpanIds, Tracing, current_span, parse_traceparent
+from telemetry.span_ids import SpanIds, parse_traceparent
+from telemetry.spans import Span, Tracing, current_span
 
 
 class Box:
