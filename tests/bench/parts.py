@@ -9,7 +9,15 @@ from multiprocessing import get_context
 
 from tests.bench.report import Report
 
-PARTS = ("quiet_ticks", "triggers", "loading", "fanout", "portfolio_job", "exposed_ticks")
+PARTS = (
+    "quiet_ticks",
+    "triggers",
+    "loading",
+    "fanout",
+    "portfolio_job",
+    "exposed_ticks",
+    "log_lines",
+)
 
 
 def title_of(part: str) -> str:
