@@ -31,6 +31,7 @@ from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
 from service.loops.leadership import Leadership, Rules
 from service.loops.order_log import OrderLog
+from service.loops.own_state import keep_measuring
 from service.loops.portfolio import Portfolios
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
@@ -143,6 +144,7 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
         async with supervisor.group() as loops:
             deadline_s = settings.lease_s + LEADERSHIP_DEADLINE_S
             loops.keep("leadership", leadership.run, leadership.pulse, deadline_s=deadline_s)
+            keep_measuring(loops, instruments, cache)
             loops.keep("publisher", publisher.run, publisher.pulse)
             loops.keep("events", events.run, events.pulse)
             loops.keep("price_writer", board.write, board.pulse)

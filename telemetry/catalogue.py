@@ -246,6 +246,61 @@ STORE_ERRORS = _counter(
     Label("db_system_name", ("postgresql", "redis")),
     Label("db_operation_name"),
 )
+POOL_CONNECTIONS = _gauge(
+    "db_client_connection_count",
+    "Pooled connections in use and idle.",
+    "connections",
+    Label("db_system_name", ("postgresql", "redis")),
+    Label("state", ("used", "idle")),
+)
+POOL_LIMIT = _gauge(
+    "db_client_connection_max",
+    "Connections a pool may have.",
+    "connections",
+    Label("db_system_name", ("postgresql", "redis")),
+)
+POOL_WAITERS = _gauge(
+    "db_client_connection_pending_requests",
+    "Callers that wait for a connection.",
+    "callers",
+    Label("db_system_name", ("postgresql", "redis")),
+)
+POOL_TIMEOUTS = _counter(
+    "db_client_connection_timeouts_total",
+    "Waits for a connection that ended without one.",
+    "waits",
+    Label("db_system_name", ("postgresql", "redis")),
+)
+POOL_WAIT = _histogram(
+    "db_client_connection_wait_time_seconds",
+    "Wait for a pooled connection, the making of a new one included.",
+    "seconds",
+    _OPERATION_S,
+    Label("db_system_name", ("postgresql", "redis")),
+)
+POOL_USE = _histogram(
+    "db_client_connection_use_time_seconds",
+    "From taking a pooled connection to giving it back.",
+    "seconds",
+    _OPERATION_S,
+    Label("db_system_name", ("postgresql", "redis")),
+)
+REDIS_MEMORY = _gauge("tapewatch_redis_memory_used_bytes", "Memory Redis uses.", "bytes")
+REDIS_MEMORY_MAX = _gauge(
+    "tapewatch_redis_memory_max_bytes", "Memory Redis may use, 0: no limit.", "bytes"
+)
+REDIS_EVICTED = _counter(
+    "tapewatch_redis_evicted_keys_total", "Keys Redis evicted for want of memory.", "keys"
+)
+REDIS_HITS = _counter(
+    "tapewatch_redis_keyspace_hits_total", "Keys all clients of Redis asked for and got.", "keys"
+)
+REDIS_MISSES = _counter(
+    "tapewatch_redis_keyspace_misses_total",
+    "Keys all clients of Redis asked for in vain; not a cache's misses.",
+    "keys",
+)
+REDIS_CLIENTS = _gauge("tapewatch_redis_clients", "Clients connected to Redis.", "clients")
 CACHE_REQUESTS = _counter(
     "tapewatch_cache_requests_total",
     "Entries asked of the cache, by what came back.",

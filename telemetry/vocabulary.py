@@ -24,7 +24,7 @@ CACHE_UPDATES = ("applied", "absent", "repeated", "removed")
 REDIS_OPERATIONS = (
     *("read_orders", "fill_orders", "apply_events", "remove_accounts"),
     *("read_prices", "write_prices", "read_symbols", "write_symbols", "read_group"),
-    *("read_portfolios", "write_portfolios", "subscribe", "ping"),
+    *("read_portfolios", "write_portfolios", "subscribe", "ping", "info"),
 )
 POSTGRESQL_OPERATIONS = (
     *("commit", "account", "accounts", "live_orders", "orders", "order", "ledger", "deals"),

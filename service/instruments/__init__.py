@@ -8,6 +8,7 @@ Cost: `instruments.quotes.value += 1` is an attribute; the others add a call and
 """
 
 from service.instruments.dealing import DealingInstruments
+from service.instruments.pools import PoolInstruments
 from service.instruments.quotes import QuoteInstruments
 from service.instruments.scrapes import ScrapeInstruments
 from service.instruments.sockets import SocketInstruments
@@ -23,6 +24,7 @@ class Instruments(
     DealingInstruments,
     WritingInstruments,
     StoreInstruments,
+    PoolInstruments,
     SocketInstruments,
     ScrapeInstruments,
     SpanInstruments,
@@ -36,6 +38,7 @@ class Instruments(
         DealingInstruments.__init__(self, metrics)
         WritingInstruments.__init__(self, metrics)
         StoreInstruments.__init__(self, metrics)
+        PoolInstruments.__init__(self, metrics)
         SocketInstruments.__init__(self, metrics)
         ScrapeInstruments.__init__(self, metrics)
         SpanInstruments.__init__(self, metrics, Tracing() if tracing is None else tracing)

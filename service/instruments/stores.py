@@ -17,6 +17,12 @@ class StoreInstruments:
         self._cache_differences = metrics.counter(catalogue.CACHE_DIFFERENCES)
         self._portfolio_accounts = metrics.counter(catalogue.PORTFOLIO_ACCOUNTS)
         self._portfolio_prices = metrics.counter(catalogue.PORTFOLIO_PRICES)
+        self._redis_memory = metrics.gauge(catalogue.REDIS_MEMORY).child()
+        self._redis_memory_max = metrics.gauge(catalogue.REDIS_MEMORY_MAX).child()
+        self._redis_evicted = metrics.counter(catalogue.REDIS_EVICTED).child()
+        self._redis_hits = metrics.counter(catalogue.REDIS_HITS).child()
+        self._redis_misses = metrics.counter(catalogue.REDIS_MISSES).child()
+        self._redis_clients = metrics.gauge(catalogue.REDIS_CLIENTS).child()
         for system, operations in (
             ("postgresql", vocabulary.POSTGRESQL_OPERATIONS),
             ("redis", vocabulary.REDIS_OPERATIONS),
@@ -70,3 +76,14 @@ class StoreInstruments:
     def portfolio_prices(self, source: str, count: int = 1) -> None:
         """Count group prices the portfolio job took: from cache, last_known, or none."""
         self._portfolio_prices.child(source).value += count
+
+    def redis_state(
+        self, memory: int, memory_max: int, evicted: int, hits: int, misses: int, clients: int
+    ) -> None:
+        """Take what a Redis server says of itself: bytes, and counts since its start."""
+        self._redis_memory.set(memory)
+        self._redis_memory_max.set(memory_max)
+        self._redis_evicted.value = evicted
+        self._redis_hits.value = hits
+        self._redis_misses.value = misses
+        self._redis_clients.set(clients)

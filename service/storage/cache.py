@@ -33,6 +33,7 @@ from service.storage.cache_keys import FILLING, filling_key, orders_key, portfol
 from service.storage.cache_scripts import OPEN_FILL, SCRIPTS, digest
 from service.storage.group_cache import GroupCache
 from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Command, RedisLink
+from service.storage.redis_state import RedisState, redis_state_from
 from service.storage.valuation import Valuation, store_valuation, valuation_from
 from telemetry.vocabulary import CACHE_UPDATES
 
@@ -59,6 +60,19 @@ class Cache:
     async def ping(self) -> bool:
         """Tell whether Redis answers."""
         return await self._link.ping()
+
+    async def state(self) -> RedisState | None:
+        """Return what Redis says of itself, None where it does not answer.
+
+        Raises:
+            ValueError: what answers is no Redis that we know.
+        """
+
+        async def ask() -> RedisState:
+            (info,) = await self._link.pipeline([("INFO",)])
+            return redis_state_from(info)
+
+        return await self._link.call("info", READ_TIMEOUT_S, ask)
 
     def renew(self) -> None:
         """Begin a new generation: disbelieve everything cached so far.

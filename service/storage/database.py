@@ -33,6 +33,7 @@ class Database:
         self.dsn = dsn
         self._instruments = instruments
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        instruments.database_pool.watch(self._used, self._idle, READ_POOL_SIZE)
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection of one's own; errors as of `connect`."""
@@ -46,18 +47,21 @@ class Database:
             Unreachable: the database is down, or all connections stay busy.
         """
         started = time.perf_counter()
+        taken = None
         failed = True
         span = self._instruments.tracing.span(f"database {operation}", limit=Limit.QUERY)
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(span)
                 try:
-                    connection = await stack.enter_async_context(
-                        (await self._opened_pool()).acquire(timeout=ACQUIRE_TIMEOUT_S)
-                    )
+                    with self._instruments.database_pool.waiting():
+                        connection = await stack.enter_async_context(
+                            (await self._opened_pool()).acquire(timeout=ACQUIRE_TIMEOUT_S)
+                        )
                 except _CANNOT_CONNECT as error:
                     raise Unreachable(f"cannot connect to the database: {error}") from error
-                span.note("waited_for_connection_s", round(time.perf_counter() - started, 6))
+                taken = time.perf_counter()
+                span.note("waited_for_connection_s", round(taken - started, 6))
                 yield connection
             failed = False
         except Exception as error:
@@ -65,10 +69,11 @@ class Database:
                 raise Unreachable(f"the database did not answer: {error}") from error
             raise
         finally:
-            seconds = time.perf_counter() - started
-            self._instruments.database_call(
-                operation, seconds, failed=failed, trace=span.trace
-            )
+            ended = time.perf_counter()
+            seconds = ended - started
+            if taken is not None:
+                self._instruments.database_pool.used(ended - taken)
+            self._instruments.database_call(operation, seconds, failed=failed, trace=span.trace)
 
     async def _opened_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
         if self._pool is None:
@@ -83,6 +88,12 @@ class Database:
             if self._pool is None:  # another reader may have been here meanwhile
                 self._pool = pool
         return self._pool
+
+    def _idle(self) -> int:
+        return 0 if self._pool is None else self._pool.get_idle_size()
+
+    def _used(self) -> int:
+        return 0 if self._pool is None else self._pool.get_size() - self._pool.get_idle_size()
 
     async def ping(self) -> None:
         """Ask the database for a sign of life.

@@ -65,6 +65,12 @@ class RedisLink:
             redis_connect_func=self._on_connect,
             **_options(protocol=3),
         )
+        self._measured = instruments.redis_pool
+        self._measured.watch(
+            lambda: self._pool.get_connection_count()[1][0],
+            lambda: self._pool.get_connection_count()[0][0],
+            MAX_CONNECTIONS,
+        )
 
     async def close(self) -> None:
         await self._pool.aclose()
@@ -108,7 +114,9 @@ class RedisLink:
         Packed in C, which redis-py's own asyncio pipeline is not: it takes a third of the time.
         """
         pool = self._pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        with self._measured.waiting():
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        taken = time.perf_counter()
         try:
             packed = b"".join(map(_pack, commands))
             await connection.send_packed_command(packed, check_health=False)
@@ -124,6 +132,7 @@ class RedisLink:
             await connection.disconnect(nowait=True)
             raise
         finally:
+            self._measured.used(time.perf_counter() - taken)
             await pool.release(connection)
 
     async def ping(self) -> bool:
