@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
+from loguru import logger
 
 from service.api.auth import MAX_ACCOUNT_ID, Role, issue_token
 from service.app import CannotListen, serve
@@ -50,17 +52,30 @@ FAULTS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; errors people can act on go to stderr."""
+    """Run a command and return its exit code; errors people can act on go to stderr.
+
+    Those that nobody expected go to the log, which blanks the secrets in them.
+    """
     options = _parser().parse_args(arguments)
     try:
         settings = load_settings()
         with open_logs(settings, sys.stderr) as logs:
-            return int(options.run(options, settings, logs))
+            return _logged(options, settings, logs)
     except FAULTS as error:
         print(f"tapewatch: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _logged(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
+    try:
+        return int(options.run(options, settings, logs))
+    except FAULTS:
+        raise
+    except Exception as error:
+        logger.opt(exception=error).critical("the command failed unexpectedly")
+        return os.EX_SOFTWARE
 
 
 def _parser() -> argparse.ArgumentParser:

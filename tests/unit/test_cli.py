@@ -88,15 +88,18 @@ def test_a_scenario_that_cannot_be_made_is_refused(
     assert capsys.readouterr().err.startswith("tapewatch: ")
 
 
-def test_errors_are_logged_without_the_values_of_variables(
+def test_what_nobody_expected_is_logged_without_values_and_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     errors = StringIO()
     monkeypatch.setattr(sys, "stderr", errors)
     monkeypatch.setattr(cli, "read_secret", lambda _: _fail("".join(("hid", "den"))))
-    with pytest.raises(ValueError, match="6"):
-        main(["token"])
+    assert main(["token"]) == os.EX_SOFTWARE
+    assert "CRITICAL" in errors.getvalue()
+    assert "ValueError: 6 in postgresql://tape:***@db/x" in errors.getvalue()
+    assert "_fail" in errors.getvalue()
     assert "hidden" not in errors.getvalue()
+    assert SECRET not in errors.getvalue()
 
 
 def test_what_is_logged_is_written_before_the_command_ends(
@@ -114,5 +117,5 @@ def _tell(_: Settings) -> str:
     return SECRET
 
 
-def _fail(password: str) -> None:
-    raise ValueError(len(password))
+def _fail(password: str) -> str:
+    raise ValueError(f"{len(password)} in postgresql://tape:{password}@db/x, signed with {SECRET}")
