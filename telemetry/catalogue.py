@@ -73,6 +73,8 @@ def _declare(metric: Metric) -> Metric:
 
 # Edges, in seconds unless said otherwise.
 _OPERATION_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, DATABASE_QUERY_LIMIT_S, 1, 5, 10)
+_TRIGGER_S = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.01, 0.1, 1)
+_AGE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMIT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, DATABASE_QUERY_LIMIT_S, 1, 5, 30)
 _REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _PROCESSING_S = (0.0001, 0.001, 0.005, 0.025, WEBSOCKET_PROCESSING_LIMIT_S, 0.5, 1, 5)
@@ -95,6 +97,12 @@ LAST_QUOTE = _gauge(
     "Unix time of a symbol's last accepted quote, 0 before the first.",
     "seconds",
     Label("symbol"),
+)
+QUOTE_AGE = _histogram(
+    "tapewatch_quote_age_seconds",
+    "Age of a quote when it arrived, by its own time; every 64th is looked at.",
+    "seconds",
+    _AGE_S,
 )
 FEED_RECONNECTS = _counter(
     "tapewatch_feed_reconnects_total", "Connections to the feed made anew.", "connections"
@@ -197,6 +205,12 @@ RESTING_ORDERS = _gauge("tapewatch_resting_orders", "Pending orders.", "orders")
 OPEN_POSITIONS = _gauge("tapewatch_open_positions", "Open orders.", "orders")
 
 # Writing
+TICK_TO_TRIGGER = _histogram(
+    "tapewatch_tick_to_trigger_seconds",
+    "From the arrival of a quote that triggers something to its decisions.",
+    "seconds",
+    _TRIGGER_S,
+)
 TICK_TO_COMMIT = _histogram(
     "tapewatch_tick_to_commit_seconds",
     "From a quote's arrival to the commit of what it triggered.",
@@ -387,6 +401,29 @@ SOCKET_PROCESSING = _histogram(
     "seconds",
     _PROCESSING_S,
     Label("type", vocabulary.SOCKET_MESSAGES),
+)
+SOCKET_BYTES = _counter(
+    "tapewatch_websocket_bytes_total",
+    "Received: of text, a character being one; sent: as written, framed and compressed.",
+    "bytes",
+    Label("direction", ("received", "sent")),
+)
+SOCKET_FANOUT = _histogram(
+    "tapewatch_websocket_fanout_seconds",
+    "From a group's new prices to the last of its sockets they were written to, or wait for.",
+    "seconds",
+    _PROCESSING_S,
+)
+SOCKETS_WAITING = _gauge(
+    "tapewatch_websocket_waiting_connections",
+    "Client sockets whose messages wait for room.",
+    "sockets",
+)
+SOCKET_QUEUE = _histogram(
+    "tapewatch_websocket_queue_messages",
+    "Messages that had waited for a client when there was room again.",
+    "messages",
+    _BATCH,
 )
 SOCKET_MESSAGES_SENT = _counter(
     "tapewatch_websocket_messages_sent_total",

@@ -6,6 +6,7 @@ meanwhile wait as one per group, with the newest price of each symbol.
 """
 
 import asyncio
+import time
 
 from loguru import logger
 
@@ -26,6 +27,7 @@ class Fanout:
         self._sockets: dict[str, dict[ClientSocket, None]] = {}
         self._subscriptions: dict[str, Unsubscribe] = {}
         self._waiting: dict[str, QuotesUpdate] = {}
+        self._waiting_since: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def join(self, group: str, socket: ClientSocket) -> None:
@@ -49,6 +51,7 @@ class Fanout:
         """Send prices to the sockets of their group, soon."""
         waiting = self._waiting.pop(update.group, None)
         self._waiting[update.group] = update if waiting is None else waiting.followed_by(update)
+        self._waiting_since.setdefault(update.group, time.perf_counter())
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
@@ -57,10 +60,12 @@ class Fanout:
             while self._waiting:
                 group, update = next(iter(self._waiting.items()))
                 del self._waiting[group]
+                since = self._waiting_since.pop(group)
                 sockets = tuple(self._sockets.get(group, ()))
                 for start in range(0, len(sockets), CHUNK):
                     self._write(sockets[start : start + CHUNK], update)
                     await asyncio.sleep(0)
+                self._instruments.prices_fanned_out(time.perf_counter() - since)
         except Exception as error:  # the next update starts anew
             logger.opt(exception=error).error("a fan-out of prices failed")
         finally:
@@ -86,5 +91,6 @@ class Fanout:
         self._subscriptions.clear()
         self._sockets.clear()
         self._waiting.clear()
+        self._waiting_since.clear()
         if self._task is not None:
             await asyncio.wait((self._task,))

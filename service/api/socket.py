@@ -73,6 +73,7 @@ class ClientSocket:
     """
 
     __slots__ = (
+        "_bytes_sent",
         "_close_task",
         "_drain_task",
         "_instruments",
@@ -115,6 +116,7 @@ class ClientSocket:
         self._protocol = request.protocol
         self._limits = limits
         self._instruments = instruments
+        self._bytes_sent = instruments.socket_bytes_sent
         self._window_bits = int(websocket.compress)
         self._messages: deque[bytes] = deque()
         self._quotes: dict[str, _WaitingQuotes] = {}
@@ -176,7 +178,7 @@ class ClientSocket:
             return
         self._instruments.socket_sent(name)
         if self._is_idle:
-            self._transport.write(frame.for_window(self._window_bits))
+            self._write(frame.for_window(self._window_bits))
             return
         if len(self._messages) >= self._limits.max_pending:
             self.close(CloseReason.SLOW)
@@ -189,7 +191,7 @@ class ClientSocket:
         if self.close_reason is not None:
             return
         self.close_reason = reason
-        dropped = len(self._messages) + len(self._quotes) + len(self._portfolios)
+        dropped = self._waiting
         if dropped:
             self._instruments.socket_dropped("closed", dropped)
         self._messages.clear()
@@ -213,12 +215,15 @@ class ClientSocket:
     def _start_draining(self) -> None:
         if self._drain_task is None:
             self._drain_task = asyncio.create_task(self._drain())
+            self._instruments.sockets_waiting.value += 1
+            self._drain_task.add_done_callback(self._drained)
 
     async def _drain(self) -> None:
         try:
-            while self._is_anything_waiting and not self.is_closing:
+            while self._waiting and not self.is_closing:
                 async with asyncio.timeout(self._limits.stall_timeout_s):
                     await self._request.writer.drain()
+                self._instruments.socket_had_waiting(self._waiting)
                 self._write_waiting()
         except TimeoutError:
             self.close(CloseReason.SLOW)
@@ -230,30 +235,38 @@ class ClientSocket:
         finally:
             self._drain_task = None
 
+    def _drained(self, task: asyncio.Task[None]) -> None:
+        self._instruments.sockets_waiting.value -= 1
+
     def _write_waiting(self) -> None:
         while self._messages and self._takes_more:
-            self._transport.write(self._messages.popleft())
+            self._write(self._messages.popleft())
         while self._quotes and self._takes_more:
             group = next(iter(self._quotes))
             waiting = self._quotes.pop(group)
             if waiting.quotes:
                 update = quotes_update(group, waiting.sequence, waiting.quotes)
-                self._transport.write(update.frame.for_window(self._window_bits))
+                self._write(update.frame.for_window(self._window_bits))
         while self._portfolios and self._takes_more:
             frame = self._portfolios.pop(next(iter(self._portfolios)))
-            self._transport.write(frame.for_window(self._window_bits))
+            self._write(frame.for_window(self._window_bits))
 
     def _write_open(self, frame: Frame) -> None:
         if not self.is_closing:
-            self._transport.write(frame.for_window(self._window_bits))
+            self._write(frame.for_window(self._window_bits))
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data)
+        self._bytes_sent.value += len(data)
 
     @property
     def _is_idle(self) -> bool:
         return self._drain_task is None and not self._protocol.writing_paused
 
     @property
-    def _is_anything_waiting(self) -> bool:
-        return bool(self._messages or self._quotes or self._portfolios)
+    def _waiting(self) -> int:
+        """Messages that wait."""
+        return len(self._messages) + len(self._quotes) + len(self._portfolios)
 
     @property
     def _takes_more(self) -> bool:

@@ -158,6 +158,7 @@ class Stream:
                     return "protocol" if isinstance(message.data, WebSocketError) else "client"
                 started = time.perf_counter()
                 instruments = self._services.instruments
+                instruments.socket_bytes_received(len(message.data))
                 # Of its own: the socket's request may have lasted for days.
                 span = instruments.tracing.root("websocket", SpanKind.SERVER, Limit.MESSAGE)
                 with span:

@@ -13,11 +13,16 @@ class QuoteInstruments:
         self.metrics = metrics
         self.quotes = metrics.counter(catalogue.QUOTES).child()
         self._quotes_refused = metrics.counter(catalogue.QUOTES_REFUSED)
+        self._quote_age = metrics.histogram(catalogue.QUOTE_AGE).child()
         self._feed_reconnects = metrics.counter(catalogue.FEED_RECONNECTS).child()
 
     def quote_refused(self, reason: str) -> None:
         """Count a quote that a guard refused (`QuoteRefusal`)."""
         self._quotes_refused.child(reason).value += 1
+
+    def quote_age(self, seconds: float) -> None:
+        """Take a quote's age on arrival; one that is ahead of the clock counts as new."""
+        self._quote_age.observe(max(0.0, seconds))
 
     def watch_last_quotes(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Export the Unix time of each symbol's last quote, asked for at scrape."""

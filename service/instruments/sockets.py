@@ -19,6 +19,12 @@ class SocketInstruments:
         self._sockets_opened = metrics.counter(catalogue.SOCKETS_OPENED).child()
         self._sockets_closed = metrics.counter(catalogue.SOCKETS_CLOSED)
         self._socket_processing = metrics.histogram(catalogue.SOCKET_PROCESSING)
+        bytes_moved = metrics.counter(catalogue.SOCKET_BYTES)
+        self._socket_bytes_received = bytes_moved.child("received")
+        self.socket_bytes_sent = bytes_moved.child("sent")
+        self.sockets_waiting = metrics.gauge(catalogue.SOCKETS_WAITING).child()
+        self._socket_queue = metrics.histogram(catalogue.SOCKET_QUEUE).child()
+        self._socket_fanout = metrics.histogram(catalogue.SOCKET_FANOUT).child()
         self._socket_sent = metrics.counter(catalogue.SOCKET_MESSAGES_SENT)
         self._socket_dropped = metrics.counter(catalogue.SOCKET_MESSAGES_DROPPED)
 
@@ -53,6 +59,17 @@ class SocketInstruments:
     def socket_received(self, message_type: str, seconds: float, trace: str | None = None) -> None:
         """Take the handling of a client's message; one that cannot be read is `invalid`."""
         self._socket_processing.child(message_type).observe(seconds, trace)
+
+    def socket_bytes_received(self, count: int) -> None:
+        self._socket_bytes_received.value += count
+
+    def socket_had_waiting(self, messages: int) -> None:
+        """Take how many messages had waited for a client that has room again."""
+        self._socket_queue.observe(messages)
+
+    def prices_fanned_out(self, seconds: float) -> None:
+        """Take how long a group's prices took to reach, or queue at, all its sockets."""
+        self._socket_fanout.observe(seconds)
 
     def socket_sent(self, message_type: str, count: int = 1) -> None:
         self._socket_sent.child(message_type).value += count

@@ -11,6 +11,7 @@ class WritingInstruments:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
+        self._tick_to_trigger = metrics.histogram(catalogue.TICK_TO_TRIGGER).child()
         self._tick_to_commit = metrics.histogram(catalogue.TICK_TO_COMMIT).child()
         self._commit = metrics.histogram(catalogue.COMMIT).child()
         self._commit_size = metrics.histogram(catalogue.COMMIT_SIZE).child()
@@ -21,12 +22,15 @@ class WritingInstruments:
 
     # Writing
 
-    def tick_to_commit(self, seconds: float) -> None:
-        self._tick_to_commit.observe(seconds)
+    def tick_to_trigger(self, seconds: float) -> None:
+        self._tick_to_trigger.observe(seconds)
 
-    def commit(self, size: int, seconds: float) -> None:
+    def tick_to_commit(self, seconds: float, trace: str | None = None) -> None:
+        self._tick_to_commit.observe(seconds, trace)
+
+    def commit(self, size: int, seconds: float, trace: str | None = None) -> None:
         """Take a commit of `size` decisions."""
-        self._commit.observe(seconds)
+        self._commit.observe(seconds, trace)
         self._commit_size.observe(size)
         self._decisions.child("committed").value += size
 

@@ -35,6 +35,9 @@ from service.storage.views import EventView
 from service.storage.writer import QUEUE_LIMIT, Writer
 
 
+QUOTES_PER_AGE = 64  # looking at each would cost the tick path a twentieth
+
+
 class Trading:
     """One shard's engine with its writer and the commands that wait."""
 
@@ -43,6 +46,7 @@ class Trading:
     ) -> None:
         self._reader = reader
         self._instruments = instruments
+        self._quotes = instruments.quotes
         self._writer: Writer | None = None
         self._answers = Answers()
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
@@ -129,6 +133,8 @@ class Trading:
         now = time.time_ns()
         if now >= self._next_rollover:
             self.mark_rollover(now)
+        if not self._quotes.value % QUOTES_PER_AGE:
+            self._instruments.quote_age((now - quote.time) / 1e9)
         self.on_quote_at(quote, now)
 
     def on_quote_at(self, quote: Quote, now: int) -> QuoteRefusal | None:
@@ -137,7 +143,7 @@ class Trading:
         if writer is None or writer.backlog >= QUEUE_LIMIT:
             return self.prime(quote, now)
         received_ns = time.perf_counter_ns()
-        self._instruments.quotes.value += 1
+        self._quotes.value += 1
         try:
             outcome = self.engine.on_quote(quote, now)
         except Exception as error:
@@ -148,6 +154,7 @@ class Trading:
                 self._instruments.quote_refused(outcome)
                 return outcome
             writer.put(outcome, received_ns)
+            self._instruments.tick_to_trigger((time.perf_counter_ns() - received_ns) / 1e9)
         return None
 
     def start_over(self, error: Exception) -> None:
@@ -160,7 +167,7 @@ class Trading:
 
     def prime(self, quote: Quote, now: int) -> QuoteRefusal | None:
         """Follow a price without judging it."""
-        self._instruments.quotes.value += 1
+        self._quotes.value += 1
         refusal = self.engine.admit(quote, now)
         if refusal is not None:
             self._instruments.quote_refused(refusal)

@@ -142,6 +142,7 @@ async def test_a_client_that_catches_up_has_every_event_and_the_last_prices() ->
             await asyncio.sleep(0)
             last = world.board.publish("gold", EURUSD="1.2")
             await asyncio.sleep(0)
+            assert waiting(world) == 1
             sequences: list[int] = []
             latest: dict[str, str] = {}
             async for message in slow.messages():
@@ -154,7 +155,18 @@ async def test_a_client_that_catches_up_has_every_event_and_the_last_prices() ->
             assert sequences == list(range(1, 101))
             assert latest == {"XAUUSD": PADDING, "EURUSD": "1.2", "USDJPY": "150.000"}
             assert not closed(world)
+            assert waiting(world) == 0
+            assert max(queued(world).values()) >= 1
         await eventually(lambda: closed(world) == {"client": 1})
+
+
+def waiting(world: World) -> float:
+    """Return how many sockets have messages waiting."""
+    return sum(world.samples("tapewatch_websocket_waiting_connections").values())
+
+
+def queued(world: World) -> dict[str, float]:
+    return world.samples("tapewatch_websocket_queue_messages_count")
 
 
 @on_both_loops
@@ -179,6 +191,7 @@ async def test_too_many_waiting_events_disconnect_a_client_and_no_other() -> Non
             await eventually(lambda: bool(seen) and seen[-1].get("sequence") == last)
             # Cut off once it does not take the rest within its grace.
             assert [each async for each in slow.messages() if each["type"] == "account"] == []
+            await eventually(lambda: waiting(world) == 0)
         funded = [each["sequence"] for each in seen if each["type"] == "account"]
         assert funded == list(range(1, LIMITS.max_pending + 2))
         listening.cancel()

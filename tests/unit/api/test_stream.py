@@ -1,6 +1,7 @@
 """The stream: snapshot, prices, orders and account, over real sockets."""
 
 import asyncio
+import json
 from typing import Any
 
 import aiohttp
@@ -304,6 +305,12 @@ async def test_messages_are_counted(world: World) -> None:
     }
     received = world.samples("tapewatch_websocket_processing_seconds_count")
     assert {labels.split('"')[1] for labels in received} == {"ping", "invalid"}
+    bytes_moved = world.samples("tapewatch_websocket_bytes_total")
+    asked = len(json.dumps({"type": "ping"})) + len(json.dumps({"type": "nonsense"}))
+    assert bytes_moved['tapewatch_websocket_bytes_total{direction="received"}'] == asked
+    assert bytes_moved['tapewatch_websocket_bytes_total{direction="sent"}'] > 4 * 20
+    (fanned_out,) = world.samples("tapewatch_websocket_fanout_seconds_count").values()
+    assert fanned_out == 1
 
 
 async def test_changed_terms_are_known_to_open_sockets(world: World) -> None:
