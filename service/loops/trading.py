@@ -34,7 +34,6 @@ from service.storage.settings_write import SettingsStatement
 from service.storage.views import EventView
 from service.storage.writer import QUEUE_LIMIT, Writer
 
-
 QUOTES_PER_AGE = 64  # looking at each would cost the tick path a twentieth
 
 
