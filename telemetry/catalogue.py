@@ -260,8 +260,9 @@ STORE_ERRORS = _counter(
     Label("db_system_name", ("postgresql", "redis")),
     Label("db_operation_name"),
 )
+# The convention's present name ends in `_count`, which Prometheus keeps for histograms: its former.
 POOL_CONNECTIONS = _gauge(
-    "db_client_connection_count",
+    "db_client_connections_usage",
     "Pooled connections in use and idle.",
     "connections",
     Label("db_system_name", ("postgresql", "redis")),

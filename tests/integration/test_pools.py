@@ -21,8 +21,8 @@ def pool(metrics: Metrics, system: str) -> dict[str, float]:
     """Return what is exported of a pool, by name and state."""
     found = samples(metrics)
     names = {
-        "used": f"db_client_connection_count{{db_system_name={system},state=used}}",
-        "idle": f"db_client_connection_count{{db_system_name={system},state=idle}}",
+        "used": f"db_client_connections_usage{{db_system_name={system},state=used}}",
+        "idle": f"db_client_connections_usage{{db_system_name={system},state=idle}}",
         "max": f"db_client_connection_max{{db_system_name={system}}}",
         "waiters": WAITERS.format(system),
         "timeouts": f"db_client_connection_timeouts_total{{db_system_name={system}}}",
