@@ -3,7 +3,8 @@
 Every ledger entry of the deal is reversed but a swap that was paid with it, which was due anyway,
 and a deal `CORRECTION` tells which one it takes back:
 
-- a CLOSE: the position is open again as it was, and rests its triggers from the next tick on;
+- a CLOSE: the position is open again as it was, and rests its triggers from the next tick on; for
+  the nights that it stood closed it owes no swap;
 - a PARTIAL_CLOSE of a position that is still open: its part joins the rest again;
 - an OPEN of a position of which nothing was closed: the order ends, `CancelReason.CORRECTED`, and
   the swap it was charged since is reversed as well.
@@ -95,6 +96,7 @@ def _reopen(desk: Desk, command: CorrectDeal) -> Order:
             status=_OPEN,
             commission=EXACT.subtract(stored.commission, deal.commission),
             profit=_less(stored.profit, deal.profit),
+            swapped_until=max(stored.swapped_until or 0, desk.owed_until) or None,
             close_price=None,
             close_time=None,
             reason=None,

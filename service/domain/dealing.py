@@ -236,6 +236,7 @@ def trail_order(desk: Desk, order: Order, time: int) -> Decision | None:
         return None
     desk.disarm(order)
     order.stop_loss = stop_loss
+    order.open_tick = desk.tick  # which does not judge the new level, should it be judged again
     desk.arm(order)
     return record(desk, EventKind.TRAILED, order, _OPEN, None, NO_POSTINGS, time)
 
@@ -261,7 +262,7 @@ def modify_order(
     order.stop_loss, order.take_profit = new.stop_loss, new.take_profit
     order.trailing_distance = new.trailing_distance
     if order.status is _OPEN:
-        if order.trailing_distance is not None:
+        if order.trailing_distance is not None and order.terms.may_close:
             order.stop_loss = trailed_stop(order)
     elif new.expires_at != order.expires_at:
         order.expires_at = new.expires_at

@@ -213,12 +213,6 @@ class Desk:
         for book, _ in resting:
             book.discard(self.rests)
 
-    def trail(self, order: Order, stop_loss: int) -> None:
-        """Move the stop loss of a position with a trailing stop, and nothing else of it."""
-        self.disarm(order)
-        order.stop_loss = stop_loss
-        self.arm(order)
-
     def rests(self, book: TriggerBook, price: int, entry_id: int) -> bool:
         """Tell whether a book entry still stands for a live order's trigger or a price band."""
         if entry_id & WATCH_BIT:

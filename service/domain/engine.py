@@ -169,6 +169,7 @@ class Engine:
         """
         desk = self.desk
         desk.take_out(account.account_id)
+        account.group = desk.groups[account.group.name]  # which may have changed since it was read
         desk.accounts[account.account_id] = account
         states = sorted(orders, key=_closes_first)
         self.load(states)

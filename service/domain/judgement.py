@@ -60,12 +60,18 @@ def judge_tick(desk: Desk, market: Market) -> list[Decision]:
     closes, opens, trails, crossed = _fire(desk, market)
     if market.symbol.trading_state is _HALTED:
         for account in crossed.values():
-            watch_account(desk, account)
+            try:
+                watch_account(desk, account)
+            except Exception as error:
+                desk.fault(account, None, error)
         return _NO_DECISION
+    faults = desk.faults
     desk.changed |= crossed
     closes.sort(key=_by_age)  # which keeps a stop loss before the take profit of its order
     decisions = []
     for order_id, book, trigger, order in closes:
+        if faults and order.account.account_id in faults:
+            continue
         try:
             decision = _close(desk, order, book)
         except Exception as error:
@@ -77,7 +83,7 @@ def judge_tick(desk: Desk, market: Market) -> list[Decision]:
         elif order.status is _OPEN:
             _defer(desk, order, book, trigger)
     for order_id, order in sorted(opens.items()):
-        if order.status is not _PENDING:
+        if order.status is not _PENDING or order.account.account_id in faults:
             continue
         if _was_just_activated(order):
             for book, trigger in desk.triggers(order):
@@ -89,7 +95,7 @@ def judge_tick(desk: Desk, market: Market) -> list[Decision]:
         except Exception as error:
             desk.fault(order.account, order_id, error)
     for order_id, order in sorted(trails.items()):
-        if order.status is _OPEN:
+        if order.status is _OPEN and order.account.account_id not in faults:
             try:
                 trailed = trail_order(desk, order, market.time)
             except Exception as error:
@@ -156,7 +162,7 @@ def _fire(desk: Desk, market: Market) -> _Fired:
             terms = order.terms
             is_pending = order.status is _PENDING
             if not (terms.may_open if is_pending else terms.may_close):
-                market.parked.append((book, trigger, entry_id))
+                market.parked[book, trigger, entry_id] = None
             elif not terms.is_priced:
                 held.append((book, trigger, order))
             elif is_pending:

@@ -60,7 +60,7 @@ class Market:
         self.bid_at_least = TriggerBook(at_most=False)
         self.spread_at_least = TriggerBook(at_most=False)
         self.rate = Rate(None, None)
-        self.parked: list[tuple[TriggerBook, int, int]] = []
+        self.parked: dict[tuple[TriggerBook, int, int], None] = {}
         self.reopened_tick = 0
         self.change_symbol(symbol)
 
@@ -81,7 +81,8 @@ class Market:
 
         Not before the first quote of a session, nor of a start: such a price is not dealt at.
         """
-        return time < self.session_until
+        sessions = self.symbol.sessions
+        return self.tick > 0 and (sessions is None or sessions.is_unbroken(self.time, time))
 
     def enter_session(self, time: int) -> bool:
         """Tell whether a quote of `time` is in session, and remember how long that holds."""
@@ -96,7 +97,7 @@ class Market:
     def reopen(self, tick: int) -> None:
         """Let the first quote after `tick` judge what waited, under trading states that changed."""
         self.reopened_tick = tick
-        parked, self.parked = self.parked, []
+        parked, self.parked = self.parked, {}
         for book, trigger, order_id in parked:
             book.add(trigger, order_id)
 

@@ -19,6 +19,7 @@ MINUTES_PER_DAY = 24 * 60
 MINUTES_PER_WEEK = 7 * MINUTES_PER_DAY
 _NS_PER_S = 1_000_000_000
 _NEXT_LOOK_S = 60
+_HALF_HOUR_S = 1800
 _PERIOD = re.compile(
     r"(?P<open_day>\w{3})(?:-(?P<last_day>\w{3}))? +(?P<open>\d\d:\d\d)"
     r"-(?:(?P<close_day>\w{3}) +)?(?P<close>\d\d:\d\d)"
@@ -64,8 +65,19 @@ class Sessions:
             if edge > minute
         )
         now = time // _NS_PER_S
-        # At a clock change the next edge may lie behind: then look again soon.
+        # Around a clock change the wall shows an hour twice or not at all: the next edge may lie
+        # behind, or come sooner than it seems. Clocks change on a half hour at the earliest.
+        until = min(until, (now // _HALF_HOUR_S + 1) * _HALF_HOUR_S)
         return is_open, (until if until > now else now + _NEXT_LOOK_S) * _NS_PER_S
+
+    def is_unbroken(self, since: int, until: int) -> bool:
+        """Tell whether sessions are open from one time to another without a break, ns UTC."""
+        since, until = min(since, until), max(since, until)
+        while True:
+            is_open, looked_until = self.at(since)
+            if not is_open or looked_until > until:
+                return is_open
+            since = looked_until
 
     def _edges(self) -> Iterator[int]:
         for start, end in self.periods:

@@ -11,14 +11,13 @@ whose own rollovers charge none; a symbol without one pays one night on every da
 
 A position owes a rollover that it was opened before and was not charged for yet (`swapped_until`),
 so that a second run changes nothing and a missed one is made up. `owe_swaps` marks who owes;
-`charge_swaps` collects in slices; a position that closes in between pays with its closing. Several
-missed rollovers are posted as one sum, dated at the last.
+`charge_swap` collects from one of them; a position that closes in between pays with its closing.
+Several missed rollovers are posted as one sum, dated at the last.
 """
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import islice
 from zoneinfo import ZoneInfo
 
 from service.domain.decision import Decision, EventKind, PostingKind
@@ -77,6 +76,7 @@ def owe_swaps(desk: Desk, now: int) -> None:
     It walks all positions: call it when a rollover has passed, and after loading.
     """
     desk.owed_until = last_rollover(now)
+    desk.owing.clear()
     positions = (
         order
         for account in desk.accounts.values()
@@ -97,23 +97,12 @@ def note_owing(desk: Desk, order: Order) -> None:
         desk.owing[order.order_id] = order
 
 
-def charge_swaps(desk: Desk, limit: int) -> list[Decision]:
-    """Charge up to `limit` positions of those that owe, oldest first.
-
-    Those without a conversion rate go on owing. What comes to nothing is charged without a
-    decision.
-    """
-    decisions: list[Decision] = []
-    for order in list(islice(desk.owing.values(), limit + len(desk.unpriced))):
-        charged = charge_swap(desk, order)
-        if charged is not None:
-            decisions.append(charged)
-    return decisions
-
-
 def charge_swap(desk: Desk, order: Order) -> Decision | None:
-    """Charge one position that owes; None: it came to nothing, or there is no conversion rate."""
-    swap = settle_swap(desk, order)
+    """Charge one position that owes; None: it came to nothing, or goes on owing.
+
+    It goes on where there is no conversion rate, or its account has faulted.
+    """
+    swap = None if order.account.account_id in desk.faults else settle_swap(desk, order)
     if not swap:
         return None
     postings = post(order.account, ((_SWAP, swap),))

@@ -322,7 +322,7 @@ def _widths(
     # A spread can narrow to nothing, or not further than bid and ask move.
     price_up, rate_up, _ = max(
         _share(up - hedged_spread, net, 0.0, converted),
-        _share(up, net + 2 * hedged, 0.0, converted),
+        _share(up, net + 2 * hedged + hedged_spread, 0.0, converted),
     )
     return _Widths(*_share(down, net, hedged, converted), price_up, rate_up)
 

@@ -3,14 +3,15 @@
 from dataclasses import replace
 from fractions import Fraction
 
+from service.domain.instrument import TradingState
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode
 from tests.property.fact import Fact
-from tests.property.oracle import MARKET, MAX_AGE, Oracle
-from tests.property.valuation import PlainAccount, PlainOrder
+from tests.property.oracle import MAX_AGE, Oracle
+from tests.property.oracle_dealing import MARKET
+from tests.property.valuation import STOP_LIMITS, PlainAccount, PlainOrder
 
-Levels = tuple[Fraction | None, Fraction | None, Fraction | None]
-"""Price, stop loss, take profit."""
+PENDING_ONLY = {"price", "volume", "limit_price", "expires_at"}
 
 
 class Refused(Exception):
@@ -22,29 +23,31 @@ class Refused(Exception):
 class CommandOracle(Oracle):
     """Decides commands over plain lists; a refusal raises `Refused` and changes nothing."""
 
-    def place(
-        self,
-        order_id: int,
-        account_id: int,
-        symbol: str,
-        order_type: OrderType,
-        volume: int,
-        levels: Levels,
-        now: int,
-    ) -> Fact:
-        account = self.account(account_id)
+    def place(self, order: PlainOrder, now: int) -> Fact:
+        """Place an order as a client asks for it; its account may be unknown."""
+        account, symbol = self.account(order.account.account_id), order.symbol
         if (account.group, symbol) not in self.terms:
             raise Refused(RejectCode.UNKNOWN_SYMBOL)
-        order = PlainOrder(order_id, account, symbol, order_type, volume, *levels)
+        state = self.state(account.group, symbol)
+        if state is not TradingState.ACTIVE:
+            halted = state is TradingState.HALTED
+            raise Refused(RejectCode.TRADING_HALTED if halted else RejectCode.CLOSE_ONLY)
         self.check_volume(order)
-        if order_type not in MARKET:
+        is_market = order.order_type in MARKET
+        if is_market and order.price is not None:
+            raise Refused(RejectCode.INVALID_PRICE)
+        if is_market:
+            self.check_traded(symbol, now)
+            self.check_fresh(symbol, now)
+        else:
             self.check_price(order)
+        self.check_limit_price(order)
+        self.check_trailing(order)
+        self.check_expiry(order, now)
+        if not is_market:
             self.check_levels(order)
             self.orders.append(order)
-            return self.fact("PLACED", order, "PENDING", None, now)
-        if order.price is not None:
-            raise Refused(RejectCode.INVALID_PRICE)
-        self.check_fresh(symbol, now)
+            return self.told("PLACED", order, "PENDING", None, now)
         self.check_not_reached(order, order.stop_loss, order.take_profit)
         self.check_levels(order)
         refusal = self.quote_opening(order)
@@ -58,7 +61,7 @@ class CommandOracle(Oracle):
     ) -> Fact:
         """Give an order the fields of `new` that `changes` names."""
         order = self.order(account_id, order_id)
-        if order.open_price is not None and changes & {"price", "volume"}:
+        if order.is_open and changes & PENDING_ONLY:
             raise Refused(RejectCode.ORDER_NOT_PENDING)
         changed = replace(order)
         for field in changes:
@@ -66,34 +69,51 @@ class CommandOracle(Oracle):
         if "volume" in changes:
             self.check_volume(changed)
         if "price" in changes:
+            if order.activated_time is not None:
+                raise Refused(RejectCode.INVALID_PRICE)
             self.check_price(changed)
-        if order.open_price is not None:
+        if changes & {"price", "limit_price"}:
+            self.check_limit_price(changed)
+        if "trailing" in changes:
+            self.check_trailing(changed)
+        if "expires_at" in changes:
+            self.check_expiry(changed, now)
+        if order.is_open:
             self.check_quoted(order.symbol)
             self.check_not_reached(
                 order,
                 changed.stop_loss if "stop_loss" in changes else None,
                 changed.take_profit if "take_profit" in changes else None,
             )
-            self.check_levels(replace(changed, price=None))
+            self.check_levels(replace(changed, price=None, limit_price=None))
         else:
             self.check_levels(changed)
         for field in changes:
             setattr(order, field, getattr(changed, field))
-        status = "PENDING" if order.open_price is None else "OPEN"
-        return self.fact("MODIFIED", order, status, status, now)
+        if order.is_open and self.may_close(order):
+            self.pull_stop(order)
+        status = "OPEN" if order.is_open else "PENDING"
+        return self.told("MODIFIED", order, status, status, now)
 
     def cancel_by_client(self, account_id: int, order_id: int, now: int) -> Fact:
         order = self.order(account_id, order_id)
-        if order.open_price is not None:
+        if order.is_open:
             raise Refused(RejectCode.ORDER_NOT_PENDING)
         return self.cancel(order, "CLIENT", now)
 
-    def close_by_client(self, account_id: int, order_id: int, now: int) -> Fact:
+    def close_by_client(
+        self, account_id: int, order_id: int, now: int, volume: int | None = None
+    ) -> Fact:
         order = self.order(account_id, order_id)
-        if order.open_price is None:
+        if not order.is_open:
             raise Refused(RejectCode.ORDER_NOT_OPEN)
+        if not self.may_close(order):
+            raise Refused(RejectCode.TRADING_HALTED)
+        if volume is not None:
+            self.check_part(order, volume)
+        self.check_traded(order.symbol, now)
         self.check_fresh(order.symbol, now)
-        fact = self.close(order, "CLIENT", now)
+        fact = self.close(order, "CLIENT", now, volume)
         if fact is None:
             raise Refused(RejectCode.NO_RATE)
         return fact
@@ -108,24 +128,8 @@ class CommandOracle(Oracle):
                 raise Refused(RejectCode.INSUFFICIENT_FUNDS)
         kind = "DEPOSIT" if amount > 0 else "WITHDRAWAL"
         postings = self.post(account, **{kind: amount})
-        account.sequence += 1
-        return Fact(
-            "DEPOSITED" if amount > 0 else "WITHDRAWN",
-            now,
-            self.ticks,
-            account.account_id,
-            account.sequence,
-            account.balance,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            postings,
-            margin=self.hedged_margin(self.positions(account)),
-            order_margin=None,
-        )
+        event = "DEPOSITED" if amount > 0 else "WITHDRAWN"
+        return self.told_of_account(event, account, now, postings)
 
     # What is refused
 
@@ -146,9 +150,21 @@ class CommandOracle(Oracle):
         if not within or order.volume % symbol.volume_step:
             raise Refused(RejectCode.INVALID_VOLUME)
 
+    def check_part(self, order: PlainOrder, volume: int) -> None:
+        """Refuse to close more than there is, or what leaves or takes less than a lot may be."""
+        symbol, rest = self.symbols[order.symbol], order.volume - volume
+        if volume == order.volume:
+            return
+        if volume < symbol.min_volume or volume % symbol.volume_step or rest < symbol.min_volume:
+            raise Refused(RejectCode.INVALID_VOLUME)
+
     def check_quoted(self, symbol: str) -> None:
         if symbol not in self.quotes:
             raise Refused(RejectCode.NO_QUOTE)
+
+    def check_traded(self, symbol: str, now: int) -> None:
+        if not self.in_session(symbol, now):
+            raise Refused(RejectCode.MARKET_CLOSED)
 
     def check_fresh(self, symbol: str, now: int) -> None:
         self.check_quoted(symbol)
@@ -162,14 +178,35 @@ class CommandOracle(Oracle):
         if order.order_type in MARKET:
             raise Refused(RejectCode.INVALID_PRICE)
         beyond = order.price - self.opening_price(order)
-        below = order.order_type in (OrderType.BUY_LIMIT, OrderType.SELL_STOP)
+        below = order.order_type in (
+            OrderType.BUY_LIMIT,
+            OrderType.SELL_STOP,
+            OrderType.SELL_STOP_LIMIT,
+        )
         if beyond >= 0 if below else beyond <= 0:
             raise Refused(RejectCode.WRONG_SIDE_OF_MARKET)
 
+    def check_limit_price(self, order: PlainOrder) -> None:
+        """A stop-limit waits below (buying) or above (selling) the price that activates it."""
+        is_wanted, limit = order.order_type in STOP_LIMITS, order.limit_price
+        if not is_wanted and limit is None:
+            return
+        if not is_wanted or limit is None or limit <= 0:
+            raise Refused(RejectCode.INVALID_LIMIT_PRICE)
+        if order.price is not None and order.sign * (order.price - limit) <= 0:
+            raise Refused(RejectCode.INVALID_LIMIT_PRICE)
+
+    def check_trailing(self, order: PlainOrder) -> None:
+        if order.trailing is not None and order.trailing <= 0:
+            raise Refused(RejectCode.INVALID_TRAILING_DISTANCE)
+
+    def check_expiry(self, order: PlainOrder, now: int) -> None:
+        if order.expires_at is not None and (order.order_type in MARKET or order.expires_at <= now):
+            raise Refused(RejectCode.INVALID_EXPIRY)
+
     def check_levels(self, order: PlainOrder) -> None:
         """Stop loss < price < take profit for a long order, the other way round for a short."""
-        sign = 1 if order.is_long else -1
-        stop, take, price = order.stop_loss, order.take_profit, order.price
+        sign, stop, take, price = order.sign, order.stop_loss, order.take_profit, order.asked
         if stop is not None and stop <= 0:
             raise Refused(RejectCode.INVALID_STOP_LOSS)
         if take is not None and take <= 0:
@@ -184,7 +221,7 @@ class CommandOracle(Oracle):
     def check_not_reached(
         self, order: PlainOrder, stop: Fraction | None, take: Fraction | None
     ) -> None:
-        sign, price = 1 if order.is_long else -1, self.closing_price(order)
+        sign, price = order.sign, self.closing_price(order)
         if stop is not None and sign * (price - stop) <= 0:
             raise Refused(RejectCode.INVALID_STOP_LOSS)
         if take is not None and sign * (take - price) <= 0:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from service.domain.book import TriggerBook
 from service.domain.quote import Quote, QuoteRefusal
 from tests.property.fact import agree, fact_of
-from tests.property.player import START, Player
-from tests.property.runs import BASE_POINTS, DIGITS, SYMBOLS, make_resting, make_setting, make_tick
+from tests.property.markets import BASE_POINTS, DIGITS, SYMBOLS
+from tests.property.player import Player
+from tests.property.runs import make_resting, make_setting, make_tick
 from tests.property.steps import OrderPlan, Run, Setting, Tick
 
 CHANCE = st.randoms(note_method_calls=False)
@@ -35,19 +36,26 @@ def books(player: Player) -> list[TriggerBook]:
     ]
 
 
+def rich(setting: Setting) -> Setting:
+    """Return a setting whose accounts never come near a margin call, in which all is traded."""
+    accounts = tuple(plan._replace(balance="1000000000") for plan in setting.accounts)
+    return setting._replace(accounts=accounts, sessions=(0, 0, 0, 0))
+
+
 @given(CHANCE.map(make_setting), RESTING, st.lists(st.integers(-8, 8), min_size=4, max_size=4))
 def test_a_planted_miss_is_found_and_executed_as_its_tick_would_have(
     setting: Setting, resting: list[OrderPlan], offsets: list[int]
 ) -> None:
-    player = Player(Run(setting, resting, []))
-    twins, oracle = player.twins, player.oracle
+    player = Player(Run(rich(setting), resting, []))
+    twins, oracle, now = player.twins, player.oracle, player.now
     assert sum(map(lose, books(player))) == len(resting)
     for number, symbol in enumerate(SYMBOLS):
         bid = BASE_POINTS[number] + offsets[number]
-        missed = twins.engine.on_quote(Quote(symbol.name, bid, bid + 1, START), START)
-        assert missed == ()
+        missed = twins.engine.on_quote(Quote(symbol.name, bid, bid + 1, now), now)
+        assert not isinstance(missed, QuoteRefusal)
+        assert list(missed) == []
         point = Fraction(1, 10**symbol.digits)
-        wanted = oracle.on_quote(symbol.name, bid * point, (bid + 1) * point, START, START)
+        wanted = oracle.on_quote(symbol.name, bid * point, (bid + 1) * point, now, now)
         assert not isinstance(wanted, QuoteRefusal)
         found = [twins.engine.judge_order(order) for order in range(1, len(resting) + 1)]
         facts = [fact_of(decision, DIGITS) for decision in found if decision is not None]

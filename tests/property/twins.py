@@ -7,17 +7,20 @@ from fractions import Fraction
 
 from service.domain.account import Account
 from service.domain.commands import CommandDesk
-from service.domain.decision import AccountState, Decision
+from service.domain.decision import AccountState, Decision, EventKind
 from service.domain.desk import Desk
 from service.domain.engine import Engine
-from service.domain.instrument import GroupSymbol, UserType
-from service.domain.order import OrderState, OrderStatus
+from service.domain.instrument import Group, GroupSymbol, Symbol, UserType
+from service.domain.order import CloseReason
 from service.domain.quote import REPLAY_GUARD, Quote, QuoteRefusal
 from service.domain.rejection import Rejected
-from tests.property.fact import Fact, agree, fact_of
-from tests.property.oracle_commands import CommandOracle, Refused
-from tests.property.runs import DIGITS, GROUPS, SYMBOLS
+from service.domain.swap import charge_swap, owe_swaps
+from tests.property.fact import MARGIN_WITHIN, Fact, agree, fact_of
+from tests.property.markets import DIGITS
+from tests.property.oracle_commands import Refused
+from tests.property.oracle_correction import CorrectionOracle
 from tests.property.steps import AccountPlan
+from tests.property.store import Store
 from tests.property.valuation import PlainAccount
 
 
@@ -28,77 +31,83 @@ class Disagreement(AssertionError):
 class Twins:
     """The engine and the oracle on the same market.
 
-    What the engine decides is kept as it would be stored, in `orders` (live ones) and `accounts`;
-    a restarted engine gets nothing else. `seen` counts what was decided and refused.
+    What the engine decides is kept in `store` as it would be stored; a restarted engine gets
+    nothing else. `seen` counts what was decided and refused.
     """
 
     def __init__(
         self,
-        terms: dict[tuple[str, str], GroupSymbol],
+        symbols: Sequence[Symbol],
+        groups: Sequence[Group],
+        terms: Sequence[GroupSymbol],
         plans: Sequence[AccountPlan],
+        *,
+        is_replay: bool,
     ) -> None:
+        self.is_replay = is_replay
         self.seen: Counter[str] = Counter()
-        self.terms = terms
+        self.symbols = {symbol.name: symbol for symbol in symbols}
+        self.groups = {group.name: group for group in groups}
+        self.terms = {(term.group, term.symbol): term for term in terms}
         self.plans = plans
-        self.oracle = CommandOracle(
-            SYMBOLS,
-            GROUPS,
-            terms.values(),
+        self.names = [groups[plan.group].name for plan in plans]
+        self.oracle = CorrectionOracle(
+            symbols,
+            groups,
+            terms,
             [
-                PlainAccount(
-                    number, GROUPS[plan.group].name, Fraction(plan.leverage), Fraction(plan.balance)
-                )
-                for number, plan in enumerate(plans)
+                PlainAccount(number, name, Fraction(plan.leverage), Fraction(plan.balance))
+                for number, (name, plan) in enumerate(zip(self.names, plans, strict=True))
             ],
         )
-        self.accounts = {
-            number: AccountState(number, 0, Decimal(plan.balance), Decimal(0))
-            for number, plan in enumerate(plans)
-        }
-        self.orders: dict[int, OrderState] = {}
+        self.store = Store(
+            {
+                number: AccountState(number, 0, Decimal(plan.balance), Decimal(0))
+                for number, plan in enumerate(plans)
+            }
+        )
         self.quotes: dict[str, tuple[int, Quote]] = {}
         self.commands = 0
 
+    # In and out of memory
+
     def start(self, decision_id: int, order_id: int, tick: int) -> None:
         """Start an engine on what is stored."""
-        self.engine = self._loaded(tick)
+        self.engine = self._loaded(tick, self.store)
         self.desk = self.engine.desk
         self.desk.next_decision_id, self.desk.next_order_id = decision_id, order_id
         self.command_desk = CommandDesk(self.desk, REPLAY_GUARD)
 
-    def _loaded(self, tick: int) -> Engine:
+    def _loaded(self, tick: int, store: Store) -> Engine:
         """Return a new engine with what is stored, primed with the quotes so far."""
         desk = Desk()
-        for symbol in SYMBOLS:
+        for symbol in self.symbols.values():
             desk.set_symbol(symbol)
-        for group in GROUPS:
+        for group in self.groups.values():
             desk.set_group(group)
         for settings in self.terms.values():
             desk.set_terms(settings)
         for number, plan in enumerate(self.plans):
-            state = self.accounts[number]
+            state = store.accounts[number]
             desk.accounts[number] = Account(
                 number,
                 UserType.DEMO,
-                GROUPS[plan.group],
+                self.groups[self.names[number]],
                 Decimal(plan.leverage),
                 state.balance,
                 state.sequence,
+                in_margin_call=state.in_margin_call,
             )
         engine = Engine(desk, REPLAY_GUARD)
         for number, quote in self.quotes.values():
             desk.tick = number - 1
             engine.admit(quote, quote.time)
         desk.tick = tick
-        engine.load(self.orders.values())
+        engine.load(store.orders.values())
+        if self.oracle.marked_until:
+            owe_swaps(desk, self.oracle.marked_until)
+        engine.begin()
         return engine
-
-    def _judge_again(self, quote: Quote) -> None:
-        """Judge the last tick once more, as a resumed replay does: nothing of it is left."""
-        again = self._loaded(self.desk.tick - 1).on_quote(quote, quote.time)
-        if again:
-            raise Disagreement(f"{quote} judged again after a restart: {again}")
-        self.seen["judged again"] += 1
 
     def restart(self, *, keeps_quotes: bool) -> None:
         """Go on with a new engine; in a replay it has seen the ticks so far, live it has not."""
@@ -107,7 +116,39 @@ class Twins:
             self.oracle.quotes.clear()
         desk = self.desk
         self.start(desk.next_decision_id, desk.next_order_id, desk.tick)
+        self.oracle.touched.clear()
+        for order in self.oracle.orders:
+            # What came to nothing was charged without a decision, so nothing of it is stored.
+            order.swapped_until = self.store.orders[order.order_id].swapped_until
         self.seen["restart"] += 1
+
+    def _judge_again(
+        self, quote: Quote, now: int, before: Store, decisions: Sequence[Decision]
+    ) -> None:
+        """Judge the last tick once more after a restart: nothing of it is left to decide.
+
+        A replay is resumed where only a part of a tick was committed, too: then the rest is.
+        """
+        parts = {len(decisions)}
+        if self.is_replay:
+            parts.add(self.desk.tick % (len(decisions) + 1))
+        for committed in parts:
+            store = before.copy()
+            for decision in decisions[:committed]:
+                store.take(decision)
+            engine = self._loaded(self.desk.tick - 1, store)
+            if self.is_replay:
+                engine.examine_all()
+            again = engine.on_quote(quote, now)
+            assert not isinstance(again, QuoteRefusal)
+            rest = [fact_of(decision, DIGITS) for decision in decisions[committed:]]
+            facts = [fact_of(decision, DIGITS) for decision in again]
+            if len(facts) != len(rest) or not all(map(agree, facts, rest)):
+                lines = [f"resumed {f}" for f in facts] + [f"went on {f}" for f in rest]
+                raise Disagreement(f"{quote} again after {committed} commits\n" + "\n".join(lines))
+            self.seen["judged again"] += 1
+
+    # What happens
 
     def sweep(self) -> None:
         """Judge every live order as the timed sweeps do: no tick has missed any."""
@@ -122,8 +163,20 @@ class Twins:
         self.oracle.terms[settings.group, settings.symbol] = settings
         self.desk.set_terms(settings)
 
+    def change_group(self, group: Group) -> None:
+        self.groups[group.name] = self.oracle.groups[group.name] = group
+        self.desk.set_group(group)
+        self.seen[f"group {group.trading_state}"] += 1
+
+    def change_symbol(self, symbol: Symbol) -> None:
+        self.symbols[symbol.name] = self.oracle.symbols[symbol.name] = symbol
+        self.desk.set_symbol(symbol)
+        self.seen[f"symbol {symbol.trading_state}"] += 1
+
     def quote(self, quote: Quote, now: int) -> None:
+        before = self.store.copy()
         decided = self.engine.on_quote(quote, now)
+        assert not self.desk.faults, self.desk.faults
         scale = 10 ** DIGITS.get(quote.symbol, 0)
         bid, ask = Fraction(quote.bid, scale), Fraction(quote.ask, scale)
         deferred = self.oracle.deferred
@@ -134,13 +187,65 @@ class Twins:
                 raise Disagreement(f"{quote}: engine {decided!r}, oracle {wanted!r}")
             self.seen[f"refused {wanted}"] += 1
             return
-        self.quotes[quote.symbol] = (self.desk.tick, quote)
-        self.seen["several on a tick"] += len(wanted) > 1
         self.hold(decided, wanted)
-        if any(fact.kind == "OPENED" for fact in wanted):
-            self._judge_again(quote)
+        self._note(quote, decided)
+        if decided:
+            self._judge_again(quote, now, before, decided)
+        self.quotes[quote.symbol] = (self.desk.tick, quote)
+        self.compare_accounts()
 
-    def command(self, engine: Callable[[str], Decision], oracle: Callable[[], Fact]) -> None:
+    def _note(self, quote: Quote, decisions: Sequence[Decision]) -> None:
+        """Count what is rare on a tick."""
+        self.seen["several on a tick"] += len(decisions) > 1
+        stopped = [d.order for d in decisions if d.deal and d.deal.reason is CloseReason.STOP_OUT]
+        for order in stopped:
+            assert order is not None
+            self.seen["stopped out elsewhere"] += order.symbol != quote.symbol
+        accounts = [order.account_id for order in stopped if order is not None]
+        self.seen["several stopped out"] += len(accounts) > len(set(accounts))
+        for decision in decisions:
+            if decision.kind is EventKind.TRAILED and decision.order is not None:
+                side = "long" if decision.order.order_type.is_buy else "short"
+                self.seen[f"trailed {side}"] += 1
+
+    def compare_accounts(self) -> None:
+        """Hold the live equity of every account against the oracle's, and what follows from it."""
+        for number, plain in self.oracle.accounts.items():
+            account, equity = self.desk.accounts[number], self.oracle.equity(plain)
+            live = account.equity()
+            if (live is None) != (equity is None) or (
+                live is not None
+                and equity is not None
+                and abs(Fraction(live) - equity) > MARGIN_WITHIN
+            ):
+                raise Disagreement(f"equity of {plain}: engine {live}, oracle {equity}")
+            if abs(Fraction(account.margin) - self.oracle.margin(plain)) > MARGIN_WITHIN:
+                raise Disagreement(f"margin of {plain}: engine {account.margin}")
+            if account.in_margin_call != plain.in_margin_call:
+                raise Disagreement(f"margin call of {plain}: engine {account.in_margin_call}")
+            self.seen["unpriced"] += equity is None
+            self.seen["in debt with positions"] += (
+                equity is not None and equity <= 0 < account.margin
+            )
+            self.seen["hedged"] += any(
+                each.long_volume and each.short_volume for each in account.exposures.values()
+            )
+
+    def expire(self, now: int) -> None:
+        self.hold(self.engine.expire(now), self.oracle.expire(now))
+
+    def mark_swaps(self, now: int) -> None:
+        """Look for the positions that owe a swap at `now`."""
+        owe_swaps(self.desk, now)
+        self.oracle.mark(now)
+
+    def charge_swaps(self) -> None:
+        charged = [charge_swap(self.desk, order) for order in list(self.desk.owing.values())]
+        decided = [decision for decision in charged if decision is not None]
+        self.hold(decided, self.oracle.charge_swaps())
+
+    def command(self, engine: Callable[[str], Decision], oracle: Callable[[], Fact]) -> bool:
+        """Give a command to both; tell whether it was done and not refused."""
         self.commands += 1
         key = f"key-{self.commands}"
         decision = fact = code = wanted_code = None
@@ -158,9 +263,10 @@ class Twins:
             )
         if decision is None or fact is None:
             self.seen[f"rejected {code}"] += 1
-            return
+            return False
         assert decision.key == key
         self.hold([decision], [fact])
+        return True
 
     def hold(self, decided: Sequence[Decision], wanted: Sequence[Fact]) -> None:
         facts = [fact_of(decision, DIGITS) for decision in decided]
@@ -168,25 +274,13 @@ class Twins:
             lines = [f"engine {fact}" for fact in facts] + [f"oracle {fact}" for fact in wanted]
             raise Disagreement("\n".join(lines))
         for decision, fact in zip(decided, facts, strict=True):
-            state = self.accounts[fact.account_id]
+            state = self.store.accounts[fact.account_id]
             assert decision.account.sequence == state.sequence + 1
             assert fact.balance == Fraction(state.balance) + sum(p[1] for p in fact.postings)
-            self.accounts[fact.account_id] = decision.account
-            self._store(decision)
-            reason = fact.deal[1] if fact.deal is not None else ""
+            self.store.take(decision)
+            deal = fact.deal
+            reason = "" if deal is None or deal.corrects is not None else deal.reason
             self.seen[f"{fact.kind} {reason}".strip()] += 1
-
-    def _store(self, decision: Decision) -> None:
-        order = decision.order
-        if order is None:
-            return
-        if order.status in (OrderStatus.PENDING, OrderStatus.OPEN):
-            self.orders[order.order_id] = order
-            return
-        del self.orders[order.order_id]
-        deal = decision.deal
-        assert deal is not None
-        assert order.reason is deal.reason
-        if order.status is OrderStatus.CLOSED:
-            ended = (order.close_price, order.close_time, order.profit)
-            assert ended == (deal.price, deal.time, deal.profit)
+            for kind, _, _ in fact.postings:
+                self.seen[f"posted {kind}"] += 1
+                self.seen["swap paid on closing"] += kind == "SWAP" and fact.kind == "CLOSED"

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from service.domain.decision import Decision
+from service.domain.desk import Desk
 from service.domain.order import OrderType
-from service.domain.swap import charge_swaps, owe_swaps
+from service.domain.swap import charge_swap, owe_swaps
 from tests.unit.domain.floor import LOT, SECOND, Floor, deal_of, kinds, order_of, posted, utc
 
 BUY, SELL = OrderType.BUY, OrderType.SELL
@@ -35,11 +36,17 @@ def floor_at(moment: str, **terms: str) -> Floor:
     return floor
 
 
+def charge_all(desk: Desk) -> list[Decision]:
+    """Charge everybody who owes."""
+    charged = [charge_swap(desk, order) for order in list(desk.owing.values())]
+    return [decision for decision in charged if decision is not None]
+
+
 def run(floor: Floor, moment: str) -> list[Decision]:
     """Charge what is owed at a moment."""
     floor.now = utc(moment)
     owe_swaps(floor.desk, floor.now)
-    return charge_swaps(floor.desk, 1_000)
+    return charge_all(floor.desk)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +162,7 @@ def test_who_opens_at_the_rollover_or_after_it_owes_nothing(opened: str, owes: b
     floor.place(BUY)
     floor.now = utc(opened)
     owe_swaps(floor.desk, utc("2024-03-04 22:00:00"))
-    assert bool(charge_swaps(floor.desk, 1_000)) is owes
+    assert bool(charge_all(floor.desk)) is owes
 
 
 def test_who_closes_between_the_rollover_and_its_run_pays_with_the_closing() -> None:
@@ -170,7 +177,7 @@ def test_who_closes_between_the_rollover_and_its_run_pays_with_the_closing() -> 
     (closed,) = floor.tick("EURUSD", 109_000, 109_000)
     assert posted(closed) == [("PROFIT", "-1000.00"), ("COMMISSION", "-3.50")]
     assert (order_of(closed).swap, deal_of(closed).profit) == (Decimal("-43.80"), Decimal(-1000))
-    assert charge_swaps(floor.desk, 1_000) == []
+    assert charge_all(floor.desk) == []
 
 
 def test_without_a_rate_it_is_owed_until_there_is_one() -> None:
@@ -184,7 +191,7 @@ def test_without_a_rate_it_is_owed_until_there_is_one() -> None:
     assert run(restarted, "2024-03-04 22:00:00") == []
     assert run(restarted, "2024-03-04 22:00:01") == []
     restarted.tick("USDJPY", 150_000, 150_000)
-    assert [posted(d) for d in charge_swaps(restarted.desk, 1_000)] == [[("SWAP", "-66.67")]]
+    assert [posted(d) for d in charge_all(restarted.desk)] == [[("SWAP", "-66.67")]]
 
 
 def test_what_was_charged_is_known_after_a_restart() -> None:
@@ -199,11 +206,12 @@ def test_what_was_charged_is_known_after_a_restart() -> None:
     assert order_of(again).swap == Decimal("-14.60")
 
 
-def test_a_slice_at_a_time_the_oldest_first() -> None:
+def test_the_oldest_owes_first() -> None:
     floor = floor_at("2024-03-04 21:59:59")
     orders = [order_of(floor.place(BUY)).order_id for _ in range(3)]
     floor.now = utc("2024-03-04 22:00:00")
     owe_swaps(floor.desk, floor.now)
-    slices = [charge_swaps(floor.desk, 2) for _ in range(3)]
-    assert [[order_of(d).order_id for d in each] for each in slices] == [orders[:2], orders[2:], []]
-    assert kinds(slices[0]) == ["SWAP_CHARGED", "SWAP_CHARGED"]
+    charged = charge_all(floor.desk)
+    assert [order_of(decision).order_id for decision in charged] == orders
+    assert kinds(charged) == ["SWAP_CHARGED"] * 3
+    assert charge_all(floor.desk) == []
