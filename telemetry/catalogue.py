@@ -255,10 +255,11 @@ STORE_OPERATION = _histogram(
 )
 STORE_ERRORS = _counter(
     "tapewatch_db_client_errors_total",
-    "Database or Redis calls that failed or timed out.",
+    "Database or Redis calls that failed, by why.",
     "calls",
     Label("db_system_name", ("postgresql", "redis")),
     Label("db_operation_name"),
+    Label("error_type", vocabulary.FAILURES),
 )
 # The convention's present name ends in `_count`, which Prometheus keeps for histograms: its former.
 POOL_CONNECTIONS = _gauge(

@@ -32,6 +32,7 @@ POSTGRESQL_OPERATIONS = (
     *("events_after", "answer", "load", "lease", "sweep", "reconcile", "quotes", "replay"),
     *("relay", "ping"),
 )
+FAILURES = ("timeout", "connection", "refused", "cancelled", "other")
 PRICE_SOURCES = ("cache", "last_known", "none")
 VALUATIONS = ("valued", "unpriced", "flat", "failed")
 RELAY_SOURCES = ("commit", "outbox")

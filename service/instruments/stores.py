@@ -29,26 +29,37 @@ class StoreInstruments:
         ):
             for operation in operations:
                 self._store.declare(system, operation)
-                self._store_errors.declare(system, operation)
+                for failure in vocabulary.FAILURES:
+                    self._store_errors.declare(system, operation, failure)
 
     def database_call(
-        self, operation: str, seconds: float, *, failed: bool = False, trace: str | None = None
+        self,
+        operation: str,
+        seconds: float,
+        *,
+        failure: str | None = None,
+        trace: str | None = None,
     ) -> None:
-        """Take a call; `trace` is the id of its trace, if that is exported."""
-        self._store_call("postgresql", operation, seconds, failed, trace)
+        """Take a call; `failure` is why it failed, `trace` its trace's id, if that is exported."""
+        self._store_call("postgresql", operation, seconds, failure, trace)
 
     def redis_call(
-        self, operation: str, seconds: float, *, failed: bool = False, trace: str | None = None
+        self,
+        operation: str,
+        seconds: float,
+        *,
+        failure: str | None = None,
+        trace: str | None = None,
     ) -> None:
-        """Take a call; `trace` is the id of its trace, if that is exported."""
-        self._store_call("redis", operation, seconds, failed, trace)
+        """Take a call; `failure` is why it failed, `trace` its trace's id, if that is exported."""
+        self._store_call("redis", operation, seconds, failure, trace)
 
     def _store_call(
-        self, system: str, operation: str, seconds: float, failed: bool, trace: str | None
+        self, system: str, operation: str, seconds: float, failure: str | None, trace: str | None
     ) -> None:
         self._store.child(system, operation).observe(seconds, trace)
-        if failed:
-            self._store_errors.child(system, operation).value += 1
+        if failure is not None:
+            self._store_errors.child(system, operation, failure).value += 1
 
     def cache_request(self, cache: str, result: str, count: int = 1) -> None:
         """Count entries asked of a cache: `hit`, `miss` or `error`."""

@@ -10,7 +10,7 @@ from asyncpg.pool import PoolConnectionProxy
 from pogo_core.util import migrate
 
 from service.instruments import Instruments
-from service.storage.errors import Unreachable, is_transient
+from service.storage.errors import Unreachable, failure_of, is_transient
 from service.storage.statements import TracedConnection
 from telemetry.limits import Limit
 
@@ -48,7 +48,7 @@ class Database:
         """
         started = time.perf_counter()
         taken = None
-        failed = True
+        failure: str | None = "cancelled"
         span = self._instruments.tracing.span(f"database {operation}", limit=Limit.QUERY)
         try:
             async with AsyncExitStack() as stack:
@@ -63,8 +63,9 @@ class Database:
                 taken = time.perf_counter()
                 span.note("waited_for_connection_s", round(taken - started, 6))
                 yield connection
-            failed = False
+            failure = None
         except Exception as error:
+            failure = failure_of(error)
             if is_transient(error) and not isinstance(error, Unreachable):
                 raise Unreachable(f"the database did not answer: {error}") from error
             raise
@@ -73,7 +74,7 @@ class Database:
             seconds = ended - started
             if taken is not None:
                 self._instruments.database_pool.used(ended - taken)
-            self._instruments.database_call(operation, seconds, failed=failed, trace=span.trace)
+            self._instruments.database_call(operation, seconds, failure=failure, trace=span.trace)
 
     async def _opened_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
         if self._pool is None:

@@ -1,6 +1,8 @@
-"""What can go wrong with the database, told apart by what to do about it."""
+"""What can go wrong with the stores, told apart by what to do about it."""
 
 import asyncpg
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 # SQLSTATE classes and codes after which the same work may succeed later: connection (08), resources
 # (53), operator (57), serialization and deadlock (40), read-only standby (25006), a lock not given
@@ -19,6 +21,23 @@ class Diverged(Exception):
 
 class Fenced(Exception):
     """The shard's lease has a newer epoch: this process must not write any more."""
+
+
+def failure_of(error: BaseException) -> str:
+    """Return the class of a failed call, as the metrics have it (`vocabulary.FAILURES`)."""
+    if isinstance(error, Unreachable) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, TimeoutError | RedisTimeoutError | asyncpg.QueryCanceledError):
+        return "timeout"
+    if isinstance(error, asyncpg.PostgresError):
+        return "connection" if (error.sqlstate or "").startswith(("08", "57")) else "refused"
+    if isinstance(error, ResponseError):
+        return "refused"
+    if isinstance(
+        error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | RedisError
+    ):
+        return "connection"
+    return "other"
 
 
 def is_transient(error: BaseException) -> bool:

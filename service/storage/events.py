@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 
 from service.instruments import Instruments
 from service.storage.cache_keys import SETTINGS_CHANNEL, events_channel
-from service.storage.errors import Unreachable
+from service.storage.errors import Unreachable, failure_of
 from service.storage.group_cache import GroupCache
 from service.storage.redis_link import make_connection, uncancelled
 from telemetry.pulse import Pulse
@@ -136,9 +136,8 @@ class EventFeed:
                 await self._converse(connection, cause, pulse)
             except (RedisError, OSError, TimeoutError) as error:
                 if not self.is_connected:
-                    self._instruments.redis_call(
-                        "subscribe", time.perf_counter() - started, failed=True
-                    )
+                    seconds, failure = time.perf_counter() - started, failure_of(error)
+                    self._instruments.redis_call("subscribe", seconds, failure=failure)
                 else:
                     logger.warning("events by subscription lost, polling instead: {!r}", error)
             finally:

@@ -26,6 +26,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from service.instruments import Instruments
+from service.storage.errors import failure_of
 
 CONNECT_TIMEOUT_S = 0.5
 SOCKET_TIMEOUT_S = 2.0
@@ -90,10 +91,12 @@ class RedisLink:
                 async with asyncio.timeout(timeout_s), uncancelled():
                     result = await ask()
         except ResponseError as error:
+            failure = failure_of(error)
             logger.error("Redis refused {}: {}", operation, error)
             # Perhaps its scripts were flushed: new connections load them again.
             await self._pool.disconnect(inuse_connections=False)
         except (RedisError, OSError, TimeoutError) as error:
+            failure = failure_of(error)
             if not self._rests_until:
                 logger.warning("Redis failed, going on without it: {!r} in {}", error, operation)
             self._rests_until = time.perf_counter() + PAUSE_S
@@ -105,7 +108,7 @@ class RedisLink:
             self._instruments.redis_call(operation, seconds, trace=span.trace)
             return result
         seconds = time.perf_counter() - started
-        self._instruments.redis_call(operation, seconds, failed=True, trace=span.trace)
+        self._instruments.redis_call(operation, seconds, failure=failure, trace=span.trace)
         return None
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
