@@ -17,6 +17,7 @@ PARTS = (
     "portfolio_job",
     "exposed_ticks",
     "log_lines",
+    "metrics",
 )
 
 
