@@ -1,7 +1,8 @@
 """The composition root: everything that serves is wired here and nowhere else.
 
-Resources start in the order of `cleanup_ctx` and stop in the reverse order: the ops port first and
-last, so that a probe always gets an answer; the gateway's sockets close before trading drains.
+Resources start in the order of `cleanup_ctx` and stop in the reverse order: what sends spans first
+and last, since all others make some; the ops port next, so that a probe always gets an answer; the
+gateway's sockets close before trading drains.
 """
 
 import asyncio
@@ -24,7 +25,6 @@ from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
 from service.feeds import make_feed
 from service.health import WatchedFeed, cache_check, database_check, lease_check
-from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
@@ -50,6 +50,7 @@ from service.storage.events import EventFeed
 from service.storage.loader import save_quotes
 from service.storage.outbox import Outbox
 from service.storage.reader import Reader
+from service.traces import traced_instruments
 from telemetry.logs import Logs
 from telemetry.pulse import Pulse
 
@@ -70,7 +71,7 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
     Raises:
         ValueError: the signing secret is too short.
     """
-    instruments = Instruments()
+    instruments, sending_spans = traced_instruments(settings)
     instruments.watch_logs(logs.count, lambda: logs.dropped)
     guard = QuoteGuard(
         max_age_ns=int(settings.max_quote_age_s * _NS_PER_S),
@@ -205,7 +206,7 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
     readiness.register("writer", trading.check_writer)
     readiness.register("feed", watched.check)
     readiness.register("redis", cache_check(cache.ping), required=False)
-    app.cleanup_ctx.extend([ops, stores, trade, market])
+    app.cleanup_ctx.extend([sending_spans, ops, stores, trade, market])
     return app
 
 

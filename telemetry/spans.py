@@ -43,12 +43,14 @@ class Outlet(Protocol):
 class Span:
     """Something that takes time. Use it as a context manager, or `end` it by hand.
 
-    `start_ns` and `end_ns` are Unix time, `end_ns` is 0 while it is open. `followed_by` is the span
-    that went on with it, from which others go on.
+    `start_ns` and `end_ns` are Unix time, `end_ns` is 0 while it goes on. Where it was set already,
+    the span is over, and `end` only hands it over. `followed_by` is the span that went on with it,
+    from which others go on.
     """
 
     __slots__ = (
         "_around",
+        "_has_ended",
         "_is_told",
         "_tracing",
         "attributes",
@@ -92,7 +94,7 @@ class Span:
         self.links: Sequence[SpanIds] = ()
         self.error: str | None = None
         self.followed_by: SpanIds | None = None
-        self._is_told = False
+        self._is_told = self._has_ended = False
         self._around: Span | None = None
 
     @property
@@ -121,8 +123,11 @@ class Span:
         return self._tracing.begin(name, kind, limit, parent=self)
 
     def end(self, end_ns: int = 0) -> None:
-        """End it, now or at a Unix time."""
-        self.end_ns = end_ns or time.time_ns()
+        """End it, now or at a Unix time; once is enough."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self.end_ns = end_ns or self.end_ns or time.time_ns()
         limit = self.limit
         if limit is not None and self.end_ns - self.start_ns > limit.ns and not self._is_told:
             self._tracing.tell(self, limit)
@@ -239,14 +244,13 @@ class Tracing:
             start_ns or time.time_ns(),
         )
 
-    def after(
-        self, name: str, parent_ids: SpanIds, kind: SpanKind = _INTERNAL, *, start_ns: int = 0
-    ) -> AnySpan:
-        """Return a span that goes on with an exported one, perhaps of another process."""
-        if not self.is_on:
-            return NO_SPAN
-        ids = SpanIds(parent_ids.trace_id, self._bits(64) or 1)
-        return Span(self, name, ids, None, parent_ids, True, kind, None, start_ns or time.time_ns())
+    def after(self, name: str, ids: SpanIds, kind: SpanKind) -> Span:
+        """Return a span that goes on with an exported one, perhaps of another process.
+
+        Only while tracing is on.
+        """
+        own = SpanIds(ids.trace_id, self._bits(64) or 1)
+        return Span(self, name, own, None, ids, True, kind, None, time.time_ns())
 
     def tell(self, span: Span, limit: Limit) -> None:
         """Trace and log what took longer than its limit, unless that has just happened often."""

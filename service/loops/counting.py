@@ -1,11 +1,31 @@
 """What a committed decision counts as in the metrics."""
 
+from collections.abc import Sequence
+
 from service.domain.decision import Deal, DealEvent, Decision, EventKind, PostingKind
 from service.domain.order import CancelReason, CloseReason, OrderKind, OrderState, OrderStatus
 from service.instruments import Instruments
+from service.storage.queue import Written
 
 _TRIGGERED_CLOSES = (CloseReason.STOP_LOSS, CloseReason.TAKE_PROFIT)
 _SWAP, _NEGATIVE_BALANCE = PostingKind.SWAP, PostingKind.NEGATIVE_BALANCE
+
+
+def count_commit(
+    instruments: Instruments,
+    written: Sequence[Written],
+    now_ns: int,
+    seconds: float,
+    trace: str | None,
+) -> None:
+    """Count a commit that was over at `now_ns` (`perf_counter_ns`), and what it committed."""
+    instruments.commit(len(written), seconds, trace)
+    instruments.database_call("commit", seconds, trace=trace)
+    for decision, received_ns, _, cause in written:
+        if received_ns:
+            traced = None if cause is None else cause.trace
+            instruments.tick_to_commit((now_ns - received_ns) / 1e9, traced)
+        count_decision(instruments, decision)
 
 
 def count_decision(instruments: Instruments, decision: Decision) -> None:

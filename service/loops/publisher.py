@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loguru import logger
+from opentelemetry.trace import SpanKind
 
 from service.instruments import Instruments
 from service.storage.cache import Cache
@@ -28,12 +29,15 @@ from service.storage.errors import Unreachable
 from service.storage.outbox import Event
 from service.storage.queue import Written
 from telemetry.pulse import Pulse
+from telemetry.spans import NO_SPAN
 
 QUEUE_LIMIT = 50_000
 MAX_PUBLISH = 2_000
 MARK_INTERVAL_S = 1.0
 RETRY_S = 0.5
 RESUBSCRIBE_S = 1.0
+PUBLISH = "publish event"
+PRODUCER = SpanKind.PRODUCER
 
 
 class Outbox(Protocol):
@@ -53,6 +57,7 @@ class Publisher:
         self._cache = cache
         self._outbox = outbox
         self._instruments = instruments
+        self._tracing = instruments.tracing
         self._queue: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._is_behind = False
@@ -79,7 +84,16 @@ class Publisher:
             self._cache.renew()
             self._fall_behind()
             return
-        self._queue.extend([Event(each.decision.decision_id, each.payload) for each in written])
+        self._queue.extend(
+            [
+                Event(
+                    each.decision.decision_id,
+                    each.payload,
+                    None if each.cause is None else each.cause.followed_by,
+                )
+                for each in written
+            ]
+        )
         self._wake.set()
 
     async def run(self) -> None:
@@ -132,7 +146,7 @@ class Publisher:
             return True
         self._is_publishing = True
         try:
-            if not await self._cache.apply_events([each.payload for each in new]):
+            if not await self._send(new):
                 logger.warning("events did not reach Redis: they will be read from the outbox")
                 return False
         finally:
@@ -140,6 +154,23 @@ class Publisher:
         self._published = new[-1].event_id
         self._instruments.events_relayed(source, len(new))
         return True
+
+    async def _send(self, events: Sequence[Event]) -> bool:
+        """Send events to Redis, those that are traced with the spans of their publishing."""
+        spans = [
+            None if each.span is None else self._tracing.after(PUBLISH, each.span, PRODUCER)
+            for each in events
+        ]
+        traced = [span for span in spans if span is not None]
+        # What Redis is asked is part of the first.
+        with traced[0] if traced else NO_SPAN:
+            has_had = await self._cache.apply_events(
+                [each.payload for each in events],
+                [None if span is None else span.ids for span in spans] if traced else (),
+            )
+        for span in traced:
+            span.end()
+        return has_had
 
     async def _mark(self) -> None:
         """Store how far it got, now and then."""

@@ -16,16 +16,17 @@ from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.engine import Engine
-from service.domain.exposure import unpriced_positions
 from service.domain.instrument import Symbol
 from service.domain.quote import Quote, QuoteRefusal
 from service.domain.rejection import Rejected
 from service.domain.swap import next_rollover, owe_swaps
 from service.instruments import Instruments
 from service.loops.answers import Answer, Answers, Unavailable
-from service.loops.counting import count_decision
+from service.loops.counting import count_commit
+from service.loops.desk_state import watch_desk
 from service.loops.reloading import Reloading
 from service.loops.settings_changes import SettingsChanges
+from service.loops.tick_span import deciding_tick, quiet_tick
 from service.storage.database import Database
 from service.storage.errors import Unreachable
 from service.storage.queue import Written
@@ -33,6 +34,7 @@ from service.storage.reader import Reader
 from service.storage.settings_write import SettingsStatement
 from service.storage.views import EventView
 from service.storage.writer import QUEUE_LIMIT, Writer
+from telemetry.spans import current_span
 
 QUOTES_PER_AGE = 64  # looking at each would cost the tick path a twentieth
 
@@ -45,6 +47,7 @@ class Trading:
     ) -> None:
         self._reader = reader
         self._instruments = instruments
+        self._tracing = instruments.tracing
         self._quotes = instruments.quotes
         self._writer: Writer | None = None
         self._answers = Answers()
@@ -57,13 +60,7 @@ class Trading:
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
         instruments.watch_leading(lambda: self.is_leading)
-        instruments.watch_deferred_triggers(lambda: self.desk.deferred_triggers)
-        instruments.watch_orders(
-            lambda: len(self.desk.orders) - self.desk.open_positions,
-            lambda: self.desk.open_positions,
-        )
-        instruments.watch_unpriced(lambda: unpriced_positions(self.desk))
-        instruments.watch_owing(lambda: len(self.desk.owing))
+        watch_desk(instruments, lambda: self.desk)
 
     @property
     def desk(self) -> Desk:
@@ -152,8 +149,11 @@ class Trading:
             if isinstance(outcome, QuoteRefusal):
                 self._instruments.quote_refused(outcome)
                 return outcome
-            writer.put(outcome, received_ns)
+            cause = deciding_tick(self._tracing, received_ns, len(outcome))
+            writer.put(outcome, received_ns, cause)
             self._instruments.tick_to_trigger((time.perf_counter_ns() - received_ns) / 1e9)
+        elif self._tracing.is_on:
+            quiet_tick(self._tracing, received_ns)
         return None
 
     def start_over(self, error: Exception) -> None:
@@ -181,7 +181,7 @@ class Trading:
             return ()
         decisions = decide(self.engine)
         if decisions:
-            writer.put(decisions, 0)
+            writer.put(decisions, 0, current_span())
         return decisions
 
     def mark_rollover(self, now: int) -> None:
@@ -244,7 +244,7 @@ class Trading:
                 self.desk.fault(account, None, error)  # half changed, maybe, but nobody else is
             raise
         answer = self._answers.expect(decision.decision_id)
-        writer.put([decision._replace(key=key)], 0)
+        writer.put([decision._replace(key=key)], 0, current_span())
         return answer
 
     def _require_writer(self) -> Writer:
@@ -273,19 +273,14 @@ class Trading:
 
     # What the writer tells
 
-    def committed(self, written: Sequence[Written], seconds: float) -> None:
-        """Answer, publish and count a committed batch."""
+    def committed(self, written: Sequence[Written], seconds: float, trace: str | None) -> None:
+        """Answer, publish and count a committed batch; `trace`: as of `Owner.committed`."""
         now = time.perf_counter_ns()
-        for decision, _, payload in written:
-            self._answers.give(decision.decision_id, payload)
+        for each in written:
+            self._answers.give(each.decision.decision_id, each.payload)
         for hook in self.written_hooks:
             hook(written)
-        self._instruments.commit(len(written), seconds)
-        self._instruments.database_call("commit", seconds)
-        for decision, received_ns, _ in written:
-            if received_ns:
-                self._instruments.tick_to_commit((now - received_ns) / 1e9)
-            count_decision(self._instruments, decision)
+        count_commit(self._instruments, written, now, seconds, trace)
 
     async def failed(self, decision: Decision, error: Exception) -> None:
         """Take the account of a decision that failed alone back to what is stored."""

@@ -35,6 +35,7 @@ from service.storage.group_cache import GroupCache
 from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Command, RedisLink
 from service.storage.redis_state import RedisState, redis_state_from
 from service.storage.valuation import Valuation, store_valuation, valuation_from
+from telemetry.span_ids import SpanIds
 from telemetry.vocabulary import CACHE_UPDATES
 
 __all__ = ["ACCOUNTS_IN_PIPELINE", "Cache", "StaticOrders", "Ticket"]
@@ -168,13 +169,17 @@ class Cache:
 
         return await self._link.call("fill_orders", WRITE_TIMEOUT_S, ask) or 0
 
-    async def apply_events(self, payloads: Sequence[bytes | str]) -> bool:
+    async def apply_events(
+        self, payloads: Sequence[bytes | str], spans: Sequence[SpanIds | None] = ()
+    ) -> bool:
         """Take committed events, JSON of `EventView`, into their entries and publish them.
+
+        `spans` are those of their publishing, if any is traced.
 
         One pipeline for up to 500 accounts; of an account in the order given. If not all of it is
         known to have reached Redis, a new generation begins, and it returns False.
         """
-        commands = applications(payloads)
+        commands = applications(payloads, spans)
         for start in range(0, len(commands), ACCOUNTS_IN_PIPELINE):
             if not await self._apply(commands[start : start + ACCOUNTS_IN_PIPELINE]):
                 self.renew()

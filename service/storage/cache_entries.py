@@ -1,14 +1,17 @@
 """A cached account as the scripts take it and as Redis returns it: commands out, orders back."""
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import NamedTuple
 
 import msgspec
 
 from service.storage.cache_keys import ORDERS, events_channel, filling_key, orders_key
 from service.storage.cache_scripts import APPLY_EVENTS, FILL, digest
+from service.storage.envelope import wrap
 from service.storage.redis_link import Command
 from service.storage.views import AccountView, OrderView
+from telemetry.span_ids import SpanIds
 
 StaticOrders = tuple[AccountView, list[OrderView]]
 
@@ -47,12 +50,18 @@ _order_from = msgspec.json.Decoder(OrderView).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def applications(payloads: Iterable[bytes | str]) -> list[Command]:
-    """Return a command an account that takes its events, JSON of `EventView`, in their order."""
+def applications(
+    payloads: Iterable[bytes | str], spans: Iterable[SpanIds | None] = ()
+) -> list[Command]:
+    """Return a command an account that takes its events, JSON of `EventView`, in their order.
+
+    `spans` are those that publish them, None for what is not traced; none at all if nothing is.
+    """
     by_account: dict[int, list[bytes | str | int]] = {}
-    for payload in payloads:
+    for payload, span in zip_longest(payloads, spans):
         event = _event_from(payload)
-        by_account.setdefault(event.account_id, []).extend(_arguments(event, payload))
+        published = wrap(payload, span)
+        by_account.setdefault(event.account_id, []).extend(_arguments(event, published))
     return [
         (
             *_APPLY,
@@ -65,7 +74,7 @@ def applications(payloads: Iterable[bytes | str]) -> list[Command]:
     ]
 
 
-def _arguments(event: _Event, payload: bytes | str) -> list[bytes | str | int]:
+def _arguments(event: _Event, published: bytes | str) -> list[bytes | str | int]:
     """Return an event as the script takes it."""
     order_id: int | str = ""
     order = b""
@@ -75,7 +84,7 @@ def _arguments(event: _Event, payload: bytes | str) -> list[bytes | str | int]:
         if state.status in _LIVE:
             order = bytes(event.order)
     in_margin_call = int(event.in_margin_call)
-    return [event.sequence, event.balance, event.margin, in_margin_call, order_id, order, payload]
+    return [event.sequence, event.balance, event.margin, in_margin_call, order_id, order, published]
 
 
 def fill_command(ticket: Ticket, account: AccountView, orders: Iterable[OrderView]) -> Command:

@@ -13,6 +13,7 @@ from service.instruments import Instruments
 from service.storage.errors import Unreachable, failure_of, is_transient
 from service.storage.statements import TracedConnection
 from telemetry.limits import Limit
+from telemetry.spans import Tracing
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
@@ -34,6 +35,11 @@ class Database:
         self._instruments = instruments
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         instruments.database_pool.watch(self._used, self._idle, READ_POOL_SIZE)
+
+    @property
+    def tracing(self) -> Tracing:
+        """What makes the spans of who has connections of his own."""
+        return self._instruments.tracing
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection of one's own; errors as of `connect`."""

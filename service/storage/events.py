@@ -19,17 +19,19 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
 from loguru import logger
+from opentelemetry.trace import SpanKind
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from service.instruments import Instruments
 from service.storage.cache_keys import SETTINGS_CHANNEL, events_channel
+from service.storage.envelope import EventHead, head_from, unwrap
 from service.storage.errors import Unreachable, failure_of
 from service.storage.group_cache import GroupCache
 from service.storage.redis_link import make_connection, uncancelled
 from telemetry.pulse import Pulse
+from telemetry.spans import NO_SPAN, AnySpan
 
 PING_S = 2.0
 SILENCE_S = 6.0
@@ -48,13 +50,7 @@ class EventsReader(Protocol):
     async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]: ...
 
 
-class _Head(msgspec.Struct):
-    account_id: int
-    sequence: int
-
-
 _SETTINGS = SETTINGS_CHANNEL.encode()
-_head_from = msgspec.json.Decoder(_Head).decode
 
 
 class _Subscriber:
@@ -213,15 +209,24 @@ class EventFeed:
         for listener in self.settings_listeners:
             listener.listen(is_listening)
 
-    def _arrived(self, payload: bytes) -> None:
-        head = _head_from(payload)
+    def _arrived(self, message: bytes) -> None:
+        payload, publishing = unwrap(message)
+        head = head_from(payload)
+        tracing = self._instruments.tracing
+        span: AnySpan = NO_SPAN
+        if publishing is not None and tracing.is_on:
+            span = tracing.after("push event", publishing, SpanKind.CONSUMER)
+        with span:
+            self._hand_over(head, payload)
+
+    def _hand_over(self, head: EventHead, payload: bytes) -> None:
         for subscriber in list(self._accounts.get(head.account_id, ())):
             if head.sequence == subscriber.last + 1:
                 self._deliver(head, subscriber, payload)
             elif head.sequence > subscriber.last:
                 self._enqueue(head.account_id, "gap")
 
-    def _deliver(self, head: _Head, subscriber: _Subscriber, payload: bytes) -> None:
+    def _deliver(self, head: EventHead, subscriber: _Subscriber, payload: bytes) -> None:
         subscriber.last = head.sequence
         try:
             subscriber.callback(payload)
@@ -281,7 +286,7 @@ class EventFeed:
         payloads = await self._reader.events_after(account_id, low, CATCHUP_LIMIT)
         expected = low + 1
         for payload in payloads:
-            head = _head_from(payload)
+            head = head_from(payload)
             if head.sequence != expected:
                 logger.error(
                     "events {} to {} of an account are no longer in the outbox",

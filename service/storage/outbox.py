@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from service.storage.database import Database
+from telemetry.span_ids import SpanIds
 
 SHARD = 0
 PAGE_AFTER = """
@@ -16,10 +17,14 @@ UPDATE event_relay SET published_until = $2 WHERE shard = $1 AND published_until
 
 
 class Event(NamedTuple):
-    """A committed event, JSON of `EventView`. Ids grow in the order of the commits."""
+    """A committed event, JSON of `EventView`. Ids grow in the order of the commits.
+
+    `span` is that of its commit, if it is exported; the database does not have it.
+    """
 
     event_id: int
     payload: str
+    span: SpanIds | None = None
 
 
 class Outbox:

@@ -18,19 +18,21 @@ from service.domain.instrument import Symbol
 from service.storage.batch import encode
 from service.storage.settings_write import SettingsWrite
 from service.storage.views import event_view
+from telemetry.spans import Span
 
 MAX_BATCH = 1_000
 FIRST_BATCH = 200
 
 
 class Queued:
-    """A decision on its way, and when what caused it was received (`perf_counter_ns`)."""
+    """A decision on its way, when what caused it was received (`perf_counter_ns`), and its span."""
 
-    __slots__ = ("decision", "payload", "received_ns")
+    __slots__ = ("cause", "decision", "payload", "received_ns")
 
-    def __init__(self, decision: Decision, received_ns: int) -> None:
+    def __init__(self, decision: Decision, received_ns: int, cause: Span | None) -> None:
         self.decision = decision
         self.received_ns = received_ns
+        self.cause = cause
         self.payload: str | None = None
 
 
@@ -40,6 +42,7 @@ class Written(NamedTuple):
     decision: Decision
     received_ns: int
     payload: str
+    cause: Span | None = None
 
 
 class Batch(NamedTuple):
@@ -62,8 +65,10 @@ class WriterQueue:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, decisions: Sequence[Decision], received_ns: int) -> None:
-        self._items.extend([Queued(decision, received_ns) for decision in decisions])
+    def put(
+        self, decisions: Sequence[Decision], received_ns: int, cause: Span | None = None
+    ) -> None:
+        self._items.extend([Queued(decision, received_ns, cause) for decision in decisions])
 
     def put_settings(self, write: SettingsWrite) -> None:
         self._items.append(write)
@@ -101,7 +106,7 @@ class WriterQueue:
             if each.payload is None:
                 event = event_view(each.decision, symbols)
                 each.payload = self._encode_json(event).decode()
-            written.append(Written(each.decision, each.received_ns, each.payload))
+            written.append(Written(each.decision, each.received_ns, each.payload, each.cause))
         rows = encode([each.decision for each in written], [each.payload for each in written])
         return Batch(queued, written, rows)
 

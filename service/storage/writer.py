@@ -27,9 +27,11 @@ from service.domain.instrument import Symbol
 from service.storage.batch import COMMIT_STATEMENT, COMMITTED, commit_arguments
 from service.storage.database import Database
 from service.storage.errors import Diverged, Fenced, is_transient
+from service.storage.journeys import commit_span, follow_commit
 from service.storage.lease import Lease
 from service.storage.queue import Batch, Queued, WriterQueue, Written
 from service.storage.settings_write import SettingsStatement, SettingsWrite
+from telemetry.spans import AnySpan, Span
 
 QUEUE_LIMIT = 100_000
 COMMIT_TIMEOUT_S = 30.0
@@ -40,7 +42,8 @@ RETRY_CAP_S = 1.0
 class Owner(Protocol):
     """What the writer tells the one who decides."""
 
-    def committed(self, written: Sequence[Written], seconds: float) -> None: ...
+    def committed(self, written: Sequence[Written], seconds: float, trace: str | None) -> None:
+        """Take a commit; `trace` is the id of its trace, if that is exported."""
 
     async def failed(self, decision: Decision, error: Exception) -> None:
         """Reload the account of a decision that failed alone.
@@ -82,9 +85,11 @@ class Writer:
         """Decisions that are not committed yet."""
         return len(self._queue) + self._committing
 
-    def put(self, decisions: Sequence[Decision], received_ns: int) -> None:
-        """Queue decisions for commit, in order."""
-        self._queue.put(decisions, received_ns)
+    def put(
+        self, decisions: Sequence[Decision], received_ns: int, cause: Span | None = None
+    ) -> None:
+        """Queue decisions for commit, in order; `cause` is the span of what caused them."""
+        self._queue.put(decisions, received_ns, cause)
         self._idle.clear()
         self._wake.set()
 
@@ -147,8 +152,10 @@ class Writer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         loop.call_soon(self._queue.encode_ahead)
+        span = commit_span(self._database.tracing, batch.queued)
         try:
-            await self._send(batch)
+            with span:
+                await self._send(batch)
         except asyncpg.PostgresError as error:
             if len(batch.queued) == 1:
                 await self._owner.failed(batch.queued[0].decision, error)
@@ -156,11 +163,12 @@ class Writer:
             await self._bisect(batch.queued)
             return
         # Told once the next batch is on its way.
-        loop.call_soon(self._tell_committed, batch.written, loop.time() - started)
+        loop.call_soon(self._tell_committed, batch, loop.time() - started, span)
 
-    def _tell_committed(self, written: Sequence[Written], seconds: float) -> None:
+    def _tell_committed(self, batch: Batch, seconds: float, span: AnySpan) -> None:
         try:
-            self._owner.committed(written, seconds)
+            follow_commit(self._database.tracing, span, batch.queued)
+            self._owner.committed(batch.written, seconds, span.trace)
         except Exception as error:
             self.fail(error)
 

@@ -101,29 +101,36 @@ def bearer(account_id: int, role: Role = Role.TRADER) -> dict[str, str]:
 async def client(postgres_dsn: str, redis_url: str) -> AsyncIterator[Client]:
     """A gateway that leads, with a symbol, a group and two accounts made over the API."""
     async with serve(postgres_dsn, redis_url) as client:
-        await client.admin("PUT", "/symbols/EURUSD", SYMBOL)
-        await client.admin("PUT", "/groups/gold", GROUP)
-        await client.admin("PUT", "/groups/gold/symbols/EURUSD", TERMS)
-        for account_id in (TRADER, OTHER):
-            await client.admin(
-                "POST",
-                "/accounts",
-                {
-                    "account_id": account_id,
-                    "user_type": "demo",
-                    "group": "gold",
-                    "leverage": "100",
-                    "balance": "10000.00",
-                },
-            )
-        client.quote(108_490, 108_500)
+        await set_up(client)
         yield client
 
 
+async def set_up(client: Client) -> None:
+    """Make a symbol, a group and two accounts, and a first quote."""
+    await client.admin("PUT", "/symbols/EURUSD", SYMBOL)
+    await client.admin("PUT", "/groups/gold", GROUP)
+    await client.admin("PUT", "/groups/gold/symbols/EURUSD", TERMS)
+    for account_id in (TRADER, OTHER):
+        await client.admin(
+            "POST",
+            "/accounts",
+            {
+                "account_id": account_id,
+                "user_type": "demo",
+                "group": "gold",
+                "leverage": "100",
+                "balance": "10000.00",
+            },
+        )
+    client.quote(108_490, 108_500)
+
+
 @asynccontextmanager
-async def serve(dsn: str, redis_url: str) -> AsyncIterator[Client]:
+async def serve(
+    dsn: str, redis_url: str, instruments: Instruments | None = None
+) -> AsyncIterator[Client]:
     await apply_migrations(dsn)
-    instruments = Instruments()
+    instruments = Instruments() if instruments is None else instruments
     database, cache = Database(dsn, instruments), Cache(redis_url, instruments)
     engine = Engine(Desk(), QuoteGuard())
     reader = Reader(database, lambda: trading.symbols())

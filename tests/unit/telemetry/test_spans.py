@@ -177,8 +177,9 @@ def test_a_trace_goes_on_in_another_process(box: Box) -> None:
         pass
     assert isinstance(commit, Span)
     carried = parse_traceparent(commit.ids.traceparent)
+    assert carried is not None
     assert carried == commit.ids
-    with there.after("push", carried):
+    with there.after("push", carried, SpanKind.CONSUMER):
         pass
     assert box.spans[1].ids.trace_id == commit.ids.trace_id
     assert box.spans[1].parent_ids == commit.ids

@@ -1,0 +1,17 @@
+"""What a desk holds, exported as metrics."""
+
+from collections.abc import Callable
+
+from service.domain.desk import Desk
+from service.domain.exposure import unpriced_positions
+from service.instruments import Instruments
+
+
+def watch_desk(instruments: Instruments, desk: Callable[[], Desk]) -> None:
+    """Export what the desk of the moment holds, asked for at scrape."""
+    instruments.watch_deferred_triggers(lambda: desk().deferred_triggers)
+    instruments.watch_orders(
+        lambda: len(desk().orders) - desk().open_positions, lambda: desk().open_positions
+    )
+    instruments.watch_unpriced(lambda: unpriced_positions(desk()))
+    instruments.watch_owing(lambda: len(desk().owing))

@@ -1,0 +1,29 @@
+"""The span of a tick, made when it is over and only of one that decided something or was slow."""
+
+import time
+
+from telemetry.limits import Limit
+from telemetry.spans import Span, Tracing
+
+
+def deciding_tick(tracing: Tracing, received_ns: int, decisions: int) -> Span | None:
+    """Return the span of a tick that came in at `received_ns` (`perf_counter_ns`) and is over.
+
+    Nothing becomes of it until it is ended, which is for whoever commits what it decided.
+    """
+    return _tick(tracing, received_ns, decisions) if tracing.is_on else None
+
+
+def quiet_tick(tracing: Tracing, received_ns: int) -> None:
+    """Trace a tick that is over and has decided nothing, if it was slow; only while that is on."""
+    if time.perf_counter_ns() - received_ns > Limit.TICK.ns:
+        _tick(tracing, received_ns, 0).end()
+
+
+def _tick(tracing: Tracing, received_ns: int, decisions: int) -> Span:
+    end_ns = time.time_ns()
+    start_ns = end_ns - (time.perf_counter_ns() - received_ns)
+    span = tracing.begin("tick", limit=Limit.TICK, start_ns=start_ns)
+    span.end_ns = end_ns
+    span.note("decisions", decisions)
+    return span

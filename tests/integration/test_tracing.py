@@ -1,0 +1,186 @@
+"""Traces of a gateway on real parts, as a real collector receives them."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import asyncpg
+import pytest
+from loguru import logger
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from service.instruments import Instruments
+from service.storage.envelope import unwrap
+from telemetry.catalogue import DATABASE_QUERY_LIMIT_S
+from telemetry.exposition import Format
+from telemetry.otlp import OtlpProtocol
+from telemetry.span_ids import SpanIds
+from telemetry.spans import Tracing
+from telemetry.tracing import Exports
+from tests.integration.test_gateway import LIMIT, TRADER, Client, bearer, next_of, serve, set_up
+from tests.otlp import Collector, attributes, grpc_collector, hanging_collector, http_collector
+from tests.support import eventually
+
+Open = Callable[[], AbstractAsyncContextManager[Collector]]
+
+
+@asynccontextmanager
+async def traced(
+    dsn: str,
+    redis_url: str,
+    endpoint: str,
+    ratio: float,
+    protocol: OtlpProtocol = OtlpProtocol.HTTP,
+) -> AsyncIterator[tuple[Client, Instruments]]:
+    """Serve a gateway, set up, whose spans go to a collector."""
+    exports = Exports(endpoint, protocol, name="tapewatch", version="0", instance="test")
+    tracing = Tracing(exports, ratio)
+    instruments = Instruments(tracing=tracing)
+    instruments.watch_spans(
+        lambda: exports.exported, lambda: exports.failed, lambda: exports.dropped
+    )
+    try:
+        async with serve(dsn, redis_url, instruments) as client:
+            await set_up(client)
+            yield client, instruments
+    finally:
+        await exports.close()
+
+
+def path(spans: dict[str, Span], name: str) -> list[str]:
+    """Return the names from a span up to the root of its trace."""
+    by_id = {span.span_id: span for span in spans.values()}
+    found = [name]
+    span = spans[name]
+    while span.parent_span_id:
+        span = by_id[span.parent_span_id]
+        found.append(span.name)
+    return found
+
+
+def changes(span: Span) -> bool:
+    """Whether this is the statement of a commit."""
+    return span.name.startswith("UPDATE shard_leases")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "collector"),
+    [(OtlpProtocol.GRPC, grpc_collector), (OtlpProtocol.HTTP, http_collector)],
+)
+async def test_an_orders_journey_is_one_trace(
+    postgres_dsn: str, redis_url: str, protocol: OtlpProtocol, collector: Open
+) -> None:
+    async with (
+        collector() as received,
+        traced(postgres_dsn, redis_url, received.endpoint, 1.0, protocol) as (client, _),
+        client.session.ws_connect("/api/v1/stream", headers=bearer(TRADER)) as socket,
+    ):
+        await next_of(socket, "snapshot")
+        await client.call("POST", "/orders", LIMIT | {"client_order_id": "mine"})
+        placed = await next_of(socket, "order")
+        client.quote(107_980, 107_990)
+        opened = await next_of(socket, "order")
+        await received.has("POST /api/v1/orders", "tick")
+
+        def journey(root: str) -> dict[str, Span]:
+            return received.trace(received.named(root)[0].trace_id)
+
+        whole = {"push event", "redis apply_events", "commit"}
+        for root in ("POST /api/v1/orders", "tick"):
+            await eventually(lambda: whole <= journey(root).keys())  # noqa: B023
+    assert (placed["kind"], opened["kind"]) == ("PLACED", "OPENED")
+    assert "traceparent" not in placed.keys() | opened.keys()
+    for root in ("POST /api/v1/orders", "tick"):
+        spans = journey(root)
+        assert path(spans, "push event") == ["push event", "publish event", "commit", root]
+        assert path(spans, "redis apply_events")[:2] == ["redis apply_events", "publish event"]
+        (statement,) = [span for span in spans.values() if changes(span)]
+        assert path(spans, statement.name) == [statement.name, "commit", root]
+        commit, origin = spans["commit"], spans[root]
+        assert origin.start_time_unix_nano <= commit.start_time_unix_nano
+        assert commit.start_time_unix_nano <= statement.start_time_unix_nano
+        assert statement.end_time_unix_nano <= commit.end_time_unix_nano
+        assert attributes(commit)["decisions"] == 1
+        text = attributes(statement)["db.query.text"]
+        assert text.startswith("WITH fence AS")
+        assert "mine" not in text
+    request = journey("POST /api/v1/orders")
+    assert path(request, "database answer") == ["database answer", "POST /api/v1/orders"]
+    assert attributes(request["POST /api/v1/orders"]) == {
+        "http.request.method": "POST",
+        "http.route": "/api/v1/orders",
+        "http.response.status_code": 201,
+    }
+    # What repeats by itself is nobody's child.
+    assert all(span.parent_span_id == b"" for span in received.named("loop "))
+
+
+async def test_a_query_that_something_else_holds_up_is_traced_measured_and_logged(
+    postgres_dsn: str, redis_url: str
+) -> None:
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message} {extra}", level="WARNING")
+    try:
+        async with (
+            http_collector() as received,
+            traced(postgres_dsn, redis_url, received.endpoint, 0.0) as (client, instruments),
+        ):
+            other = await asyncpg.connect(postgres_dsn)
+            await other.execute("BEGIN; LOCK TABLE deals IN ACCESS EXCLUSIVE MODE")
+            asked = asyncio.create_task(client.call("GET", "/account/deals"))
+            await asyncio.sleep(DATABASE_QUERY_LIMIT_S + 0.2)
+            await other.execute("ROLLBACK")
+            await other.close()
+            status, _ = await asked
+            assert status == 200
+            metrics = "".join(instruments.metrics.render(Format.OPENMETRICS))
+            await received.has("GET /api/v1/account/deals")
+    finally:
+        logger.remove(sink)
+    # From the bucket to the trace, and to the line.
+    bucket = re.search(
+        r'^db_client_operation_duration_seconds_bucket\{.*db_operation_name="deals".*'
+        r'# \{trace_id="(\w{32})"\} ([\d.]+)',
+        metrics,
+        re.MULTILINE,
+    )
+    assert bucket is not None
+    assert float(bucket[2]) > DATABASE_QUERY_LIMIT_S
+    spans = received.trace(bytes.fromhex(bucket[1]))
+    root = "GET /api/v1/account/deals"
+    assert path(spans, "SELECT deals") == ["SELECT deals", "database deals", root]
+    assert len(received.spans) == 3  # nothing else was worth it
+    query = spans["SELECT deals"]
+    lasted_s = (query.end_time_unix_nano - query.start_time_unix_nano) / 1e9
+    assert DATABASE_QUERY_LIMIT_S < lasted_s <= float(bucket[2])
+    assert str(TRADER) not in attributes(query)["db.query.text"]
+    told = [line for line in lines if bucket[1] in line]
+    assert len(told) == 1
+    assert told[0].startswith("slow query: SELECT deals took")
+    assert 'tapewatch_slow_total{kind="query",outcome="traced"} 1' in metrics
+
+
+async def test_a_hanging_collector_holds_up_no_order(postgres_dsn: str, redis_url: str) -> None:
+    async with hanging_collector() as endpoint:
+        async with traced(postgres_dsn, redis_url, endpoint, 1.0) as (client, instruments):
+            for number in range(30):
+                order = LIMIT | {"client_order_id": f"order-{number}"}
+                status, _ = await client.call("POST", "/orders", order)
+                assert status == 201
+            client.quote(107_980, 107_990)
+            async with asyncio.timeout(30):
+                orders: list[object] = []
+                while len(orders) < 30:
+                    _, answer = await client.call("GET", "/orders?status=open")
+                    orders = answer["orders"]
+        text = "".join(instruments.metrics.render())
+    lost = re.findall(r'tapewatch_spans_total\{outcome="(?:failed|dropped)"\} (\d+)', text)
+    assert sum(map(int, lost)) > 60
+    assert 'tapewatch_spans_total{outcome="exported"} 0' in text
+
+
+def test_what_is_published_of_a_traced_event_is_told_apart_from_it() -> None:
+    ids = SpanIds(1, 2)
+    assert unwrap(b'{"account_id":1}') == (b'{"account_id":1}', None)
+    assert unwrap(ids.traceparent.encode() + b'{"account_id":1}') == (b'{"account_id":1}', ids)
