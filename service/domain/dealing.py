@@ -215,9 +215,9 @@ def cancel_order(
 def place_order(desk: Desk, order: Order, time: int, *, key: str | None = None) -> Decision:
     """Rest a new pending order."""
     desk.orders[order.order_id] = order
+    desk.arm(order)
     if order.expires_at is not None:
         desk.expiries.add(order)
-    desk.arm(order)
     return record(desk, EventKind.PLACED, order, None, None, NO_POSTINGS, time, key)
 
 

@@ -66,7 +66,7 @@ class Desk:
         self.next_order_id = 1
         self.next_decision_id = 1
         self.next_watch_id = 1
-        self.expiries = ExpiryQueue()
+        self.expiries = ExpiryQueue(self.orders)
         self.tick = 0
 
     # Settings

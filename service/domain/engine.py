@@ -136,7 +136,7 @@ class Engine:
         """Cancel the pending orders that have expired at `now` (ns UTC), quotes or not."""
         desk = self.desk
         decisions = []
-        for order in desk.expiries.pop(now, desk.orders):
+        for order in desk.expiries.pop(now):
             if order.account.account_id in desk.faults:
                 continue
             try:

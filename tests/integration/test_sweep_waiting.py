@@ -88,7 +88,7 @@ async def test_an_order_that_outlives_its_expiry_is_swept(shard: Shard) -> None:
     expires_at = time.time_ns() + HOUR_NS
     await shard.place(LIVE, OrderType.BUY_LIMIT, 100_000, expires_at=expires_at)
     await shard.place(LIVE, OrderType.BUY_LIMIT, 100_000, expires_at=expires_at + HOUR_NS)
-    shard.desk.expiries.pop(2**62, {})  # lost
+    shard.desk.expiries.pop(2**62)  # lost
     for late, found in ((0, 0), (EXPIRY_GRACE_NS, 1), (EXPIRY_GRACE_NS, 0)):
         clock = expires_at + late
         sweeps = Sweeps(shard.database, shard.trading, shard.instruments, lambda: clock)  # noqa: B023
