@@ -14,6 +14,7 @@ from tests.support import eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-c", "import sys; from service.cli import main; sys.exit(main())")
+OURS = ("TAPEWATCH_", "OTEL_")
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
 
@@ -22,7 +23,7 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
     """Return an environment with free ports, and without the settings of whoever runs the tests."""
     ports = ("PORT", "OPS_PORT", "DATABASE_PORT", "REDIS_PORT")
     chosen = {"DATA_DIR": data_dir} | {name: free_port() for name in ports} | settings
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("TAPEWATCH_")}
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(OURS)}
     return kept | {
         f"TAPEWATCH_{name}": str(value) for name, value in chosen.items() if value is not None
     }
