@@ -12,7 +12,7 @@ from service.domain.decision import EventKind
 from service.domain.money import to_cents
 from service.domain.order import CloseReason, OrderType
 from service.domain.rejection import RejectCode, Rejected
-from service.domain.swap import charge_swaps, next_rollover, owe_swaps
+from service.domain.swap import charge_swap, next_rollover, owe_swaps
 from tests.unit.domain.floor import LOT, Floor, deal_of, order_of
 
 POOR = 3  # an account with little
@@ -93,7 +93,7 @@ def test_conversion_that_fails_taken_for_one_to_one(floor: Floor) -> None:
         fresh.close(order.order_id)
     assert refused.value.code is RejectCode.NO_RATE
     owe_swaps(fresh.desk, next_rollover(fresh.now))
-    assert charge_swaps(fresh.desk, 10) == []
+    assert [charge_swap(fresh.desk, each) for each in list(fresh.desk.owing.values())] == [None]
     assert account.balance == 1_000_000
     fresh.tick("USDJPY", 150_000, 150_010)
     (deal,) = fresh.deals("EURJPY", 163_900, 163_910)

@@ -14,7 +14,7 @@ import pytest
 from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.order import Order, OrderType
-from service.domain.swap import charge_swap, charge_swaps, next_rollover, owe_swaps
+from service.domain.swap import charge_swap, next_rollover, owe_swaps
 from service.loops.administration import Author
 from service.loops.rollover import Rollover, RolloverFailed
 from tests.adversity.book import check_book, fetch
@@ -143,7 +143,8 @@ def test_swap_by_the_square_of_the_volume() -> None:
         floor.place(OrderType.BUY, volume=volume)
         floor.place(OrderType.SELL, volume=volume)
     owe_swaps(floor.desk, next_rollover(floor.now))
-    charged = charge_swaps(floor.desk, 10)
+    decided = [charge_swap(floor.desk, each) for each in list(floor.desk.owing.values())]
+    charged = [decision for decision in decided if decision is not None]
     # A point of one lot is a dollar; halves of a cent go to the even one.
     assert {order_of(each).order_id: each.postings[0].amount for each in charged} == {
         1: Decimal("-0.02"),
@@ -152,4 +153,4 @@ def test_swap_by_the_square_of_the_volume() -> None:
         5: Decimal("-7.50"),
         6: Decimal("1.50"),
     }
-    assert charge_swaps(floor.desk, 10) == []
+    assert not floor.desk.owing
