@@ -5,6 +5,8 @@ import time
 from telemetry.limits import Limit
 from telemetry.spans import Span, Tracing
 
+TICK_LIMIT_NS = Limit.TICK.ns
+
 
 def deciding_tick(tracing: Tracing, received_ns: int, decisions: int) -> Span | None:
     """Return the span of a tick that came in at `received_ns` (`perf_counter_ns`) and is over.
@@ -14,10 +16,9 @@ def deciding_tick(tracing: Tracing, received_ns: int, decisions: int) -> Span | 
     return _tick(tracing, received_ns, decisions) if tracing.is_on else None
 
 
-def quiet_tick(tracing: Tracing, received_ns: int) -> None:
-    """Trace a tick that is over and has decided nothing, if it was slow; only while that is on."""
-    if time.perf_counter_ns() - received_ns > Limit.TICK.ns:
-        _tick(tracing, received_ns, 0).end()
+def slow_tick(tracing: Tracing, received_ns: int) -> None:
+    """Trace a tick that is over, has decided nothing and was slow (`TICK_LIMIT_NS`)."""
+    _tick(tracing, received_ns, 0).end()
 
 
 def _tick(tracing: Tracing, received_ns: int, decisions: int) -> Span:

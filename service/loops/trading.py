@@ -26,7 +26,7 @@ from service.loops.counting import count_commit
 from service.loops.desk_state import watch_desk
 from service.loops.reloading import Reloading
 from service.loops.settings_changes import SettingsChanges
-from service.loops.tick_span import deciding_tick, quiet_tick
+from service.loops.tick_span import TICK_LIMIT_NS, deciding_tick, slow_tick
 from service.storage.database import Database
 from service.storage.errors import Unreachable
 from service.storage.queue import Written
@@ -48,6 +48,7 @@ class Trading:
         self._reader = reader
         self._instruments = instruments
         self._tracing = instruments.tracing
+        self._looks_for_slow_ticks = self._tracing.is_on
         self._quotes = instruments.quotes
         self._writer: Writer | None = None
         self._answers = Answers()
@@ -152,8 +153,8 @@ class Trading:
             cause = deciding_tick(self._tracing, received_ns, len(outcome))
             writer.put(outcome, received_ns, cause)
             self._instruments.tick_to_trigger((time.perf_counter_ns() - received_ns) / 1e9)
-        elif self._tracing.is_on:
-            quiet_tick(self._tracing, received_ns)
+        elif self._looks_for_slow_ticks and time.perf_counter_ns() - received_ns > TICK_LIMIT_NS:
+            slow_tick(self._tracing, received_ns)
         return None
 
     def start_over(self, error: Exception) -> None:

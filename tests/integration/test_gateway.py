@@ -64,10 +64,10 @@ class Client:
 
     def __init__(self, session: aiohttp.ClientSession, trading: Trading) -> None:
         self.session = session
-        self._trading = trading
+        self.trading = trading
 
     def quote(self, bid: int, ask: int) -> None:
-        self._trading.on_quote(Quote("EURUSD", bid, ask, time.time_ns()))
+        self.trading.on_quote(Quote("EURUSD", bid, ask, time.time_ns()))
 
     async def call(
         self,

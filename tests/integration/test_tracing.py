@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -10,9 +11,10 @@ import pytest
 from loguru import logger
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from service.domain.quote import Quote
 from service.instruments import Instruments
 from service.storage.envelope import unwrap
-from telemetry.catalogue import DATABASE_QUERY_LIMIT_S
+from telemetry.catalogue import DATABASE_QUERY_LIMIT_S, TICK_PROCESSING_LIMIT_S
 from telemetry.exposition import Format
 from telemetry.otlp import OtlpProtocol
 from telemetry.span_ids import SpanIds
@@ -184,3 +186,27 @@ def test_what_is_published_of_a_traced_event_is_told_apart_from_it() -> None:
     ids = SpanIds(1, 2)
     assert unwrap(b'{"account_id":1}') == (b'{"account_id":1}', None)
     assert unwrap(ids.traceparent.encode() + b'{"account_id":1}') == (b'{"account_id":1}', ids)
+
+
+async def test_a_slow_tick_is_traced_though_it_decides_nothing(
+    postgres_dsn: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        http_collector() as received,
+        traced(postgres_dsn, redis_url, received.endpoint, 0.0) as (client, _),
+    ):
+        engine = client.trading.engine
+        on_quote = engine.on_quote
+
+        def held_up(quote: Quote, now: int) -> object:
+            time.sleep(2 * TICK_PROCESSING_LIMIT_S)
+            return on_quote(quote, now)
+
+        client.quote(108_480, 108_490)
+        monkeypatch.setattr(engine, "on_quote", held_up)
+        client.quote(108_481, 108_491)
+        await received.has("tick")
+    (tick,) = [span for span in received.named("tick") if span.parent_span_id == b""]
+    assert attributes(tick) == {"decisions": 0}
+    lasted_ns = tick.end_time_unix_nano - tick.start_time_unix_nano
+    assert lasted_ns >= 2 * TICK_PROCESSING_LIMIT_S * 1e9
