@@ -42,7 +42,8 @@ class Desk:
         faults: accounts whose rules raised, by id: they may be half changed. They are left alone,
             and nobody else is, until `Engine.reload` has taken them anew from what is stored.
         changed: accounts that something happened to since their bands were set.
-        unpriced: accounts with a position that has no price or no conversion rate.
+        unpriced: how many positions of an account have no price or no conversion rate, by its id,
+            as of when its bands were last set; `unpriced_positions` is their sum.
         owing: positions that owe the swap of rollovers up to `owed_until` (ns UTC), by order id;
             all rollovers up to `rolled_until` are settled.
         deferred_triggers: how often a fired trigger could not be dealt and was rested again.
@@ -57,7 +58,8 @@ class Desk:
         self.faults: dict[int, Fault] = {}
         self.watches: dict[int, Watch] = {}
         self.changed: dict[int, Account] = {}
-        self.unpriced: set[int] = set()
+        self.unpriced: dict[int, int] = {}
+        self.unpriced_positions = 0
         self.owing: dict[int, Order] = {}
         self.owed_until = 0
         self.rolled_until = 0

@@ -32,13 +32,3 @@ def net_exposure(desk: Desk) -> dict[tuple[str, str], NetExposure]:
             longs, shorts = held.get(key, _NONE)
             held[key] = NetExposure(longs + exposure.long_volume, shorts + exposure.short_volume)
     return held
-
-
-def unpriced_positions(desk: Desk) -> int:
-    """Return how many positions have no price or no conversion rate."""
-    return sum(
-        len(exposure.positions)
-        for account_id in desk.unpriced
-        for exposure in desk.accounts[account_id].exposures.values()
-        if exposure.profit() is None
-    )

@@ -85,10 +85,8 @@ def watch_account(desk: "Desk", account: Account) -> bool:
         Whether it is well: surely on this side of the next level that means something.
     """
     widths, sides = widths_of(account)
-    if widths is None:
-        desk.unpriced.add(account.account_id)
-    elif desk.unpriced:
-        desk.unpriced.discard(account.account_id)
+    if widths is None or desk.unpriced:
+        _note_unpriced(desk, account, is_unpriced=widths is None)
     watches = account.watches
     if watches.keys() != sides.keys():
         for name in watches.keys() - sides.keys():
@@ -141,7 +139,17 @@ def forget_account(desk: "Desk", account: Account) -> None:
     for watch in account.watches.values():
         _take_away(desk, watch)
     account.watches.clear()
-    desk.unpriced.discard(account.account_id)
+    _note_unpriced(desk, account, is_unpriced=False)
+
+
+def _note_unpriced(desk: "Desk", account: Account, *, is_unpriced: bool) -> None:
+    before = desk.unpriced.pop(account.account_id, 0)
+    count = 0
+    if is_unpriced:
+        held = account.exposures.values()
+        count = sum(len(each.positions) for each in held if each.profit() is None)
+        desk.unpriced[account.account_id] = count
+    desk.unpriced_positions += count - before
 
 
 def _take_away(desk: "Desk", watch: Watch) -> None:

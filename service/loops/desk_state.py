@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from service.domain.desk import Desk
-from service.domain.exposure import unpriced_positions
 from service.instruments import Instruments
 
 
@@ -13,5 +12,5 @@ def watch_desk(instruments: Instruments, desk: Callable[[], Desk]) -> None:
     instruments.watch_orders(
         lambda: len(desk().orders) - desk().open_positions, lambda: desk().open_positions
     )
-    instruments.watch_unpriced(lambda: unpriced_positions(desk()))
+    instruments.watch_unpriced(lambda: desk().unpriced_positions)
     instruments.watch_owing(lambda: len(desk().owing))

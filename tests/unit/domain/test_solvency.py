@@ -176,11 +176,11 @@ def test_an_account_without_a_rate_is_reported_and_judged_once_there_is_one() ->
     restarted.engine.load([stored])
     restarted.engine.begin()
     assert restarted.tick("EURJPY", 160_000, 160_000) == []
-    assert restarted.desk.unpriced == {3}
+    assert (restarted.desk.unpriced, restarted.desk.unpriced_positions) == ({3: 1}, 1)
     decisions = restarted.tick("USDJPY", 150_000, 150_000)
     assert kinds(decisions) == ["MARGIN_CALLED", "CLOSED STOP_OUT"]
     assert deal_of(decisions[1]).profit == Decimal("-3333.33")
-    assert restarted.desk.unpriced == set()
+    assert (restarted.desk.unpriced, restarted.desk.unpriced_positions) == ({}, 0)
 
 
 def test_what_may_not_be_dealt_is_left_and_the_next_loss_closed_instead() -> None:
