@@ -16,14 +16,16 @@ a deal taken back twice: integration/test_dealing_desk.py::test_two_corrections_
 **Triggered wrongly**: at the old price, again and again, at another group's price, without stop
 loss and take profit, discarded after many errors: adversity/test_known_failures_of_triggers.py;
 for want of a cache entry: adversity/test_outages.py::test_redis_is_stopped_in_the_middle_of_trading;
-replayed from the start: integration/test_restarts.py::test_a_fault_of_the_engine_starts_trading_over_and_loses_nothing;
+replayed from the start: adversity/test_outages.py::test_a_process_that_dies_in_an_outage_judges_anew;
 by the ask for every type: unit/domain/test_engine.py::test_a_level_closes_at_the_closing_side_exactly;
 by an absolute epsilon: unit/domain/test_engine.py::test_a_pending_order_fires_at_its_price_and_not_a_point_before;
 at crossed, stale or absurd quotes: unit/domain/test_engine.py::test_a_refused_quote_triggers_nothing_and_changes_no_price;
 at a price that was not shown: unit/api/test_orders.py::test_a_market_order_is_answered_filled_at_the_group_price,
 or that the client named: unit/api/test_orders.py::test_an_open_order_closes_at_the_price_of_the_service.
 
-**One failed order poisoning the rest**, of a sweep: adversity/test_known_failures_of_triggers.py,
+**One failed order poisoning the rest**, of a tick:
+integration/test_restarts.py::test_an_order_that_always_raises_harms_its_account_alone;
+of a sweep: adversity/test_known_failures_of_triggers.py,
 of a rollover: adversity/test_known_failures_of_swaps.py,
 of a commit: integration/test_writer.py::test_failures_all_over_a_batch_are_each_taken_out,
 of the portfolio job: integration/test_portfolio_job.py::test_an_account_that_cannot_be_valued_fails_alone_and_is_not_left_stale.
