@@ -54,6 +54,7 @@ RUNS = st.builds(
     CHANCE.map(make_setting),
     st.lists(CHANCE.map(make_resting), max_size=8),
     st.lists(CHANCE.map(make_step), min_size=5, max_size=60),
+    is_replay=st.just(False),  # nobody trades in a replay
 ) | CHANCE.map(make_replay)
 
 

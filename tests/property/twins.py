@@ -117,6 +117,9 @@ class Twins:
         desk = self.desk
         self.start(desk.next_decision_id, desk.next_order_id, desk.tick)
         self.oracle.touched.clear()
+        if self.is_replay:  # which may resume within a tick
+            self.engine.examine_all()
+            self.oracle.touched.update(self.desk.accounts)
         for order in self.oracle.orders:
             # What came to nothing was charged without a decision, so nothing of it is stored.
             order.swapped_until = self.store.orders[order.order_id].swapped_until
