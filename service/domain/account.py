@@ -205,6 +205,14 @@ class Account:
         # Without positions nothing of what rounding may have left stays behind.
         self.margin = EXACT.subtract(self.margin, before) if self.exposures else ZERO
 
+    def resize_position(self, order: Order, volume: int) -> None:
+        """Make a position larger or smaller; its margin changes in proportion."""
+        self.remove_position(order)
+        assert order.margin is not None
+        order.margin = EXACT.divide(EXACT.multiply(order.margin, volume), order.volume)
+        order.volume = volume
+        self.add_position(order)
+
     def profit(self) -> Decimal | None:
         """Return the live profit of all positions in USD; None: a position cannot be priced."""
         total = ZERO

@@ -111,17 +111,11 @@ def _rejoin(desk: Desk, command: CorrectDeal) -> Order:
     if order.volume != command.order.volume:
         raise _refusal("its position has just changed: look at it again")
     desk.disarm(order)
-    account = order.account
-    account.remove_position(order)
-    assert order.margin is not None
     assert order.commission is not None
     assert deal.volume is not None
-    joined = order.volume + deal.volume
-    order.margin = EXACT.divide(EXACT.multiply(order.margin, joined), order.volume)
-    order.volume = joined
+    order.account.resize_position(order, order.volume + deal.volume)
     order.commission = EXACT.subtract(order.commission, deal.commission)
     order.profit = _less(order.profit, deal.profit)
-    account.add_position(order)
     desk.arm(order)
     return order
 

@@ -149,7 +149,7 @@ def close_order(
         desk.remove_position(order)
         order.status = _CLOSED
     else:
-        _take_out(order, volume)
+        account.resize_position(order, order.volume - volume)
     assert order.commission is not None
     order.commission = EXACT.add(order.commission, commission)
     order.profit = profit if order.profit is None else EXACT.add(order.profit, profit)
@@ -177,17 +177,6 @@ def close_order(
             postings += post(account, ((PostingKind.NEGATIVE_BALANCE, reset),))
     event = _CLOSED_EVENT if is_whole else _PARTIALLY_CLOSED_EVENT
     return record(desk, event, order, _OPEN, deal, postings, time, key)
-
-
-def _take_out(order: Order, volume: int) -> None:
-    """Make a position smaller by a volume; its margin shrinks in proportion."""
-    account = order.account
-    account.remove_position(order)
-    rest = order.volume - volume
-    assert order.margin is not None
-    order.margin = EXACT.divide(EXACT.multiply(order.margin, rest), order.volume)
-    order.volume = rest
-    account.add_position(order)
 
 
 def cancel_order(
