@@ -219,7 +219,7 @@ class Desk:
         """Tell whether a book entry still stands for a live order's trigger or a price band."""
         if entry_id & WATCH_BIT:
             watch = self.watches.get(entry_id ^ WATCH_BIT)
-            return watch is not None and watch.stands(book, price)
+            return watch is not None and watch.bounds.get(book) == price
         order = self.orders.get(entry_id)
         if order is None:
             return False

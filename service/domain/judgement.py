@@ -36,7 +36,6 @@ from service.domain.watch import watch_account
 _PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
 _STOP_LIMIT = OrderKind.STOP_LIMIT
 _HALTED = TradingState.HALTED
-_NO_DECISION: list[Decision] = []
 
 
 class _Close(NamedTuple):
@@ -64,7 +63,7 @@ def judge_tick(desk: Desk, market: Market) -> list[Decision]:
                 watch_account(desk, account)
             except Exception as error:
                 desk.fault(account, None, error)
-        return _NO_DECISION
+        return []
     faults = desk.faults
     desk.changed |= crossed
     closes.sort(key=_by_age)  # which keeps a stop loss before the take profit of its order
@@ -153,7 +152,7 @@ def _fire(desk: Desk, market: Market) -> _Fired:
                 continue
             if entry_id & WATCH_BIT:
                 watch = desk.watches[entry_id ^ WATCH_BIT]
-                watch.crossed(book)
+                del watch.bounds[book]
                 crossed[watch.account.account_id] = watch.account
                 continue
             order = desk.orders[entry_id]

@@ -27,55 +27,15 @@ _ALWAYS = 1 << 60
 
 
 class Watch:
-    """The band of one account in one market; None: no bound on that side rests in a book."""
+    """The band of one account in one market: the price its bound rests at in each book."""
 
-    __slots__ = (
-        "account",
-        "ask_at_least",
-        "ask_at_most",
-        "bid_at_least",
-        "bid_at_most",
-        "market",
-        "spread_at_least",
-        "watch_id",
-    )
+    __slots__ = ("account", "bounds", "market", "watch_id")
 
     def __init__(self, watch_id: int, account: Account, market: Market) -> None:
         self.watch_id = watch_id
         self.account = account
         self.market = market
-        self.bid_at_most: int | None = None
-        self.ask_at_least: int | None = None
-        self.bid_at_least: int | None = None
-        self.ask_at_most: int | None = None
-        self.spread_at_least: int | None = None
-
-    def stands(self, book: TriggerBook, price: int) -> bool:
-        """Tell whether a book entry is still this band's bound."""
-        market = self.market
-        if book is market.bid_at_most:
-            return price == self.bid_at_most
-        if book is market.ask_at_least:
-            return price == self.ask_at_least
-        if book is market.bid_at_least:
-            return price == self.bid_at_least
-        if book is market.ask_at_most:
-            return price == self.ask_at_most
-        return price == self.spread_at_least
-
-    def crossed(self, book: TriggerBook) -> None:
-        """Note that a bound has left its book."""
-        market = self.market
-        if book is market.bid_at_most:
-            self.bid_at_most = None
-        elif book is market.ask_at_least:
-            self.ask_at_least = None
-        elif book is market.bid_at_least:
-            self.bid_at_least = None
-        elif book is market.ask_at_most:
-            self.ask_at_most = None
-        else:
-            self.spread_at_least = None
+        self.bounds: dict[TriggerBook, int] = {}
 
 
 def watch_account(desk: "Desk", account: Account) -> bool:
@@ -99,7 +59,8 @@ def watch_account(desk: "Desk", account: Account) -> bool:
             assert widths is not None
             _set_band(desk, watches[name], side, widths)
         else:
-            _set_bounds(desk, watches[name], _ALWAYS, None, None, None, None)
+            watch = watches[name]
+            _set_bounds(desk, watch, {watch.market.bid_at_most: _ALWAYS})
     return is_well
 
 
@@ -107,24 +68,24 @@ def _set_band(desk: "Desk", watch: Watch, side: int, widths: Widths) -> None:
     market = watch.market
     bid, ask = market.bid, market.ask
     price, rate, spread, price_up, rate_up = widths
-    bid_low = bid_high = ask_low = ask_high = spread_high = None
     if side & RATE:
         if rate < price or not side & (BID | ASK):
             price = rate
         if price_up is not None and (rate_up < price_up or not side & (BID | ASK | SPREAD)):
             price_up = rate_up
+    bounds = {}
     if side & (BID | RATE):
-        bid_low = floor(bid * (1 - price))
+        bounds[market.bid_at_most] = floor(bid * (1 - price))
     if side & (ASK | RATE):
-        ask_high = ceil(ask * (1 + price))
+        bounds[market.ask_at_least] = ceil(ask * (1 + price))
     if side & SPREAD:
-        spread_high = ask - bid + floor(bid * spread) + 1
+        bounds[market.spread_at_least] = ask - bid + floor(bid * spread) + 1
     if price_up is not None:
         if side & (BID | RATE | SPREAD):
-            bid_high = ceil(bid * (1 + price_up))
+            bounds[market.bid_at_least] = ceil(bid * (1 + price_up))
         if side & (ASK | RATE | SPREAD):
-            ask_low = floor(ask * (1 - price_up))
-    _set_bounds(desk, watch, bid_low, ask_high, bid_high, ask_low, spread_high)
+            bounds[market.ask_at_most] = floor(ask * (1 - price_up))
+    _set_bounds(desk, watch, bounds)
 
 
 def watch_all(desk: "Desk") -> None:
@@ -153,7 +114,7 @@ def _note_unpriced(desk: "Desk", account: Account, *, is_unpriced: bool) -> None
 
 
 def _take_away(desk: "Desk", watch: Watch) -> None:
-    _set_bounds(desk, watch, None, None, None, None, None)
+    _set_bounds(desk, watch, {})
     del desk.watches[watch.watch_id]
 
 
@@ -164,43 +125,13 @@ def _new_watch(desk: "Desk", account: Account, market: Market) -> Watch:
     return watch
 
 
-def _set_bounds(
-    desk: "Desk",
-    watch: Watch,
-    bid_at_most: int | None,
-    ask_at_least: int | None,
-    bid_at_least: int | None,
-    ask_at_most: int | None,
-    spread_at_least: int | None,
-) -> None:
-    market = watch.market
+def _set_bounds(desk: "Desk", watch: Watch, bounds: dict[TriggerBook, int]) -> None:
+    """Move the bounds of a band that changed in their books."""
+    before, watch.bounds = watch.bounds, bounds
     entry = WATCH_BIT | watch.watch_id
-    before = watch.bid_at_most
-    if bid_at_most != before:
-        watch.bid_at_most = bid_at_most
-        _move(desk, market.bid_at_most, before, bid_at_most, entry)
-    before = watch.ask_at_least
-    if ask_at_least != before:
-        watch.ask_at_least = ask_at_least
-        _move(desk, market.ask_at_least, before, ask_at_least, entry)
-    before = watch.bid_at_least
-    if bid_at_least != before:
-        watch.bid_at_least = bid_at_least
-        _move(desk, market.bid_at_least, before, bid_at_least, entry)
-    before = watch.ask_at_most
-    if ask_at_most != before:
-        watch.ask_at_most = ask_at_most
-        _move(desk, market.ask_at_most, before, ask_at_most, entry)
-    before = watch.spread_at_least
-    if spread_at_least != before:
-        watch.spread_at_least = spread_at_least
-        _move(desk, market.spread_at_least, before, spread_at_least, entry)
-
-
-def _move(
-    desk: "Desk", book: TriggerBook, before: int | None, after: int | None, entry: int
-) -> None:
-    if after is not None:
-        book.add(after, entry)
-    if before is not None:
-        book.discard(desk.rests)
+    for book, price in bounds.items():
+        if before.get(book) != price:
+            book.add(price, entry)
+    for book, price in before.items():
+        if bounds.get(book) != price:
+            book.discard(desk.rests)

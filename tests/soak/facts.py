@@ -184,10 +184,9 @@ def missing_entries(desk: Desk) -> list[str]:
         for order in desk.orders.values()
         for book, price in desk.triggers(order)
     ] + [
-        (f"{watch.market.symbol.name} {book}", bound, WATCH_BIT | watch_id, f"band {watch_id}")
+        (names[id(book)], bound, WATCH_BIT | watch_id, f"band {watch_id}")
         for watch_id, watch in desk.watches.items()
-        for book in (*BOOKS, SPREADS)
-        if (bound := getattr(watch, book)) is not None
+        for book, bound in watch.bounds.items()
     ]
     return [
         f"{what} does not rest at {price} in {book}"
