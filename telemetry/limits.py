@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from enum import Enum
 
-from telemetry import catalogue
+from telemetry import thresholds
 
 TOLD_PER_S = 1.0
 TOLD_AT_ONCE = 10.0
@@ -12,11 +12,11 @@ TOLD_AT_ONCE = 10.0
 class Limit(Enum):
     """How long a kind of work may take, before it is traced whatever the sampling ratio."""
 
-    TICK = ("tick", catalogue.TICK_PROCESSING_LIMIT_S)
-    MESSAGE = ("message", catalogue.WEBSOCKET_PROCESSING_LIMIT_S)
-    QUERY = ("query", catalogue.DATABASE_QUERY_LIMIT_S)
-    COMMIT = ("commit", catalogue.COMMIT_LIMIT_S)
-    LOOP = ("loop", catalogue.LOOP_RUN_LIMIT_S)
+    TICK = ("tick", thresholds.TICK_PROCESSING_LIMIT_S)
+    MESSAGE = ("message", thresholds.WEBSOCKET_PROCESSING_LIMIT_S)
+    QUERY = ("query", thresholds.DATABASE_QUERY_LIMIT_S)
+    COMMIT = ("commit", thresholds.COMMIT_LIMIT_S)
+    LOOP = ("loop", thresholds.LOOP_RUN_LIMIT_S)
 
     def __init__(self, label: str, seconds: float) -> None:
         self.label = label

@@ -6,7 +6,8 @@
 import sys
 from pathlib import Path
 
-from telemetry.catalogue import METRICS, SERIES_BUDGET, Kind, Label, Metric
+from telemetry.catalogue import METRICS, Kind, Label, Metric
+from telemetry.thresholds import SERIES_BUDGET
 
 PAGE = Path(__file__).with_name("METRICS.md")
 

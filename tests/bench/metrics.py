@@ -16,9 +16,9 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from telemetry import catalogue
-from telemetry.catalogue import SCRAPE_STALL_LIMIT_S
 from telemetry.exposition import Format
 from telemetry.metrics import Metrics
+from telemetry.thresholds import SCRAPE_STALL_LIMIT_S
 from tests.bench.report import Report, turns
 
 ROUNDS = 15

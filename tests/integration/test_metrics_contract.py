@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from service.domain.order import OrderType
 from service.instruments import Instruments
-from telemetry.catalogue import METRICS, SERIES_BUDGET, Kind, Metric
+from telemetry.catalogue import METRICS, Kind, Metric
+from telemetry.thresholds import SERIES_BUDGET
 from tests.adversity.shard import open_small_book, trading_shard
 from tests.promtool import complaints, find_promtool
 from tests.service_process import Service, environment

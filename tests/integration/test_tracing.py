@@ -14,11 +14,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from service.domain.quote import Quote
 from service.instruments import Instruments
 from service.storage.envelope import unwrap
-from telemetry.catalogue import DATABASE_QUERY_LIMIT_S, TICK_PROCESSING_LIMIT_S
 from telemetry.exposition import Format
 from telemetry.otlp import OtlpProtocol
 from telemetry.span_ids import SpanIds
 from telemetry.spans import Tracing
+from telemetry.thresholds import DATABASE_QUERY_LIMIT_S, TICK_PROCESSING_LIMIT_S
 from telemetry.tracing import Exports
 from tests.integration.test_gateway import LIMIT, TRADER, Client, bearer, next_of, serve, set_up
 from tests.otlp import Collector, attributes, grpc_collector, hanging_collector, http_collector
