@@ -233,8 +233,7 @@ class Trading:
     ) -> Answer:
         writer = self._require_writer()
         now = time.time_ns()
-        if now >= self._next_rollover:
-            self.mark_rollover(now)
+        self.mark_rollover(now)
         try:
             decision = decide(self._commands, now)
         except Rejected:

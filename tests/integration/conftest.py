@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from service.instruments import Instruments
 from service.servers import Servers
+from service.storage.cache import Cache
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.replays import DATABASE
 from tests.adversity.book import execute
@@ -17,3 +19,15 @@ async def servers(postgres_server: EmbeddedPostgres, redis_url: str) -> AsyncIte
     await execute(postgres_server.dsn, drop)
     yield Servers(postgres_server.dsn, redis_url)
     await execute(postgres_server.dsn, drop)
+
+
+@pytest.fixture
+def instruments() -> Instruments:
+    return Instruments()
+
+
+@pytest.fixture
+async def cache(redis_url: str, instruments: Instruments) -> AsyncIterator[Cache]:
+    cache = Cache(redis_url, instruments)
+    yield cache
+    await cache.close()

@@ -22,18 +22,6 @@ ACCOUNT = 17
 
 
 @pytest.fixture
-def instruments() -> Instruments:
-    return Instruments()
-
-
-@pytest.fixture
-async def cache(redis_url: str, instruments: Instruments) -> AsyncIterator[Cache]:
-    cache = Cache(redis_url, instruments)
-    yield cache
-    await cache.close()
-
-
-@pytest.fixture
 async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
     """A client that looks, and tampers, behind the cache's back."""
     client = redis.asyncio.Redis.from_url(redis_url)

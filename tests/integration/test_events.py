@@ -76,20 +76,8 @@ def polls(no_polls: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def instruments() -> Instruments:
-    return Instruments()
-
-
-@pytest.fixture
 def outbox() -> Outbox:
     return Outbox()
-
-
-@pytest.fixture
-async def cache(redis_url: str, instruments: Instruments) -> AsyncIterator[Cache]:
-    cache = Cache(redis_url, instruments)
-    yield cache
-    await cache.close()
 
 
 @contextlib.asynccontextmanager

@@ -47,11 +47,6 @@ def database(desk: Desk) -> Database:
 
 
 @pytest.fixture
-def instruments() -> Instruments:
-    return Instruments()
-
-
-@pytest.fixture
 async def portfolios(
     redis_url: str, desk: Desk, database: Database, instruments: Instruments
 ) -> AsyncIterator[Portfolios]:

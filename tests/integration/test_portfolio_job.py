@@ -1,7 +1,7 @@
 """The portfolio job on a real Valkey: every account, at its group's prices, in few calls (R5.1)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -52,18 +52,6 @@ def desk() -> Desk:
 @pytest.fixture
 def database(desk: Desk) -> Database:
     return Database(desk)
-
-
-@pytest.fixture
-def instruments() -> Instruments:
-    return Instruments()
-
-
-@pytest.fixture
-async def cache(redis_url: str, instruments: Instruments) -> AsyncIterator[Cache]:
-    cache = Cache(redis_url, instruments)
-    yield cache
-    await cache.close()
 
 
 @pytest.fixture

@@ -48,18 +48,6 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-def instruments() -> Instruments:
-    return Instruments()
-
-
-@pytest.fixture
-async def cache(redis_url: str, instruments: Instruments) -> AsyncIterator[Cache]:
-    cache = Cache(redis_url, instruments)
-    yield cache
-    await cache.close()
-
-
-@pytest.fixture
 async def board(desk: Desk, cache: Cache, instruments: Instruments) -> PriceBoard:
     return PriceBoard(lambda: desk, cache, instruments)
 

@@ -106,11 +106,6 @@ class Consumer:
 
 
 @pytest.fixture
-def instruments() -> Instruments:
-    return Instruments()
-
-
-@pytest.fixture
 async def database(postgres_dsn: str, instruments: Instruments) -> AsyncIterator[Database]:
     await apply_migrations(postgres_dsn)
     database = Database(postgres_dsn, instruments)
