@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from itertools import product
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -19,7 +18,7 @@ from service.instruments import Instruments
 from telemetry.catalogue import METRICS, Kind, Metric
 from telemetry.thresholds import SERIES_BUDGET
 from tests.adversity.shard import open_small_book, trading_shard
-from tests.promtool import complaints, find_promtool
+from tests.monitoring import complaints
 from tests.service_process import Service, environment
 
 ACCOUNTS = 3000
@@ -129,12 +128,9 @@ async def test_both_formats_pass_their_parsers_and_are_within_the_budget(running
     assert 500 < len(series(text)) <= SERIES_BUDGET
 
 
-async def test_promtool_has_no_complaint(running: Running, tmp_path: Path) -> None:
-    program = await asyncio.to_thread(find_promtool, tmp_path)
-    if program is None:
-        pytest.skip("there is no promtool, and none to be had from Debian")
+async def test_promtool_has_no_complaint(running: Running) -> None:
     text = await running.scrape()
-    assert await asyncio.to_thread(complaints, program, text) == ""
+    assert await asyncio.to_thread(complaints, text) == ""
 
 
 async def test_odd_paths_and_methods_add_no_series(running: Running) -> None:
