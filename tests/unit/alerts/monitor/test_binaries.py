@@ -71,7 +71,7 @@ def test_programs_on_path_are_taken_as_they_are(machine: Machine, tmp_path: Path
     for name in NAMES:
         machine.has(name, SAYS.format("3.1.0"))
     found = find_programs(tmp_path / "folder")
-    assert found == Programs(*[machine.programs / name for name in NAMES], Path("/"))
+    assert found == Programs._make([*(machine.programs / name for name in NAMES), Path("/")])
     assert not (tmp_path / "folder").exists()
 
 
