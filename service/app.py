@@ -9,6 +9,7 @@ import asyncio
 import errno
 import signal
 import socket
+import time
 import uuid
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -24,14 +25,14 @@ from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
 from service.feeds import make_feed
-from service.health import WatchedFeed, cache_check, database_check, lease_check
+from service.health import WatchedFeed, cache_check, database_check, in_session, lease_check
 from service.loops.administration import Administration
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
 from service.loops.leadership import Leadership, Rules
 from service.loops.order_log import OrderLog
-from service.loops.own_state import keep_measuring
+from service.loops.own_state import OwnState
 from service.loops.portfolio import Portfolios
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
@@ -110,6 +111,7 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
     )
     readiness = Readiness(lambda: trading.is_leading)
     supervisor = Supervisor(instruments, Random())
+    own_state = OwnState(instruments, database, cache)
 
     app = build_gateway(
         trading=trading,
@@ -145,7 +147,7 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
         async with supervisor.group() as loops:
             deadline_s = settings.lease_s + LEADERSHIP_DEADLINE_S
             loops.keep("leadership", leadership.run, leadership.pulse, deadline_s=deadline_s)
-            keep_measuring(loops, instruments, cache)
+            own_state.keep(loops)
             loops.keep("publisher", publisher.run, publisher.pulse)
             loops.keep("events", events.run, events.pulse)
             loops.keep("price_writer", board.write, board.pulse)
@@ -201,6 +203,7 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
     instruments.watch_last_quotes(
         lambda: {name: m.time / _NS_PER_S for name, m in trading.desk.markets.items()}
     )
+    instruments.watch_sessions(lambda: in_session(trading.desk.markets, time.time_ns()))
     readiness.register("database", database_check(database.ping))
     readiness.register("lease", lease_check(trading))
     readiness.register("writer", trading.check_writer)

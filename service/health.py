@@ -51,7 +51,8 @@ class WatchedFeed:
     async def check(self) -> tuple[bool, str]:
         """Tell whether quotes come for what is in session, and how old the newest is."""
         markets, now = self._markets(), self._clock()
-        open_markets = _in_session(markets, now)
+        sessions = in_session(markets, now)
+        open_markets = [market for name, market in markets.items() if sessions[name]]
         if markets and not open_markets:
             self._was_closed = True
             return True, "no symbol is in session"
@@ -68,11 +69,12 @@ class WatchedFeed:
         return waited_s <= self._max_age_s, f"last quote {age_s:.1f} s ago"
 
 
-def _in_session(markets: Mapping[str, Market], now: int) -> list[Market]:
+def in_session(markets: Mapping[str, Market], now: int) -> dict[str, bool]:
+    """Tell of each market whether it is in session at `now` (ns UTC)."""
     # Many symbols, few kinds of sessions: each is worked out once.
     kinds = {market.symbol.sessions for market in markets.values()}
     is_open = {each: each is None or each.at(now)[0] for each in kinds}
-    return [market for market in markets.values() if is_open[market.symbol.sessions]]
+    return {name: is_open[market.symbol.sessions] for name, market in markets.items()}
 
 
 def lease_check(trading: Trading) -> Check:

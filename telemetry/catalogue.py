@@ -99,6 +99,12 @@ LAST_QUOTE = _gauge(
     "seconds",
     Label("symbol"),
 )
+IN_SESSION = _gauge(
+    "tapewatch_symbol_in_session",
+    "1 while a symbol is in session, by its trading sessions and the clock, else 0.",
+    "",
+    Label("symbol"),
+)
 QUOTE_AGE = _histogram(
     "tapewatch_quote_age_seconds",
     "Age of a quote when it arrived, by its own time; every 64th is looked at.",
@@ -121,6 +127,13 @@ TRIGGERED = _counter(
     "Triggers that a quote fired, by order type or protection.",
     "orders",
     Label("trigger", vocabulary.TRIGGERS),
+)
+TRIGGER_ENTRIES = _counter(
+    "tapewatch_trigger_entries_total",
+    "Entries of the trigger books that quotes crossed: a live order's trigger, an account's price "
+    "band, or one whose order or band had moved on.",
+    "entries",
+    Label("result", vocabulary.TRIGGER_ENTRIES),
 )
 MISSED_TRIGGERS = _counter(
     "tapewatch_missed_triggers_total",
@@ -246,6 +259,12 @@ COMMAND_S = _histogram(
 )
 
 # Stores
+DEPENDENCY_UP = _gauge(
+    "tapewatch_dependency_up",
+    "1 while a server gives answers to this process, asked every 2 s; after 5 s without, else 0.",
+    "",
+    Label("dependency", vocabulary.DEPENDENCIES),
+)
 STORE_OPERATION = _histogram(
     "db_client_operation_duration_seconds",
     "Duration of a database or Redis call.",
@@ -459,6 +478,12 @@ LOOP_ERRORS = _counter(
 )
 LOOP_CONSECUTIVE_ERRORS = _gauge(
     "tapewatch_loop_consecutive_errors", "Failed runs since the last good one.", "", Label("loop")
+)
+LOOP_ERROR_STREAKS = _counter(
+    "tapewatch_loop_error_streaks_total",
+    "Rows of failed runs that grew longer than the limit: the 6th in a row counts.",
+    "",
+    Label("loop"),
 )
 LOOP_LAST_SUCCESS = _gauge(
     "tapewatch_loop_last_success_timestamp_seconds",

@@ -13,6 +13,7 @@ ORDER_TYPES = (
     *("BUY_STOP_LIMIT", "SELL_STOP_LIMIT"),
 )
 TRIGGERS = (*ORDER_TYPES, "STOP_LOSS", "TAKE_PROFIT")
+TRIGGER_ENTRIES = ("fired", "band", "gone")
 MISSED = (*TRIGGERS, "TRAILING_STOP", "EXPIRY")
 RECONCILED = ("missing_in_memory", "missing_in_database", "differs", "account")
 CLOSE_REASONS = ("STOP_LOSS", "TAKE_PROFIT", "STOP_OUT", "CLIENT")
@@ -21,6 +22,7 @@ OUTCOMES = ("committed", "failed", "withdrawn", "fenced")
 CACHES = ("static_orders", "portfolios", "group_prices", "group_symbols", "group_symbols_copy")
 CACHE_RESULTS = ("hit", "miss", "error")
 CACHE_UPDATES = ("applied", "absent", "repeated", "removed")
+DEPENDENCIES = ("postgresql", "redis")
 REDIS_OPERATIONS = (
     *("read_orders", "fill_orders", "apply_events", "remove_accounts"),
     *("read_prices", "write_prices", "read_symbols", "write_symbols", "read_group"),

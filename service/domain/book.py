@@ -23,6 +23,21 @@ _NEVER_AT_LEAST = 1 << 62
 _COMPACT_ABOVE = 64
 
 
+class TriggerCounts:
+    """How many entries quotes have crossed, by what they were, and what could not be dealt.
+
+    Attributes:
+        fired, band, gone: the trigger of a live order; an account's price band; the entry of an
+            order or band that had moved on.
+        deferred: how often a fired trigger could not be dealt and was rested again.
+    """
+
+    __slots__ = ("band", "deferred", "fired", "gone")
+
+    def __init__(self) -> None:
+        self.fired = self.band = self.gone = self.deferred = 0
+
+
 class TriggerBook:
     """Resting triggers on one side of one price of a symbol."""
 

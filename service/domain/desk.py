@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from service.domain.account import Account
-from service.domain.book import WATCH_BIT, TriggerBook
+from service.domain.book import WATCH_BIT, TriggerBook, TriggerCounts
 from service.domain.expiry import ExpiryQueue
 from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol
 from service.domain.market import Market, Terms, find_rate
@@ -46,7 +46,7 @@ class Desk:
             as of when its bands were last set; `unpriced_positions` is their sum.
         owing: positions that owe the swap of rollovers up to `owed_until` (ns UTC), by order id;
             all rollovers up to `rolled_until` are settled.
-        deferred_triggers: how often a fired trigger could not be dealt and was rested again.
+        trigger_counts: what became of the entries that quotes crossed.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Desk:
         self.owed_until = 0
         self.rolled_until = 0
         self.open_positions = 0
-        self.deferred_triggers = 0
+        self.trigger_counts = TriggerCounts()
         self.next_order_id = 1
         self.next_decision_id = 1
         self.next_watch_id = 1

@@ -4,7 +4,7 @@ In this order, oldest order first within each: closes, then openings and activat
 then trailing stops, then the accounts whose price bands were crossed or that something happened to
 since the last judgement, by account id. What may not be dealt now, because a symbol or group is
 halted or closes only, waits beside the books until that changes; what cannot be dealt on this tick
-for want of a rate or of a price above zero rests again and is counted in `Desk.deferred_triggers`.
+for want of a rate or of a price above zero rests again and is counted in `TriggerCounts.deferred`.
 A halted market judges nobody; the accounts whose bands it crosses are examined on the next tick of
 another of their markets.
 
@@ -136,7 +136,7 @@ def _fire(desk: Desk, market: Market) -> _Fired:
     fired = _Fired([], {}, {}, {})
     closes, opens, trails, crossed = fired
     held: list[tuple[TriggerBook, int, Order]] = []
-    faults = desk.faults
+    faults, counts = desk.faults, desk.trigger_counts
     # A tolerance lets one tick reach both levels of a position: the stop loss then counts, so
     # its book comes before that of the take profit, on both sides.
     for book, price in (
@@ -148,13 +148,16 @@ def _fire(desk: Desk, market: Market) -> _Fired:
     ):
         for trigger, entry_id in book.pop_crossed(price):
             if not desk.rests(book, trigger, entry_id):
+                counts.gone += 1
                 book.bury()
                 continue
             if entry_id & WATCH_BIT:
+                counts.band += 1
                 watch = desk.watches[entry_id ^ WATCH_BIT]
                 del watch.bounds[book]
                 crossed[watch.account.account_id] = watch.account
                 continue
+            counts.fired += 1
             order = desk.orders[entry_id]
             if faults and order.account.account_id in faults:
                 continue  # its triggers rest anew when it is loaded anew
@@ -211,7 +214,7 @@ def _defer(desk: Desk, order: Order, book: TriggerBook, trigger: int) -> None:
     """Rest a fired trigger again that cannot be dealt on this tick."""
     order.armed_tick = desk.tick
     book.add(trigger, order.order_id)
-    desk.deferred_triggers += 1
+    desk.trigger_counts.deferred += 1
 
 
 def judge_order(desk: Desk, order: Order) -> Decision | None:

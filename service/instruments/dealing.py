@@ -76,6 +76,10 @@ class DealingInstruments:
         """Take the slippage of a triggered fill in points; positive is worse for the client."""
         self._slippage.child(trigger).observe(points)
 
+    def watch_trigger_entries(self, result: str, read: Callable[[], int]) -> None:
+        """Export how many crossed entries of the books were a `result`, asked for at scrape."""
+        self.metrics.counter(catalogue.TRIGGER_ENTRIES).child(result).read = read
+
     def watch_deferred_triggers(self, read: Callable[[], int]) -> None:
         self.metrics.counter(catalogue.DEFERRED_TRIGGERS).child().read = read
 

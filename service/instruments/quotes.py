@@ -28,6 +28,10 @@ class QuoteInstruments:
         """Export the Unix time of each symbol's last quote, asked for at scrape."""
         self.metrics.read_table(catalogue.LAST_QUOTE, read)
 
+    def watch_sessions(self, read: Callable[[], Mapping[str, bool]]) -> None:
+        """Export whether each symbol is in session, asked for at scrape."""
+        self.metrics.read_table(catalogue.IN_SESSION, read)
+
     def feed_reconnected(self) -> None:
         self._feed_reconnects.value += 1
 

@@ -1,5 +1,7 @@
 """Calls of the database and of Redis, and what the cache gives."""
 
+from collections.abc import Callable
+
 from telemetry import catalogue, vocabulary
 from telemetry.metrics import Metrics
 
@@ -8,6 +10,7 @@ class StoreInstruments:
     """Calls of the database and of Redis, and what the cache gives."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self._dependency_up = metrics.gauge(catalogue.DEPENDENCY_UP)
         self._store = metrics.histogram(catalogue.STORE_OPERATION)
         self._store_errors = metrics.counter(catalogue.STORE_ERRORS)
         self._cache_requests = metrics.counter(catalogue.CACHE_REQUESTS)
@@ -31,6 +34,10 @@ class StoreInstruments:
                 self._store.declare(system, operation)
                 for failure in vocabulary.FAILURES:
                     self._store_errors.declare(system, operation, failure)
+
+    def watch_dependency(self, name: str, is_up: Callable[[], bool]) -> None:
+        """Export whether a server this process depends on answers it, asked for at scrape."""
+        self._dependency_up.child(name).read = is_up
 
     def database_call(
         self,

@@ -12,6 +12,7 @@ from service.loops.rhythm import Clock, Rhythm
 from service.storage.errors import Unreachable
 from telemetry import catalogue
 from telemetry.metrics import Metrics
+from telemetry.thresholds import LOOP_ERRORS_LIMIT
 
 
 class Overran(Exception):
@@ -41,6 +42,7 @@ class LoopRecord:
         self._next_run: float | None = None
         self._runs = metrics.counter(catalogue.LOOP_RUNS).child(name)
         self._errors = metrics.counter(catalogue.LOOP_ERRORS).child(name)
+        self._streaks = metrics.counter(catalogue.LOOP_ERROR_STREAKS).child(name)
         self._restarts = metrics.counter(catalogue.LOOP_RESTARTS).child(name)
         self._overruns = metrics.counter(catalogue.LOOP_OVERRUNS).child(name)
         self._abandoned = metrics.counter(catalogue.LOOP_ABANDONED).child(name)
@@ -119,6 +121,7 @@ class LoopRecord:
         if self.failures == 1:
             self._first_error = self._clock.now()
         self._errors.value += 1
+        self._streaks.value += self.failures == LOOP_ERRORS_LIMIT + 1
         self._overruns.value += isinstance(error, Overran)
         self._last_error = describe_error(error)
         if self.failures & (self.failures - 1) == 0:

@@ -1,21 +1,66 @@
 """Loops that measure the process itself and the servers it uses, rather than do anything."""
 
+import time
+from collections.abc import Callable
+
 from service.instruments import Instruments
 from service.loops.supervisor import LoopGroup
 from service.storage.cache import Cache
+from service.storage.database import Database
+from service.storage.errors import Unreachable
 from telemetry.runtime import Runtime
 
-REDIS_STATE_INTERVAL_S = 5.0
+ASK_INTERVAL_S = 2.0
+SILENCE_LIMIT_S = 5.0
 
 
-def keep_measuring(loops: LoopGroup, instruments: Instruments, cache: Cache) -> None:
-    """Have the event loop's lag sampled, and Redis asked for its state, from now on."""
-    runtime = Runtime(instruments.metrics)
+class Dependency:
+    """A server this process uses: up until it has not answered for `SILENCE_LIMIT_S`.
 
-    async def ask_redis() -> None:
-        state = await cache.state()
-        if state is not None:  # an outage is told by those it concerns
-            instruments.redis_state(*state)
+    The start counts as an answer, so that nothing is told of a server before it was asked.
+    """
 
-    loops.keep("runtime", runtime.run, runtime.pulse)
-    loops.repeat("redis_state", ask_redis, interval_s=REDIS_STATE_INTERVAL_S)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.answered()
+
+    def answered(self) -> None:
+        self._answered_at = self._clock()
+
+    @property
+    def is_up(self) -> bool:
+        return self._clock() - self._answered_at <= SILENCE_LIMIT_S
+
+
+class OwnState:
+    """How the process is and the servers it uses, exported from now on, and kept up to date."""
+
+    def __init__(self, instruments: Instruments, database: Database, cache: Cache) -> None:
+        self._instruments = instruments
+        self._database = database
+        self._cache = cache
+        self._runtime = Runtime(instruments.metrics)
+        self._postgresql, self._redis = Dependency(), Dependency()
+        instruments.watch_dependency("postgresql", lambda: self._postgresql.is_up)
+        instruments.watch_dependency("redis", lambda: self._redis.is_up)
+
+    def keep(self, loops: LoopGroup) -> None:
+        """Have the event loop's lag sampled, and both servers asked how they are, from now on."""
+        loops.keep("runtime", self._runtime.run, self._runtime.pulse)
+        loops.repeat("postgresql_state", self._ask_postgresql, interval_s=ASK_INTERVAL_S)
+        loops.repeat("redis_state", self._ask_redis, interval_s=ASK_INTERVAL_S)
+
+    # A server that does not answer is no failure of the loop that asks.
+
+    async def _ask_postgresql(self) -> None:
+        try:
+            await self._database.ping()
+        except Unreachable:
+            return
+        self._postgresql.answered()
+
+    async def _ask_redis(self) -> None:
+        state = await self._cache.state()
+        if state is not None:
+            self._redis.answered()
+            self._instruments.redis_state(*state)

@@ -1,5 +1,6 @@
 """The way to PostgreSQL: pools, migrations, and errors turned into `Unreachable`."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,12 +14,13 @@ from service.instruments import Instruments
 from service.storage.errors import Unreachable, failure_of, is_transient
 from service.storage.statements import TracedConnection
 from telemetry.limits import Limit
-from telemetry.spans import Tracing
+from telemetry.spans import AnySpan, Tracing
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 2.0
+PING_TIMEOUT_S = 2.0
 READ_POOL_SIZE = 8
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 7_446_921  # any number that no one else locks
@@ -34,6 +36,8 @@ class Database:
         self.dsn = dsn
         self._instruments = instruments
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pinging = asyncio.Lock()
+        self._pinged: asyncpg.Connection[asyncpg.Record] | None = None
         instruments.database_pool.watch(self._used, self._idle, READ_POOL_SIZE)
 
     @property
@@ -54,11 +58,8 @@ class Database:
         """
         started = time.perf_counter()
         taken = None
-        failure: str | None = "cancelled"
-        span = self._instruments.tracing.span(f"database {operation}", limit=Limit.QUERY)
         try:
-            async with AsyncExitStack() as stack:
-                stack.enter_context(span)
+            async with self.measured(operation) as span, AsyncExitStack() as stack:
                 try:
                     with self._instruments.database_pool.waiting():
                         connection = await stack.enter_async_context(
@@ -69,6 +70,23 @@ class Database:
                 taken = time.perf_counter()
                 span.note("waited_for_connection_s", round(taken - started, 6))
                 yield connection
+        finally:
+            if taken is not None:
+                self._instruments.database_pool.used(time.perf_counter() - taken)
+
+    @asynccontextmanager
+    async def measured(self, operation: str) -> AsyncIterator[AnySpan]:
+        """Measure what is asked of the database inside, as a call of that name and a span.
+
+        Raises:
+            Unreachable: instead of what else says that the database, not the data, is at fault.
+        """
+        started = time.perf_counter()
+        failure: str | None = "cancelled"
+        span = self._instruments.tracing.span(f"database {operation}", limit=Limit.QUERY)
+        try:
+            with span:
+                yield span
             failure = None
         except Exception as error:
             failure = failure_of(error)
@@ -76,10 +94,7 @@ class Database:
                 raise Unreachable(f"the database did not answer: {error}") from error
             raise
         finally:
-            ended = time.perf_counter()
-            seconds = ended - started
-            if taken is not None:
-                self._instruments.database_pool.used(ended - taken)
+            seconds = time.perf_counter() - started
             self._instruments.database_call(operation, seconds, failure=failure, trace=span.trace)
 
     async def _opened_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
@@ -105,13 +120,27 @@ class Database:
     async def ping(self) -> None:
         """Ask the database for a sign of life.
 
+        On a connection of its own: a busy pool is no dead server.
+
         Raises:
-            Unreachable: it gave none.
+            Unreachable: it gave none within `PING_TIMEOUT_S`.
         """
-        async with self.read("ping") as connection:
-            await connection.fetchval("SELECT 1")
+        async with self._pinging, self.measured("ping"), asyncio.timeout(PING_TIMEOUT_S):
+            if self._pinged is None:
+                self._pinged = await self.connect()
+            try:
+                await self._pinged.fetchval("SELECT 1")
+            except BaseException:
+                self._stop_pinging()
+                raise
+
+    def _stop_pinging(self) -> None:
+        if self._pinged is not None:
+            self._pinged.terminate()
+            self._pinged = None
 
     async def close(self) -> None:
+        self._stop_pinging()
         if self._pool is not None:
             self._pool.terminate()
 

@@ -11,7 +11,7 @@ from service.domain.market import Market
 from service.domain.quote import Quote
 from service.domain.sessions import parse_sessions
 from service.feed.feed import OnQuote
-from service.health import WatchedFeed
+from service.health import WatchedFeed, in_session
 
 WORKDAY = parse_sessions("UTC: Mon-Fri 08:00-16:00")
 SHARE = Symbol(
@@ -86,6 +86,14 @@ async def test_the_symbols_that_are_closed_do_not_count() -> None:
     assert await floor.at(f"{SATURDAY}T12:00:01") == (False, "no quote yet")
     floor.quote("BTCUSD")
     assert await floor.at(f"{SATURDAY}T12:00:02") == (True, "last quote 1.0 s ago")
+
+
+async def test_each_symbol_is_in_session_by_its_own_sessions() -> None:
+    floor = Floor(SHARE, COIN)
+    floor.set(f"{MONDAY}T15:59:59")
+    assert in_session(floor.markets, floor.now) == {"ACME": True, "BTCUSD": True}
+    floor.set(f"{MONDAY}T16:00:00")
+    assert in_session(floor.markets, floor.now) == {"ACME": False, "BTCUSD": True}
 
 
 async def test_a_market_that_opens_has_time_for_its_first_quote() -> None:

@@ -174,7 +174,7 @@ def test_equity_of_an_account_with_an_unpriced_position_is_unknown() -> None:
     assert (account.profit(), account.equity(), account.free_margin()) == (None, None, None)
     at = floor.now
     assert restarted.engine.on_quote(Quote("EURJPY", 163_000, 163_000, at), at) == []
-    assert restarted.engine.desk.deferred_triggers == 1
+    assert restarted.engine.desk.trigger_counts.deferred == 1
     restarted.now = at
     restarted.tick("USDJPY", 150_000, 150_010)
     (deal,) = restarted.deals("EURJPY", 163_000, 163_000)

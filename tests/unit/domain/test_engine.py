@@ -278,7 +278,7 @@ def test_nothing_is_dealt_where_the_markup_leaves_no_price() -> None:
     floor.set_terms("market", "EURUSD", markup=220_001)
     order = floor.rest(OrderType.SELL)
     assert floor.tick("EURUSD", 110_000, 110_000) == []
-    assert floor.engine.desk.deferred_triggers == 1
+    assert floor.engine.desk.trigger_counts.deferred == 1
     assert floor.engine.judge_order(order) is None
     with pytest.raises(Rejected) as refused:
         floor.place(OrderType.SELL)
@@ -296,3 +296,17 @@ def test_the_sweep_repairs_only_what_is_crossed(where: str) -> None:
     assert floor.engine.judge_order(order) is None
     floor.tick("EURUSD", 109_999, 110_000)
     assert floor.engine.judge_order(order if where == "judged" else 99) is None
+
+
+def test_crossed_entries_are_counted_by_what_they_were() -> None:
+    floor = Floor()
+    floor.tick("EURUSD", 110_000, 110_010)
+    counts = floor.desk.trigger_counts
+    assert (counts.fired, counts.band, counts.gone) == (0, 0, 0)
+    withdrawn = floor.rest(OrderType.BUY_LIMIT, 109_500)
+    floor.rest(OrderType.BUY_LIMIT, 109_500)
+    floor.commands.cancel(1, withdrawn, floor.now)
+    floor.tick("EURUSD", 109_500, 109_500)
+    assert (counts.fired, counts.band, counts.gone) == (1, 0, 1)
+    floor.tick("EURUSD", 100, 110)
+    assert (counts.fired, counts.band, counts.gone) == (1, 1, 1)

@@ -10,6 +10,7 @@ from service.loops.loop import CANCEL_AGAIN_S, CANCEL_GRACE_S, JITTER
 from service.loops.loop_status import LoopState
 from service.loops.supervisor import Supervisor
 from service.storage.errors import Unreachable
+from telemetry.thresholds import LOOP_ERRORS_LIMIT
 from tests.unit.loops.clock import UNIX_START_S, ManualClock, settle
 from tests.unit.loops.supervised import (
     BAD,
@@ -57,6 +58,7 @@ async def test_failures_in_a_row_are_counted_backed_off_and_recovered_from(
     assert (status.last_success_at, status.recovered_s) == (None, None)
     exported = loops.exported()
     assert exported["errors_total"] == exported["consecutive_errors"] == failures
+    assert exported["error_streaks_total"] == (failures > LOOP_ERRORS_LIMIT)
     assert (exported["interval_seconds"], exported["recovery_seconds_count"]) == (30, 0)
 
     await loops.clock.advance(30)

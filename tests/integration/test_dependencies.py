@@ -1,0 +1,68 @@
+"""Whether PostgreSQL and Redis answer, as a process sees them: cut off, hanging, and back."""
+
+from random import Random
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.instruments import Instruments
+from service.loops import own_state
+from service.loops.own_state import SILENCE_LIMIT_S, Dependency, OwnState
+from service.loops.supervisor import Supervisor
+from service.storage import database
+from service.storage.cache import Cache
+from service.storage.database import Database
+from telemetry import catalogue
+from tests.faultproxy import FaultProxy
+from tests.support import eventually
+
+
+@pytest.mark.parametrize("name", ["postgresql", "redis"])
+async def test_a_server_is_down_while_it_gives_no_answer(
+    postgres_dsn: str, redis_url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_state, "ASK_INTERVAL_S", 0.1)
+    monkeypatch.setattr(own_state, "SILENCE_LIMIT_S", 1.0)
+    monkeypatch.setattr(database, "PING_TIMEOUT_S", 0.5)
+    addresses = {"postgresql": postgres_dsn, "redis": redis_url}
+    to = urlsplit(addresses[name])
+    assert to.hostname is not None
+    assert to.port is not None
+    instruments = Instruments()
+    up = instruments.metrics.gauge(catalogue.DEPENDENCY_UP).child(name)
+    (untouched,) = addresses.keys() - {name}
+    other = instruments.metrics.gauge(catalogue.DEPENDENCY_UP).child(untouched)
+    async with FaultProxy(to.hostname, to.port) as proxy:
+        addresses[name] = addresses[name].replace(f":{to.port}", f":{proxy.port}")
+        store, cache = (
+            Database(addresses["postgresql"], instruments),
+            Cache(addresses["redis"], instruments),
+        )
+        state = OwnState(instruments, store, cache)
+        assert up.now, "nothing is told of a server before it was asked"
+        supervisor = Supervisor(instruments, Random(1))
+        async with supervisor.group() as loops:
+            state.keep(loops)
+            proxy.pause()
+            await eventually(lambda: not up.now)
+            proxy.resume()
+            await eventually(lambda: bool(up.now))
+            await proxy.cut()
+            await eventually(lambda: not up.now)
+            await proxy.restore()
+            await eventually(lambda: bool(up.now))
+            assert other.now
+        assert all(not status.errors for status in supervisor.statuses())
+        await cache.close()
+        await store.close()
+
+
+def test_the_start_counts_as_an_answer() -> None:
+    now = 100.0
+    dependency = Dependency(lambda: now)
+    now += SILENCE_LIMIT_S
+    assert dependency.is_up
+    now += 0.1
+    assert not dependency.is_up
+    dependency.answered()
+    assert dependency.is_up
