@@ -58,11 +58,8 @@ async def test_a_server_is_down_while_it_gives_no_answer(
 
 
 def test_the_start_counts_as_an_answer() -> None:
-    now = 100.0
-    dependency = Dependency(lambda: now)
-    now += SILENCE_LIMIT_S
-    assert dependency.is_up
-    now += 0.1
-    assert not dependency.is_up
+    times = iter((100.0, 100.0 + SILENCE_LIMIT_S, 100.1 + SILENCE_LIMIT_S, 110.0, 110.0))
+    dependency = Dependency(lambda: next(times))
+    told = [dependency.is_up, dependency.is_up]
     dependency.answered()
-    assert dependency.is_up
+    assert [*told, dependency.is_up] == [True, False, True]
