@@ -1,0 +1,214 @@
+"""Real Prometheus and Alertmanager carry an alert from a rule to the webhook and back."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from alerts.monitor.alertmanager import Alertmanager
+from alerts.monitor.prometheus import Prometheus
+from alerts.monitor.server import LOOPBACK, MonitorError, Refused
+from alerts.monitor.webhook import Webhook
+from tests.monitoring import programs
+from tests.support import eventually, free_port
+
+TIMEOUT_S = 60.0
+RULES = """
+groups:
+  - name: test
+    rules:
+      - alert: Faulty
+        expr: fault{job="tapewatch"} > 0
+        labels: {severity: warning}
+        annotations:
+          summary: "A fault of {{ $value }}"
+          runbook_url: "{{ $externalLabels.runbooks_url }}/Faulty.md"
+          dashboard_url: "{{ $externalLabels.grafana_url }}/d/x?var-job={{ $labels.job }}"
+"""
+ROUTES = """
+global:
+  slack_api_url_file: /run/secrets/slack
+  smtp_smarthost: mail.example:25
+  smtp_from: alerts@example.org
+route:
+  receiver: nobody
+  group_wait: 1h
+  group_interval: 2h
+  repeat_interval: 12h
+  routes:
+    - matchers: [severity="warning"]
+      receiver: chat
+      group_wait: 3h
+receivers:
+  - name: nobody
+  - name: chat
+    slack_configs: [{channel: trading, send_resolved: true}]
+    email_configs: [{to: desk@example.org}]
+  - name: heartbeat
+    webhook_configs: [{url_file: /run/secrets/heartbeat, send_resolved: false}]
+"""
+
+
+class Service:
+    """Something to scrape, with a fault to switch."""
+
+    def __init__(self) -> None:
+        self.fault = 0
+        self.address = ""
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        return web.Response(text=f"fault {self.fault}\n")
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    service = Service()
+    application = web.Application()
+    application.router.add_get("/metrics", service.metrics)
+    runner = web.AppRunner(application, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, LOOPBACK, 0).start()
+    service.address = f"{LOOPBACK}:{runner.addresses[0][1]}"
+    yield service
+    await runner.cleanup()
+
+
+class Line(NamedTuple):
+    webhook: Webhook
+    alertmanager: Alertmanager
+    prometheus: Prometheus
+
+
+@pytest.fixture
+async def line(service: Service, tmp_path: Path) -> AsyncIterator[Line]:
+    """All three, fast, with a rule and routes of the test's own."""
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "rules.yml").write_text(RULES)
+    (rules / "Faulty.md").write_text("# Faulty\n")
+    routes = tmp_path / "routes.yml"
+    routes.write_text(ROUTES)
+    async with AsyncExitStack() as stack:
+        webhook = await stack.enter_async_context(Webhook(runbooks=rules))
+        alertmanager = Alertmanager(
+            programs(),
+            tmp_path / "alertmanager",
+            notify_url=webhook.notify_url,
+            group_wait_s=0.1,
+            group_interval_s=0.2,
+            shipped=routes,
+        )
+        await stack.enter_async_context(alertmanager)
+        prometheus = Prometheus(
+            programs(),
+            tmp_path / "prometheus",
+            targets={"tapewatch": (service.address,), "alertmanager": (alertmanager.address,)},
+            alertmanager=alertmanager.address,
+            interval_s=0.2,
+            external_labels={"runbooks_url": webhook.runbooks_url},
+            rules=rules,
+        )
+        await stack.enter_async_context(prometheus)
+        yield Line(webhook, alertmanager, prometheus)
+
+
+async def test_an_alert_arrives_with_its_links_and_is_resolved(
+    line: Line, service: Service
+) -> None:
+    service.fault = 3
+    fired = await line.webhook.wait_for(lambda each: each.about("Faulty", "firing"), TIMEOUT_S)
+    (alert,) = fired.alerts
+    assert fired.receiver == "chat"
+    assert alert.labels == {
+        "alertname": "Faulty",
+        "instance": service.address,
+        "job": "tapewatch",
+        "severity": "warning",
+    }
+    assert alert.annotations["summary"] == "A fault of 3"
+    assert alert.annotations["dashboard_url"] == "http://localhost:3000/d/x?var-job=tapewatch"
+    runbook = alert.annotations["runbook_url"]
+    async with aiohttp.ClientSession() as client, client.get(runbook) as answer:
+        assert (answer.content_type, await answer.text()) == ("text/plain", "# Faulty\n")
+    assert [each["state"] for each in await line.prometheus.alerts()] == ["firing"]
+    assert [each["status"]["state"] for each in await line.alertmanager.alerts()] == ["active"]
+
+    service.fault = 0
+    await line.webhook.wait_for(
+        lambda each: each.about("Faulty", "resolved", instance=service.address), TIMEOUT_S
+    )
+    assert await line.prometheus.alerts() == []
+    scraped = await line.prometheus.query("count by (job) (up == 1)")
+    assert {each["metric"]["job"] for each in scraped} == {
+        "tapewatch",
+        "prometheus",
+        "alertmanager",
+    }
+    with pytest.raises(Refused, match="parse error"):
+        await line.prometheus.query("rate(up)")
+
+
+async def test_a_taken_port_is_told(tmp_path: Path, line: Line) -> None:
+    second = Alertmanager(
+        programs(),
+        tmp_path / "second",
+        notify_url=line.webhook.notify_url,
+        port=line.alertmanager.port,
+    )
+    with pytest.raises(MonitorError, match="in use, alertmanager cannot listen"):
+        await second.start()
+    assert not second.running
+    with pytest.raises(MonitorError, match="the webhook cannot listen"):
+        await Webhook(port=line.alertmanager.port).start()
+
+
+ORPHAN = """
+import asyncio, sys
+from pathlib import Path
+from alerts.monitor.alertmanager import Alertmanager
+from tests.monitoring import programs
+
+async def main():
+    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    routes = folder / "routes.yml"
+    routes.write_text("route: {receiver: x}\\nreceivers: [{name: x}]\\n")
+    server = Alertmanager(programs(), folder, notify_url="http://127.0.0.1:9", port=port,
+                          shipped=routes)
+    await server.start()
+    print(server.pid, flush=True)
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+async def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
+    programs()  # fetched before, where it may skip
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ORPHAN, str(tmp_path), str(free_port())),
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert parent.stdout is not None
+    child = int(await asyncio.wait_for(parent.stdout.readline(), TIMEOUT_S))
+    parent.send_signal(signal.SIGKILL)
+    await parent.wait()
+
+    def gone() -> bool:
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return True
+        # An orphan nobody reaps stays as a zombie.
+        return Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+    await eventually(gone, TIMEOUT_S)
