@@ -4,10 +4,10 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench soak replay token metrics lock clean
+.PHONY: help setup run monitor test check bench soak replay token metrics dashboards lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv from requirements.lock (nothing to do while the lock is the same)
 
@@ -28,14 +28,19 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup ## start everything: database, cache, demo accounts, feed, service
 	$(BIN)/tapewatch run $(ARGS)
 
+# The service's own setting says where it is; Make takes it from the environment.
+monitor: setup ## watch what `make run` runs: Prometheus, Alertmanager, and every notification
+	@$(BIN)/python -m alerts.monitor --target 127.0.0.1:$(or $(TAPEWATCH_OPS_PORT),9464) $(ARGS)
+
 test: setup ## run the tests (ARGS='-k name' picks some)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: setup ## format, lint, types and the page of metrics
+check: setup ## format, lint, types, the page of metrics and the dashboards
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict service telemetry dashboards alerts tests
 	$(BIN)/python -m telemetry.metrics_page --check
+	$(BIN)/python -m dashboards --check
 
 bench: setup ## measure (ARGS picks the parts)
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -52,6 +57,9 @@ token: setup ## print a bearer token for a demo account
 
 metrics: setup ## write telemetry/METRICS.md anew from the catalogue
 	$(BIN)/python -m telemetry.metrics_page
+
+dashboards: setup ## write dashboards/generated anew from the catalogue
+	$(BIN)/python -m dashboards
 
 lock: ## pin every dependency anew into requirements.lock
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \

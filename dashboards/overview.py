@@ -1,0 +1,350 @@
+"""The dashboard to open first: is the service well, does it keep its promises, what is alight."""
+
+from dashboards import outside, uids
+from dashboards.board import Board, Row
+from dashboards.charts import states, trend
+from dashboards.panel import Query, limit_of
+from dashboards.promise import budget_left, burn_rates, kept
+from dashboards.query import count, increase, miss_rate, quantile, rate, series, share_over
+from dashboards.tiles import alerts, note, tile
+from telemetry import catalogue
+from telemetry.thresholds import (
+    DATABASE_QUERY_LIMIT_S,
+    TRIGGER_COMMIT_LIMIT_S,
+    WEBSOCKET_PROCESSING_LIMIT_S,
+)
+
+_DOWN_UP = {0: ("down", "red"), 1: ("up", "green")}
+_OURS = "UNAVAILABLE|WITHDRAWN|ERROR"
+
+_HEALTH = Row(
+    "Is it well?",
+    (
+        tile(
+            "Instances down",
+            "Instances of the chosen jobs that Prometheus cannot scrape. Bad from 1: see whether "
+            "the process runs and answers /livez; a leader that is gone is replaced by a standby.",
+            "short",
+            Query(
+                f"count({series(outside.UP)}) - sum({series(outside.UP)})",
+                "down",
+            ),
+            steps=((None, "green"), (1, "red")),
+            width=3,
+        ),
+        tile(
+            "Leaders",
+            "Processes that hold the lease and trade. Exactly one is right: with none nobody "
+            "trades, look at PostgreSQL and at /readyz of each instance.",
+            "short",
+            Query(f"sum({series(catalogue.LEADING)})", "leading"),
+            steps=((None, "red"), (1, "green"), (2, "red")),
+            width=3,
+        ),
+        tile(
+            "PostgreSQL",
+            "Whether PostgreSQL answers every instance. Down: nothing commits, commands are "
+            "answered UNAVAILABLE and what ticks trigger waits in order.",
+            "short",
+            Query(f"min({series(catalogue.DEPENDENCY_UP, dependency='postgresql')})", "PostgreSQL"),
+            names=_DOWN_UP,
+            more=uids.POSTGRESQL,
+            width=3,
+        ),
+        tile(
+            "Redis",
+            "Whether Redis answers every instance. Down: trading goes on, reads fall back to "
+            "PostgreSQL and clients get their events late.",
+            "short",
+            Query(f"min({series(catalogue.DEPENDENCY_UP, dependency='redis')})", "Redis"),
+            names=_DOWN_UP,
+            more=uids.REDIS,
+            width=3,
+        ),
+        tile(
+            "Newest quote",
+            "How long ago the last quote of any symbol in session was accepted. Bad: nothing can "
+            "trigger; look at the feed's connection and at what is refused.",
+            "s",
+            Query(
+                f"time() - max({series(catalogue.LAST_QUOTE)} and {series(catalogue.IN_SESSION)} "
+                "== 1)",
+                "age",
+            ),
+            limit=limit_of("TapewatchFeedSilent"),
+            more=uids.MARKET_DATA,
+            width=3,
+            empty="No symbol is in session",
+        ),
+        tile(
+            "Triggers in time",
+            "Share of fired triggers that were committed within 0.1 s of their quote's arrival, "
+            "over the time shown. Bad below 99.9 %: see the stages on Orders and triggers.",
+            "percentunit",
+            kept(),
+            steps=((None, "red"), (0.999, "green")),
+            more=uids.ORDERS,
+            width=3,
+            empty="No trigger fired in the time shown",
+        ),
+        tile(
+            "Error budget left",
+            "What is left of the budget of late commits if the time shown were the whole period: "
+            "below 0 the promise is broken. Choose 30 days for the promise itself.",
+            "percentunit",
+            budget_left(),
+            steps=((None, "red"), (0, "orange"), (0.5, "green")),
+            more=uids.ORDERS,
+            width=3,
+            empty="No trigger fired in the time shown",
+        ),
+        tile(
+            "Missed triggers",
+            "Triggers that ticks overlooked and the sweep found, over the time shown. It stays 0: "
+            "any other number is a wrong price for a client, follow the runbook at once.",
+            "short",
+            Query(increase(series(catalogue.MISSED_TRIGGERS)), "missed"),
+            steps=((None, "green"), (1, "red")),
+            more=uids.ORDERS,
+            width=3,
+        ),
+    ),
+)
+
+_NOW = Row(
+    "What is alight",
+    (
+        alerts(
+            "Active alerts",
+            "Alerts that fire or are about to, the worst first. Open one for its runbook and for "
+            "the dashboard that shows its cause.",
+            width=8,
+            height=9,
+        ),
+        states(
+            "Readiness and what it depends on",
+            "When each instance was scraped, led, had a live feed and reached its servers. A "
+            "standby does not lead and that is right; a red bar tells since when, and of what.",
+            Query(series(outside.UP), "scraped {{instance}}"),
+            Query(series(catalogue.FEED_HEALTHY), "feed {{instance}}"),
+            Query(series(catalogue.DEPENDENCY_UP), "{{dependency}} {{instance}}"),
+            names=_DOWN_UP,
+            width=8,
+            height=9,
+        ),
+        states(
+            "Leader",
+            "Which instance led when. Changes without a deployment are bad: a leader that loses "
+            "its lease stops trading until it is loaded anew; look at PostgreSQL and at event-loop "
+            "lag.",
+            Query(series(catalogue.LEADING), "{{instance}}"),
+            names={0: ("stands by", "#6e7681"), 1: ("leads", "green")},
+            width=8,
+            height=9,
+        ),
+    ),
+)
+
+_PROMISE = Row(
+    "The promise to traders: a fired trigger is committed within 0.1 s",
+    (
+        trend(
+            "Burn rate of the error budget",
+            "How many times too fast late commits use up the budget of 0.1 %, by window. 1 uses it "
+            "up in exactly the period. Bad: see which stage is slow on Orders and triggers.",
+            "short",
+            *burn_rates(),
+            limit=limit_of("TapewatchTriggerBudgetBurnsFast"),
+            width=12,
+            empty="No trigger fired in the time shown",
+        ),
+        trend(
+            "Tick to commit",
+            "From a quote's arrival to the commit of what it triggered. Beyond the red line a "
+            "commit is late; the dots are traces of single ticks.",
+            "s",
+            *(
+                Query(quantile(share, catalogue.TICK_TO_COMMIT), name)
+                for share, name in ((0.5, "median"), (0.99, "99 %"), (0.999, "99.9 %"))
+            ),
+            line=TRIGGER_COMMIT_LIMIT_S,
+            latency=True,
+            width=12,
+            empty="No trigger fired in the time shown",
+        ),
+    ),
+)
+
+_COMMANDS = Row(
+    "Commands of traders and machines: rate, errors, duration",
+    (
+        trend(
+            "Commands",
+            "Commands answered per second, by kind. A sudden fall while clients are connected is "
+            "bad: look at the errors beside it and at the load balancer.",
+            "reqps",
+            Query(rate(series(catalogue.COMMAND), "command"), "{{command}}"),
+            stacked=True,
+        ),
+        trend(
+            "Errors that are ours",
+            "Commands per second that failed for no fault of the client: UNAVAILABLE (PostgreSQL "
+            "away or no leader), WITHDRAWN (decided, then refused by the database), ERROR "
+            "(a bug: search the log for its trace id).",
+            "reqps",
+            Query(rate(series(catalogue.COMMAND, code_re=_OURS), "code"), "{{code}}"),
+        ),
+        trend(
+            "Duration of commands",
+            "From a command's arrival to its answer, commit included, 99th percentile by kind. "
+            "Bad: compare with the commit on Orders and triggers; the dots are traces.",
+            "s",
+            Query(quantile(0.99, catalogue.COMMAND_S, "command"), "{{command}}"),
+            latency=True,
+        ),
+        trend(
+            "HTTP requests",
+            "Requests per second, by route. A route that falls silent is bad: look at its errors.",
+            "reqps",
+            Query(rate(count(catalogue.HTTP_REQUEST), "http_route"), "{{http_route}}"),
+            stacked=True,
+        ),
+        trend(
+            "HTTP errors",
+            "Requests per second that ended with 5xx, by route and status. 503 while PostgreSQL is "
+            "away is meant; 500 is a bug: search the log for the trace id of its answer.",
+            "reqps",
+            Query(
+                rate(
+                    count(catalogue.HTTP_REQUEST, http_response_status_code_re="5.."),
+                    "http_route",
+                    "http_response_status_code",
+                ),
+                "{{http_response_status_code}} {{http_route}}",
+            ),
+            empty="No request ended with 5xx",
+        ),
+        trend(
+            "Duration of HTTP requests",
+            "99th percentile by route. Bad: follow a dot to its trace, it shows whether the time "
+            "went into the database, Redis or a long answer.",
+            "s",
+            Query(quantile(0.99, catalogue.HTTP_REQUEST, "http_route"), "{{http_route}}"),
+            latency=True,
+        ),
+    ),
+)
+
+_THRESHOLDS = Row(
+    "The four thresholds",
+    (
+        trend(
+            "Client messages slower than 0.1 s",
+            "Share of WebSocket messages whose handling took longer than 0.1 s. Bad: the event "
+            "loop is held up; look at its lag on Telemetry and process, then at slow ticks.",
+            "percentunit",
+            Query(share_over(catalogue.SOCKET_PROCESSING, WEBSOCKET_PROCESSING_LIMIT_S), "slow"),
+            limit=limit_of("TapewatchWebSocketSlow"),
+            width=6,
+            empty="No client sent a message",
+        ),
+        trend(
+            "Database calls slower than 0.5 s",
+            "Share of PostgreSQL calls that took longer than 0.5 s, by operation. Bad: look at "
+            "waits, locks and the disk of PostgreSQL; the runbook tells how.",
+            "percentunit",
+            Query(
+                share_over(
+                    catalogue.STORE_OPERATION,
+                    DATABASE_QUERY_LIMIT_S,
+                    "db_operation_name",
+                    db_system_name="postgresql",
+                ),
+                "{{db_operation_name}}",
+            ),
+            limit=limit_of("TapewatchDatabaseSlow"),
+            width=6,
+        ),
+        trend(
+            "Cache misses",
+            "Share of entries asked of Redis that it did not have, by cache. Bad: keys were "
+            "evicted or flushed, or the warm-up has not ended; reads go to PostgreSQL meanwhile.",
+            "percentunit",
+            Query(miss_rate("cache"), "{{cache}}"),
+            limit=limit_of("TapewatchCacheMissRateHigh"),
+            width=6,
+            empty="Nothing was asked of the cache",
+        ),
+        trend(
+            "Errors in a row of loops",
+            "Failed runs of each loop since its last good one. Bad: the loop's log lines name the "
+            "error; what it does not do meanwhile is in its runbook.",
+            "short",
+            Query(
+                f"max by (loop) ({series(catalogue.LOOP_CONSECUTIVE_ERRORS)})",
+                "{{loop}}",
+            ),
+            limit=limit_of("TapewatchLoopFailing"),
+            width=6,
+        ),
+    ),
+)
+
+_TRADE = Row(
+    "The trade",
+    (
+        trend(
+            "Quotes",
+            "Quotes that reached the engine and those its guards refused, per second. None at all "
+            "in an open market is bad: see Market data and WebSocket.",
+            "cps",
+            Query(rate(series(catalogue.QUOTES)), "all"),
+            Query(rate(series(catalogue.QUOTES_REFUSED)), "refused"),
+        ),
+        trend(
+            "Triggers",
+            "Orders per second that quotes fired, by order type or protection. A wave is the "
+            "market's; see what it costs under Tick to commit.",
+            "ops",
+            Query(rate(series(catalogue.TRIGGERED), "trigger"), "{{trigger}}"),
+            stacked=True,
+        ),
+        trend(
+            "Positions, orders and sockets",
+            "Open positions and resting orders in memory, and client sockets. A sudden fall to 0 "
+            "is bad: the leader changed, or the clients lost it.",
+            "short",
+            Query(f"sum({series(catalogue.OPEN_POSITIONS)})", "open positions"),
+            Query(f"sum({series(catalogue.RESTING_ORDERS)})", "resting orders"),
+            Query(f"sum({series(catalogue.SOCKETS)})", "client sockets"),
+        ),
+    ),
+)
+
+BOARD = Board(
+    uids.OVERVIEW,
+    "Overview",
+    "Is the trading service well, does it keep its promises, and what is alight.",
+    (
+        Row(
+            "Where to begin",
+            (
+                note(
+                    "",
+                    "**For who is on call.** Tiles: red is bad now. Then the alerts, then the "
+                    "promise to traders, then what clients see (rate and errors left, duration "
+                    "right), then the four thresholds. A click on a tile opens the dashboard that "
+                    "tells more, for the same time and instances; the dots on a latency panel open "
+                    "traces; vertical lines are alerts (red) and starts of processes (blue).",
+                    height=3,
+                ),
+            ),
+        ),
+        _HEALTH,
+        _NOW,
+        _PROMISE,
+        _COMMANDS,
+        _THRESHOLDS,
+        _TRADE,
+    ),
+)

@@ -1,0 +1,10 @@
+"""The UIDs of the dashboards: what alerts, links and bookmarks call them by."""
+
+OVERVIEW = "tapewatch-overview"
+MARKET_DATA = "tapewatch-market-data"
+ORDERS = "tapewatch-orders"
+ACCOUNTS = "tapewatch-accounts"
+POSTGRESQL = "tapewatch-postgresql"
+REDIS = "tapewatch-redis"
+LOOPS = "tapewatch-loops"
+PROCESS = "tapewatch-process"
