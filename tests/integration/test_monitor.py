@@ -6,16 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from alerts.monitor.alertmanager import Alertmanager
-from alerts.monitor.prometheus import Prometheus
+from alerts.monitor.monitor import Monitor, open_monitor
 from alerts.monitor.server import LOOPBACK, MonitorError, Refused
 from alerts.monitor.webhook import Webhook
 from tests.monitoring import programs
@@ -82,50 +80,32 @@ async def service() -> AsyncIterator[Service]:
     await runner.cleanup()
 
 
-class Line(NamedTuple):
-    webhook: Webhook
-    alertmanager: Alertmanager
-    prometheus: Prometheus
-
-
 @pytest.fixture
-async def line(service: Service, tmp_path: Path) -> AsyncIterator[Line]:
-    """All three, fast, with a rule and routes of the test's own."""
-    rules = tmp_path / "rules"
-    rules.mkdir()
-    (rules / "rules.yml").write_text(RULES)
-    (rules / "Faulty.md").write_text("# Faulty\n")
-    routes = tmp_path / "routes.yml"
+async def monitor(service: Service, tmp_path: Path) -> AsyncIterator[Monitor]:
+    """All three, fast, with a rule, routes and a runbook of the test's own."""
+    (tmp_path / "rules.yml").write_text(RULES)
+    (tmp_path / "Faulty.md").write_text("# Faulty\n")
+    routes = tmp_path / "routes.yaml"
     routes.write_text(ROUTES)
-    async with AsyncExitStack() as stack:
-        webhook = await stack.enter_async_context(Webhook(runbooks=rules))
-        alertmanager = Alertmanager(
-            programs(),
-            tmp_path / "alertmanager",
-            notify_url=webhook.notify_url,
-            group_wait_s=0.1,
-            group_interval_s=0.2,
-            shipped=routes,
-        )
-        await stack.enter_async_context(alertmanager)
-        prometheus = Prometheus(
-            programs(),
-            tmp_path / "prometheus",
-            targets={"tapewatch": (service.address,), "alertmanager": (alertmanager.address,)},
-            alertmanager=alertmanager.address,
-            interval_s=0.2,
-            external_labels={"runbooks_url": webhook.runbooks_url},
-            rules=rules,
-        )
-        await stack.enter_async_context(prometheus)
-        yield Line(webhook, alertmanager, prometheus)
+    async with open_monitor(
+        programs(),
+        tmp_path / "data",
+        [service.address],
+        interval_s=0.2,
+        group_wait_s=0.1,
+        group_interval_s=0.2,
+        rules=tmp_path,
+        routes=routes,
+        runbooks=tmp_path,
+    ) as monitor:
+        yield monitor
 
 
 async def test_an_alert_arrives_with_its_links_and_is_resolved(
-    line: Line, service: Service
+    monitor: Monitor, service: Service
 ) -> None:
     service.fault = 3
-    fired = await line.webhook.wait_for(lambda each: each.about("Faulty", "firing"), TIMEOUT_S)
+    fired = await monitor.webhook.wait_for(lambda each: each.about("Faulty", "firing"), TIMEOUT_S)
     (alert,) = fired.alerts
     assert fired.receiver == "chat"
     assert alert.labels == {
@@ -139,36 +119,36 @@ async def test_an_alert_arrives_with_its_links_and_is_resolved(
     runbook = alert.annotations["runbook_url"]
     async with aiohttp.ClientSession() as client, client.get(runbook) as answer:
         assert (answer.content_type, await answer.text()) == ("text/plain", "# Faulty\n")
-    assert [each["state"] for each in await line.prometheus.alerts()] == ["firing"]
-    assert [each["status"]["state"] for each in await line.alertmanager.alerts()] == ["active"]
+    assert [each["state"] for each in await monitor.prometheus.alerts()] == ["firing"]
+    assert [each["status"]["state"] for each in await monitor.alertmanager.alerts()] == ["active"]
 
     service.fault = 0
-    await line.webhook.wait_for(
+    await monitor.webhook.wait_for(
         lambda each: each.about("Faulty", "resolved", instance=service.address), TIMEOUT_S
     )
-    assert await line.prometheus.alerts() == []
-    scraped = await line.prometheus.query("count by (job) (up == 1)")
+    assert await monitor.prometheus.alerts() == []
+    scraped = await monitor.prometheus.query("count by (job) (up == 1)")
     assert {each["metric"]["job"] for each in scraped} == {
         "tapewatch",
         "prometheus",
         "alertmanager",
     }
     with pytest.raises(Refused, match="parse error"):
-        await line.prometheus.query("rate(up)")
+        await monitor.prometheus.query("rate(up)")
 
 
-async def test_a_taken_port_is_told(tmp_path: Path, line: Line) -> None:
+async def test_a_taken_port_is_told(tmp_path: Path, monitor: Monitor) -> None:
     second = Alertmanager(
         programs(),
         tmp_path / "second",
-        notify_url=line.webhook.notify_url,
-        port=line.alertmanager.port,
+        notify_url=monitor.webhook.notify_url,
+        port=monitor.alertmanager.port,
     )
     with pytest.raises(MonitorError, match="in use, alertmanager cannot listen"):
         await second.start()
     assert not second.running
     with pytest.raises(MonitorError, match="the webhook cannot listen"):
-        await Webhook(port=line.alertmanager.port).start()
+        await Webhook(port=monitor.alertmanager.port).start()
 
 
 ORPHAN = """
