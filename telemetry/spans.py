@@ -128,11 +128,16 @@ class Span:
             return
         self._has_ended = True
         self.end_ns = end_ns or self.end_ns or time.time_ns()
-        limit = self.limit
-        if limit is not None and self.end_ns - self.start_ns > limit.ns and not self._is_told:
-            self._tracing.tell(self, limit)
+        self.judge()
         if self.is_wanted:
             self._tracing.export(self)
+
+    def judge(self) -> None:
+        """Tell of it, which is over, if it took longer than its limit; `end` does, if not yet."""
+        limit = self.limit
+        if limit is not None and self.end_ns - self.start_ns > limit.ns and not self._is_told:
+            self._is_told = True
+            self._tracing.tell(self, limit)
 
     def want(self) -> None:
         """Have it exported with all around it that is open, since it explains what happened."""

@@ -36,6 +36,7 @@ from service.instruments import Instruments
 from service.loops.administration import Author
 from service.loops.answers import Unavailable, Withdrawn
 from service.storage.views import EventView
+from telemetry.spans import current_span
 
 STANDBY_RETRY_S = 5
 
@@ -125,7 +126,9 @@ class Call(Generic[Body, Query]):
             raise
         finally:
             seconds = time.perf_counter() - started
-            self.services.instruments.command(name, code, seconds)
+            request = current_span()
+            trace = None if request is None else request.trace
+            self.services.instruments.command(name, code, seconds, trace)
             logger.debug(
                 "{} for account {}: {} in {:.1f} ms", name, self.account_id, code, seconds * 1000
             )

@@ -22,8 +22,8 @@ class WritingInstruments:
 
     # Writing
 
-    def tick_to_trigger(self, seconds: float) -> None:
-        self._tick_to_trigger.observe(seconds)
+    def tick_to_trigger(self, seconds: float, trace: str | None = None) -> None:
+        self._tick_to_trigger.observe(seconds, trace)
 
     def tick_to_commit(self, seconds: float, trace: str | None = None) -> None:
         self._tick_to_commit.observe(seconds, trace)

@@ -11,9 +11,13 @@ TICK_LIMIT_NS = Limit.TICK.ns
 def deciding_tick(tracing: Tracing, received_ns: int, decisions: int) -> Span | None:
     """Return the span of a tick that came in at `received_ns` (`perf_counter_ns`) and is over.
 
-    Nothing becomes of it until it is ended, which is for whoever commits what it decided.
+    It is ended by whoever commits what it decided; whether it was slow is told at once.
     """
-    return _tick(tracing, received_ns, decisions) if tracing.is_on else None
+    if not tracing.is_on:
+        return None
+    span = _tick(tracing, received_ns, decisions)
+    span.judge()
+    return span
 
 
 def slow_tick(tracing: Tracing, received_ns: int) -> None:

@@ -152,7 +152,8 @@ class Trading:
                 return outcome
             cause = deciding_tick(self._tracing, received_ns, len(outcome))
             writer.put(outcome, received_ns, cause)
-            self._instruments.tick_to_trigger((time.perf_counter_ns() - received_ns) / 1e9)
+            seconds = (time.perf_counter_ns() - received_ns) / 1e9
+            self._instruments.tick_to_trigger(seconds, None if cause is None else cause.trace)
         elif self._looks_for_slow_ticks and time.perf_counter_ns() - received_ns > TICK_LIMIT_NS:
             slow_tick(self._tracing, received_ns)
         return None

@@ -75,7 +75,10 @@ async def test_an_orders_journey_is_one_trace(
 ) -> None:
     async with (
         collector() as received,
-        traced(postgres_dsn, redis_url, received.endpoint, 1.0, protocol) as (client, _),
+        traced(postgres_dsn, redis_url, received.endpoint, 1.0, protocol) as (
+            client,
+            instruments,
+        ),
         client.session.ws_connect("/api/v1/stream", headers=bearer(TRADER)) as socket,
     ):
         await next_of(socket, "snapshot")
@@ -91,6 +94,7 @@ async def test_an_orders_journey_is_one_trace(
         whole = {"push event", "redis apply_events", "commit"}
         for root in ("POST /api/v1/orders", "tick"):
             await eventually(lambda: whole <= journey(root).keys())  # noqa: B023
+        metrics = "".join(instruments.metrics.render(Format.OPENMETRICS))
     assert (placed["kind"], opened["kind"]) == ("PLACED", "OPENED")
     assert "traceparent" not in placed.keys() | opened.keys()
     for root in ("POST /api/v1/orders", "tick"):
@@ -107,6 +111,13 @@ async def test_an_orders_journey_is_one_trace(
         text = attributes(statement)["db.query.text"]
         assert text.startswith("WITH fence AS")
         assert "mine" not in text
+    for root, measured in (
+        ("POST /api/v1/orders", 'tapewatch_command_seconds_bucket{command="place"'),
+        ("tick", "tapewatch_tick_to_trigger_seconds_bucket"),
+        ("tick", "tapewatch_tick_to_commit_seconds_bucket"),
+    ):
+        trace = received.named(root)[0].trace_id.hex()
+        assert re.search(re.escape(measured) + f'.* # {{trace_id="{trace}"}}', metrics), measured
     request = journey("POST /api/v1/orders")
     assert path(request, "database answer") == ["database answer", "POST /api/v1/orders"]
     assert attributes(request["POST /api/v1/orders"]) == {
