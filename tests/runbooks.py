@@ -12,7 +12,7 @@ FOLDER = ROOT / "alerts" / "runbooks"
 README = FOLDER / "README.md"
 HEADINGS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 LIMITS = {limit.alert: limit for limit in ALERT_LIMITS}
-_FENCE = re.compile(r"^```(\w+)(?: (.+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 _FACTS = re.compile(
     r"^\| severity \| dashboard \| limit \|\n\|---\|---\|---\|\n"

@@ -4,7 +4,6 @@ import ast
 import contextlib
 import io
 import re
-import shlex
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ MAX_LINES = 80
 CLOSING_WORDS = ("**Do not**", "**Recovered when**", "**Escalate**")
 LANGUAGES = {"sh", "sql", "promql", "log", "text"}
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_ROUTE = re.compile(r'(?:-X (\w+) )?"?\$API(/[^\s"?]*)')
+_CALL = re.compile(r'(?:(?:-X )?(PUT|GET|POST|DELETE) )?"?\$API(/[^\s"?`]*)"?([^`\n]*)')
 
 
 @pytest.fixture(params=runbooks(), ids=repr)
@@ -74,17 +73,20 @@ def test_its_queries_parse_and_ask_for_what_there_is(runbook: Runbook) -> None:
         assert complaints(query) == [], query
 
 
-def test_its_shell_can_be_read_and_calls_what_there_is(runbook: Runbook) -> None:
+def test_its_shell_can_be_read(runbook: Runbook) -> None:
     for fence in runbook.fences("sh"):
         subprocess.run(["bash", "-n"], input=fence.text, text=True, check=True)
-        for words in _calls(fence.text, "tapewatch"):
-            assert words[0] in _subcommands(), words
-        for words in _calls(fence.text, "make"):
-            assert words[0] in _targets(), words
-        for method, path in _ROUTE.findall(fence.text):
-            assert _routes(f"/api/v1{path}"), f"{method} {path}"
-        for path in re.findall(r"\$OPS(/\w+)", fence.text):
-            assert path in ("/metrics", "/livez", "/readyz")
+
+
+def test_the_commands_routes_and_settings_it_names_exist(runbook: Runbook) -> None:
+    assert set(re.findall(r"\$BIN/tapewatch (\w+)", runbook.text)) <= _subcommands()
+    assert set(re.findall(r"`make (\w+)", runbook.text)) <= _targets()
+    assert set(re.findall(r"\$OPS(/\w+)", runbook.text)) <= {"/metrics", "/livez", "/readyz"}
+    for method, path, rest in _CALL.findall(runbook.text):
+        asked = method or ("POST" if " -d " in rest else "GET")
+        assert asked in _methods(f"/api/v1{path}"), f"{asked} {path}"
+    settings = set(re.findall(r"TAPEWATCH_\w+", runbook.text))
+    assert {name for name in settings if f"| `{name}` |" not in _readme()} == set()
 
 
 def test_the_lines_to_look_for_are_written_by_the_code(runbook: Runbook) -> None:
@@ -98,10 +100,9 @@ def test_the_shell_is_set_up_as_bash_can_read_it() -> None:
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
 
-def _calls(text: str, command: str) -> list[list[str]]:
-    """Return the words that follow a command, of each of its calls."""
-    calls = re.findall(rf"(?:^|[/ (]){command} ([^\n|;)]*)", text, re.MULTILINE)
-    return [shlex.split(call, posix=False) for call in calls]
+@cache
+def _readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @cache
@@ -119,9 +120,9 @@ def _targets() -> frozenset[str]:
 
 
 @cache
-def _routes(path: str) -> tuple[str, ...]:
-    """Return the methods of the routes a path, with `$VARIABLES` for its parameters, leads to."""
-    return tuple(
+def _methods(path: str) -> frozenset[str]:
+    """Return the methods of a path, with anything for its parameters."""
+    return frozenset(
         route.method
         for route in ROUTES
         if re.fullmatch(re.sub(r"\{\w+\}", r"[^/]+", route.path), path)
