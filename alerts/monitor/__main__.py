@@ -92,7 +92,7 @@ async def _watch(options: argparse.Namespace) -> None:
 def _greet(monitor: Monitor, targets: list[str]) -> None:
     lines = [
         f"watching {', '.join(targets)}",
-        f"  Prometheus    {monitor.prometheus.url}/alerts",
+        f"  Prometheus    {monitor.prometheus.url}",
         f"  Alertmanager  {monitor.alertmanager.url}/api/v2/alerts",
         f"  runbooks      {monitor.webhook.runbooks_url}/README.md",
         "Notifications follow; Ctrl-C ends.",

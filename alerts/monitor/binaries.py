@@ -18,14 +18,26 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 PROMETHEUS_VERSION = (2, 42)  # the first with keep_firing_for
 ALERTMANAGER_VERSION = (0, 25)
 PACKAGES = ("prometheus", "prometheus-alertmanager")
+PAGE_PACKAGES = (
+    "libjs-bootstrap4",
+    "libjs-d3",
+    "libjs-eonasdan-bootstrap-datetimepicker",
+    "libjs-jquery",
+    "libjs-jquery-hotkeys",
+    "libjs-moment",
+    "libjs-mustache",
+    "libjs-popper.js",
+    "libjs-rickshaw",
+)
+"""What Debian's pages of Prometheus are made of: not needed but to look at them."""
 COMMAND_TIMEOUT_S = 120.0
 LOCK_TIMEOUT_S = 300.0
 LOCK_POLL_S = 0.1
@@ -127,19 +139,22 @@ def _fetch(folder: Path, unpacked: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix="unpacking-") as name:
             draft = Path(name)
             tree = draft / "tree"
-            for package in _download(draft):
+            _download(draft, PACKAGES)
+            with suppress(ProgramsMissing):  # other releases may name them differently
+                _download(draft, PAGE_PACKAGES)
+            for package in draft.glob("*.deb"):
                 _run(draft, "dpkg", "-x", str(package), str(tree))
             for program in ("prometheus", "prometheus-alertmanager"):
                 _make_relative(tree / "usr" / "bin" / program)
             tree.rename(unpacked)
 
 
-def _download(folder: Path) -> list[Path]:
-    """Fetch the packages by the machine's package lists, or where that fails by lists of today."""
+def _download(folder: Path, packages: Sequence[str]) -> None:
+    """Fetch packages by the machine's package lists, or where that fails by lists of today."""
     # As root, apt would fetch as a user who may not write here, and say so.
     quiet = ("-qq", "-o", "APT::Sandbox::User=root")
     try:
-        _run(folder, "apt-get", *quiet, "download", *PACKAGES)
+        _run(folder, "apt-get", *quiet, "download", *packages)
     except ProgramsMissing:
         for part in ("state/lists/partial", "cache/archives/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -150,8 +165,7 @@ def _download(folder: Path) -> list[Path]:
             *("-o", f"Dir::Cache={folder / 'cache'}"),
         )
         _run(folder, "apt-get", *own, "update")
-        _run(folder, "apt-get", *own, "download", *PACKAGES)
-    return sorted(folder.glob("*.deb"))
+        _run(folder, "apt-get", *own, "download", *packages)
 
 
 def _make_relative(program: Path) -> None:
