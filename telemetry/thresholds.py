@@ -72,7 +72,7 @@ ALERT_LIMITS = (
         "TapewatchDatabasePoolExhausted", 0.9, "percentunit", "share of pooled connections in use"
     ),
     AlertLimit("TapewatchRedisMemoryHigh", 0.9, "percentunit", "share of Redis's memory in use"),
-    AlertLimit("TapewatchLoopStalled", 3, "short", "intervals of a loop without a good run"),
+    AlertLimit("TapewatchLoopStalled", 5, "short", "intervals of a loop without a good run"),
     AlertLimit(
         "TapewatchLoopRecoveredSlowly", 60, "s", "from a loop's first error to its next good run"
     ),
