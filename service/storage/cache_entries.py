@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from service.storage.cache_keys import ORDERS, events_channel, filling_key, orders_key
+from service.storage.cache_keys import events_channel, filling_key, orders_expiry_s, orders_key
 from service.storage.cache_scripts import APPLY_EVENTS, FILL, digest
 from service.storage.envelope import wrap
 from service.storage.redis_link import Command
@@ -102,7 +102,7 @@ def fill_command(ticket: Ticket, account: AccountView, orders: Iterable[OrderVie
         ticket.generation,
         ticket.windows.get(account_id, b""),
         account.sequence,
-        ORDERS.expiry_s + account_id % ORDERS.spread_s,
+        orders_expiry_s(account_id),
         *fields,
     )
 

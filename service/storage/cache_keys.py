@@ -23,7 +23,7 @@ ORDERS = CacheKey(
     3600,
     "whatever may have gone wrong, an hour ends it; events do not prolong it, so that an account "
     "nobody looks at leaves",
-    spread_s=600,
+    spread_s=3600,
 )
 FILLING = CacheKey(
     "{acct:17}:filling",
@@ -53,6 +53,18 @@ KEYS = (ORDERS, FILLING, PORTFOLIO, PRICES, SYMBOLS)
 
 SETTINGS_CHANNEL = "settings"
 """Told the name of a group whose terms changed, once the new ones are stored."""
+
+
+_GOLDEN = 2_654_435_769  # of 2**32: multiples of it leave no gap, however few they are
+
+
+def orders_expiry_s(account_id: int) -> int:
+    """Return how long an account's entry lives.
+
+    All are filled at once when trading begins, and must not be missed at once: of any number of
+    accounts with ids in a row, the same share expires in every minute of the spread.
+    """
+    return ORDERS.expiry_s + (account_id * _GOLDEN % 2**32) * ORDERS.spread_s // 2**32
 
 
 def orders_key(account_id: int) -> str:

@@ -1,11 +1,12 @@
 """Every key is written down with its expiry and why (R10.6), here and in the README."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from service.storage import cache_keys
-from service.storage.cache_keys import KEYS, CacheKey
+from service.storage.cache_keys import KEYS, ORDERS, CacheKey
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 
@@ -38,3 +39,14 @@ def test_no_key_is_written_that_is_not_declared() -> None:
 def test_keys_of_one_account_or_group_share_a_slot() -> None:
     for key in KEYS:
         assert key.pattern.startswith(("{acct:17}:", "{group:gold}:"))
+
+
+@pytest.mark.parametrize("count", [30, 100, 1_000, 10_000])
+def test_accounts_filled_at_once_are_not_missed_at_once(count: int) -> None:
+    minutes = Counter(
+        cache_keys.orders_expiry_s(account_id) // 60 for account_id in range(1, count + 1)
+    )
+    assert min(minutes) >= ORDERS.expiry_s // 60
+    assert max(minutes) < (ORDERS.expiry_s + ORDERS.spread_s) // 60
+    # A tenth missing would be an alert.
+    assert max(minutes.values()) < 0.1 * count
