@@ -102,6 +102,11 @@ class Span:
         """The trace id, if the span is exported; for exemplars."""
         return self.ids.trace if self.is_wanted else None
 
+    @property
+    def traceparent(self) -> str | None:
+        """W3C trace context, if the span is exported; for who goes on with it elsewhere."""
+        return self.ids.traceparent if self.is_wanted else None
+
     def note(self, name: str, value: Value) -> None:
         """Explain it by an attribute."""
         self.attributes[name] = value

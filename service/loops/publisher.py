@@ -157,8 +157,10 @@ class Publisher:
 
     async def _send(self, events: Sequence[Event]) -> bool:
         """Send events to Redis, those that are traced with the spans of their publishing."""
+        # Of what is read from the outbox, another process may have traced the cause.
+        is_on, after = self._tracing.is_on, self._tracing.after
         spans = [
-            None if each.span is None else self._tracing.after(PUBLISH, each.span, PRODUCER)
+            after(PUBLISH, each.span, PRODUCER) if is_on and each.span is not None else None
             for each in events
         ]
         traced = [span for span in spans if span is not None]

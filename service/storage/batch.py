@@ -7,7 +7,8 @@ before this one was the last: sent twice, it applies once.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from operator import itemgetter
 from typing import Any
 
@@ -91,6 +92,7 @@ _OUTBOX_COLUMNS = (
     ("account_id", "bigint"),
     ("sequence", "bigint"),
     ("payload", "text"),
+    ("traceparent", "text"),
 )
 _COMMAND_COLUMNS = (("account_id", "bigint"), ("key", "text"), ("answer", "text"))
 _ACCOUNT_COLUMNS = (
@@ -191,8 +193,14 @@ def commit_arguments(
     return [epoch, previous_batch, batch, last.tick, last.decision_id, *rows]
 
 
-def encode(decisions: Sequence[Decision], payloads: Sequence[str]) -> list[Any]:
-    """Return decisions as rows by column; `payloads` are their events as JSON."""
+def encode(
+    decisions: Sequence[Decision], payloads: Sequence[str], traces: Iterable[str | None] = ()
+) -> list[Any]:
+    """Return decisions as rows by column; `payloads` are their events as JSON.
+
+    `traces` are the traceparents of their causes, None for what is not traced; none at all if
+    nothing is.
+    """
     new_orders: dict[int, Any] = {}
     changed_orders: dict[int, Any] = {}
     expected: dict[int, str] = {}
@@ -203,7 +211,8 @@ def encode(decisions: Sequence[Decision], payloads: Sequence[str]) -> list[Any]:
     audit = []
     outbox = []
     commands = []
-    for decision, payload in zip(decisions, payloads, strict=True):
+    events = zip(decisions, payloads, strict=True)
+    for (decision, payload), trace in zip_longest(events, traces):
         decision_id, tick, time, _, account, order, before, deal, postings, key, audited = decision
         account_id = account.account_id
         order_id = None
@@ -238,7 +247,7 @@ def encode(decisions: Sequence[Decision], payloads: Sequence[str]) -> list[Any]:
             ]
         else:
             row[3:] = account.sequence, account.balance, account.margin, account.in_margin_call
-        outbox.append((decision_id, account_id, account.sequence, payload))
+        outbox.append((decision_id, account_id, account.sequence, payload, trace))
         if key is not None:
             commands.append((account_id, key, payload))
     return [

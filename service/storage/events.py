@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from loguru import logger
-from opentelemetry.trace import SpanKind
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
@@ -29,9 +28,9 @@ from service.storage.cache_keys import SETTINGS_CHANNEL, events_channel
 from service.storage.envelope import EventHead, head_from, unwrap
 from service.storage.errors import Unreachable, failure_of
 from service.storage.group_cache import GroupCache
+from service.storage.journeys import push_span
 from service.storage.redis_link import make_connection, uncancelled
 from telemetry.pulse import Pulse
-from telemetry.spans import NO_SPAN, AnySpan
 
 PING_S = 2.0
 SILENCE_S = 6.0
@@ -45,7 +44,10 @@ Callback = Callable[[bytes], None]
 
 
 class EventsReader(Protocol):
-    """The one read of the database: an account's events after a sequence, oldest first."""
+    """The one read of the database: an account's events after a sequence, oldest first.
+
+    Each as it is published (`envelope`).
+    """
 
     async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]: ...
 
@@ -211,13 +213,8 @@ class EventFeed:
 
     def _arrived(self, message: bytes) -> None:
         payload, publishing = unwrap(message)
-        head = head_from(payload)
-        tracing = self._instruments.tracing
-        span: AnySpan = NO_SPAN
-        if publishing is not None and tracing.is_on:
-            span = tracing.after("push event", publishing, SpanKind.CONSUMER)
-        with span:
-            self._hand_over(head, payload)
+        with push_span(self._instruments.tracing, publishing):
+            self._hand_over(head_from(payload), payload)
 
     def _hand_over(self, head: EventHead, payload: bytes) -> None:
         for subscriber in list(self._accounts.get(head.account_id, ())):
@@ -283,9 +280,10 @@ class EventFeed:
             return False
         low = min(each.last for each in subscribers)
         self._instruments.event_catchup(cause)
-        payloads = await self._reader.events_after(account_id, low, CATCHUP_LIMIT)
+        messages = await self._reader.events_after(account_id, low, CATCHUP_LIMIT)
         expected = low + 1
-        for payload in payloads:
+        for message in messages:
+            payload, traced = unwrap(message)
             head = head_from(payload)
             if head.sequence != expected:
                 logger.error(
@@ -295,7 +293,8 @@ class EventFeed:
                 )
             expected = head.sequence + 1
             # One that subscribed meanwhile, from further back, gets a page of its own.
-            for subscriber in list(self._accounts.get(account_id, ())):
-                if low <= subscriber.last < head.sequence:
-                    self._deliver(head, subscriber, payload)
-        return len(payloads) == CATCHUP_LIMIT
+            with push_span(self._instruments.tracing, traced):
+                for subscriber in list(self._accounts.get(account_id, ())):
+                    if low <= subscriber.last < head.sequence:
+                        self._deliver(head, subscriber, payload)
+        return len(messages) == CATCHUP_LIMIT

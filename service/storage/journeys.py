@@ -3,13 +3,16 @@
 The span of the cause (a request, a loop's run, a triggering tick) travels beside a decision in the
 writer's queue. A commit is the child of one cause in its batch, of one that is sampled if there is
 any; each other cause that is gets a child of the same times, linked to it. Who publishes an event
-goes on with that child (`Span.followed_by`).
+goes on with that child (`Span.followed_by`); who finds it in the outbox, with the cause.
 """
 
 from collections.abc import Iterable, Sequence
 
+from opentelemetry.trace import SpanKind
+
 from service.storage.queue import Queued
 from telemetry.limits import Limit
+from telemetry.span_ids import SpanIds
 from telemetry.spans import NO_SPAN, AnySpan, Span, Tracing
 
 # Of the causes in a batch that are sampled; more of them only show the same commit again.
@@ -45,6 +48,13 @@ def follow_commit(tracing: Tracing, commit: AnySpan, queued: Sequence[Queued]) -
                 cause.followed_by = copy.ids
         if cause.end_ns:
             cause.end()  # a tick is over long since, and was not worth a thought then
+
+
+def push_span(tracing: Tracing, before: SpanIds | None) -> AnySpan:
+    """Return the span of handing an event to its subscribers, after the one that it came with."""
+    if before is None or not tracing.is_on:
+        return NO_SPAN
+    return tracing.after("push event", before, SpanKind.CONSUMER)
 
 
 def _causes(queued: Iterable[Queued]) -> list[Span]:

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from service.storage.database import Database
-from telemetry.span_ids import SpanIds
+from telemetry.span_ids import SpanIds, parse_traceparent
 
 SHARD = 0
 PAGE_AFTER = """
-SELECT event_id, payload FROM outbox WHERE event_id > $1 ORDER BY event_id LIMIT $2
+SELECT event_id, payload, traceparent FROM outbox WHERE event_id > $1 ORDER BY event_id LIMIT $2
 """
 PUBLISHED_UNTIL = "SELECT published_until FROM event_relay WHERE shard = $1"
 # A former owner of the shard that is late takes nothing back.
@@ -19,7 +19,8 @@ UPDATE event_relay SET published_until = $2 WHERE shard = $1 AND published_until
 class Event(NamedTuple):
     """A committed event, JSON of `EventView`. Ids grow in the order of the commits.
 
-    `span` is that of its commit, if it is exported; the database does not have it.
+    `span` is the one to go on with, if it is exported: that of its commit, or, of what was read
+    from the database, that of what caused it.
     """
 
     event_id: int
@@ -37,7 +38,10 @@ class Outbox:
         """Return the first events above an id, in order."""
         async with self._database.read("relay") as connection:
             rows = await connection.fetch(PAGE_AFTER, event_id, limit)
-        return [Event(*row) for row in rows]
+        return [
+            Event(event_id, payload, None if trace is None else parse_traceparent(trace))
+            for event_id, payload, trace in rows
+        ]
 
     async def published_until(self) -> int:
         """Return the event up to which Redis is known to have had all."""

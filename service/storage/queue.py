@@ -102,12 +102,15 @@ class WriterQueue:
         """Make a batch."""
         symbols = self._symbols()
         written = []
+        traces = []
         for each in queued:
             if each.payload is None:
                 event = event_view(each.decision, symbols)
                 each.payload = self._encode_json(event).decode()
             written.append(Written(each.decision, each.received_ns, each.payload, each.cause))
-        rows = encode([each.decision for each in written], [each.payload for each in written])
+            traces.append(None if each.cause is None else each.cause.traceparent)
+        decisions = [each.decision for each in written]
+        rows = encode(decisions, [each.payload for each in written], traces)
         return Batch(queued, written, rows)
 
     def _next(self, limit: int) -> list[Queued]:

@@ -61,7 +61,8 @@ FROM deals d JOIN orders o USING (order_id)
 WHERE d.account_id = $1 AND d.deal_id < $2 ORDER BY d.deal_id DESC LIMIT $3
 """
 EVENTS_AFTER = """
-SELECT payload FROM outbox WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+SELECT coalesce(traceparent, '') || payload FROM outbox
+WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
 """
 ANSWER = f"""
 SELECT (SELECT answer FROM commands WHERE account_id = $1 AND key = $2), o.*
@@ -204,9 +205,9 @@ class Reader:
         return dealt_from(deal_id, tuple(row), [tuple(each) for each in posted])
 
     async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]:
-        """Return an account's events after a sequence, as stored."""
+        """Return an account's events after a sequence, each as it is published (`envelope`)."""
         rows = await self._fetch("events_after", EVENTS_AFTER, account_id, sequence, limit)
-        return [row["payload"].encode() for row in rows]
+        return [row[0].encode() for row in rows]
 
     async def answer(self, account_id: int, key: str) -> bytes | None:
         """Return the first answer to an idempotency key, or None where it was never used.

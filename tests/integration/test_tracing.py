@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -13,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from service.domain.quote import Quote
 from service.instruments import Instruments
+from service.storage import events
 from service.storage.envelope import unwrap
 from telemetry.exposition import Format
 from telemetry.otlp import OtlpProtocol
@@ -20,6 +22,7 @@ from telemetry.span_ids import SpanIds
 from telemetry.spans import Tracing
 from telemetry.thresholds import DATABASE_QUERY_LIMIT_S, TICK_PROCESSING_LIMIT_S
 from telemetry.tracing import Exports
+from tests.faultproxy import FaultProxy
 from tests.integration.test_gateway import LIMIT, TRADER, Client, bearer, next_of, serve, set_up
 from tests.otlp import Collector, attributes, grpc_collector, hanging_collector, http_collector
 from tests.support import eventually
@@ -127,6 +130,39 @@ async def test_an_orders_journey_is_one_trace(
     }
     # What repeats by itself is nobody's child.
     assert all(span.parent_span_id == b"" for span in received.named("loop "))
+
+
+async def test_an_event_that_redis_did_not_take_stays_in_its_trace(
+    postgres_dsn: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "POLL_S", 0.1)
+    to = urlsplit(redis_url)
+    async with http_collector() as received, FaultProxy(str(to.hostname), to.port or 0) as redis:
+        url = redis_url.replace(f":{to.port}", f":{redis.port}")
+        async with (
+            traced(postgres_dsn, url, received.endpoint, 1.0) as (client, _),
+            client.session.ws_connect("/api/v1/stream", headers=bearer(TRADER)) as socket,
+        ):
+            await next_of(socket, "snapshot")
+            await redis.cut()
+            await client.call("POST", "/orders", LIMIT)
+            await next_of(socket, "order")
+            root = "POST /api/v1/orders"
+            await received.has(root)
+            trace_id = received.named(root)[0].trace_id
+            await eventually(lambda: "push event" in received.trace(trace_id))
+            polled = received.trace(trace_id)
+
+            def published() -> list[Span]:
+                return [s for s in received.named("publish event") if s.trace_id == trace_id]
+
+            await redis.restore()
+            await eventually(lambda: len(published()) == 2)
+    assert path(polled, "push event") == ["push event", root]
+    # As it was committed, in vain, and then from the outbox.
+    assert [each.parent_span_id for each in published()] == [
+        polled[name].span_id for name in ("commit", root)
+    ]
 
 
 async def test_a_query_that_something_else_holds_up_is_traced_measured_and_logged(

@@ -13,7 +13,9 @@ from service.storage.batch import encode
 from service.storage.queue import FIRST_BATCH, MAX_BATCH, Batch, WriterQueue
 from service.storage.settings_write import SettingsWrite
 from service.storage.views import EventView
+from telemetry.spans import Tracing
 from tests.unit.storage.decisions import Clerk
+from tests.unit.telemetry.test_spans import Box
 
 LOT = 10_000
 EURUSD = Symbol(
@@ -280,3 +282,15 @@ def test_a_queue_gives_what_a_plain_list_does(steps: list[tuple[str, int]]) -> N
     while twin.waiting:
         twin.take()
     assert len(twin.queue) == 0
+
+
+# Traces
+
+
+def test_the_outbox_is_told_the_trace_of_what_is_exported_alone() -> None:
+    queue, clerk = new_queue(), Clerk()
+    causes = [Tracing(Box(), ratio).begin("cause") for ratio in (1.0, 0.0)]
+    for cause in (None, *causes):
+        queue.put([clerk.fund(Decimal(1), 1)], 0, cause)
+    traces = taken(queue).rows[-4]  # three columns of answers to commands come behind it
+    assert list(traces) == [None, causes[0].ids.traceparent, None]
