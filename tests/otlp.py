@@ -58,11 +58,12 @@ def attributes(span: Span) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def grpc_collector() -> AsyncIterator[Collector]:
-    """Serve OTLP over gRPC on a free port."""
+async def grpc_collector(delay_s: float = 0.0) -> AsyncIterator[Collector]:
+    """Serve OTLP over gRPC on a free port, answering each request after a while."""
     collector = Collector()
 
     async def export(request: ExportTraceServiceRequest, _: object) -> ExportTraceServiceResponse:
+        await asyncio.sleep(delay_s)
         collector.take(request)
         return ExportTraceServiceResponse()
 

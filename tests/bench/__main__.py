@@ -1,7 +1,8 @@
 """`make bench`: run the benchmarks, print what they found, keep it in build/bench.json.
 
-Times are never asserted: every figure stands beside its target with "met" or "missed". The raw
-rounds, the machine and the versions go to the file.
+Times are never asserted: every figure stands beside its target with "met" or "missed", a ratio with
+the 95 % interval of the median of its pairs, another figure with half the distance between its
+quartiles. The raw rounds, the machine and the versions go to the file.
 """
 
 import argparse
@@ -52,9 +53,9 @@ def _table(figures: Sequence[Figure]) -> str:
     rows = [
         (
             figure.name,
-            _number(figure.value),
+            _number(figure.value) if figure.interval is None else f"{figure.value:.4g}",
             figure.unit,
-            "" if figure.spread is None else f"± {figure.spread:.0%}",
+            _doubt(figure),
             figure.target or "",
             figure.verdict or "",
         )
@@ -66,6 +67,13 @@ def _table(figures: Sequence[Figure]) -> str:
         f"{row[3]:<{widths[3]}}  {row[4]:<{widths[4]}}  {row[5]}".rstrip()
         for row in rows
     )
+
+
+def _doubt(figure: Figure) -> str:
+    if figure.interval is not None:
+        low, high = figure.interval
+        return f"[{low:.4g}, {high:.4g}]"
+    return "" if figure.spread is None else f"± {figure.spread:.0%}"
 
 
 def _number(value: float) -> str:

@@ -20,7 +20,6 @@ sockets with 10 pushes a second: at least 20,000 messages/s of CPU time, half of
 """
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -30,6 +29,7 @@ from tqdm import tqdm
 
 from tests.bench.fanout_accounts import turn_bytes
 from tests.bench.fanout_server import Sender, Sent
+from tests.bench.processes import answer, process, tell
 from tests.bench.report import Report, turns
 
 SOCKETS = 1_000
@@ -38,7 +38,6 @@ ROUNDS = 25
 WARM_UPS = 2
 MIN_RATIO = 0.8
 MAX_PORTFOLIOS_CPU_US = 50.0
-ANSWER_TIMEOUT_S = 120.0
 
 
 def run(report: Report) -> None:
@@ -74,52 +73,20 @@ class _Pair:
     @asynccontextmanager
     async def of(sender: Sender) -> "AsyncIterator[_Pair]":
         """Start a server and connect its clients; end both when left."""
-        async with _process("tests.bench.fanout_server", sender, str(SOCKETS)) as server:
-            port = await _answer(server)
-            async with _process("tests.bench.fanout_client", port, str(SOCKETS)) as client:
-                await _answer(client)
+        async with process("tests.bench.fanout_server", sender, str(SOCKETS)) as server:
+            port = await answer(server)
+            async with process("tests.bench.fanout_client", port, str(SOCKETS)) as client:
+                await answer(client)
                 yield _Pair(sender, server, client)
 
     async def broadcast(self) -> tuple[float, Sent]:
         """Send a turn's messages; return the seconds until all were read, and the server's word."""
-        _tell(self._client, self._expected)
-        await _answer(self._client)
-        _tell(self._server, MESSAGES_A_TURN)
-        received = float(await _answer(self._client))
-        sent = msgspec.json.decode(await _answer(self._server), type=Sent)
+        tell(self._client, self._expected)
+        await answer(self._client)
+        tell(self._server, MESSAGES_A_TURN)
+        received = float(await answer(self._client))
+        sent = msgspec.json.decode(await answer(self._server), type=Sent)
         return received - sent.started, sent
-
-
-@asynccontextmanager
-async def _process(module: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-def _tell(process: asyncio.subprocess.Process, number: int) -> None:
-    assert process.stdin is not None
-    process.stdin.write(f"{number}\n".encode())
-
-
-async def _answer(process: asyncio.subprocess.Process) -> str:
-    assert process.stdout is not None
-    async with asyncio.timeout(ANSWER_TIMEOUT_S):
-        line = await process.stdout.readline()
-    if not line:
-        raise RuntimeError("a process of the benchmark ended: see above")
-    return line.decode().strip()
 
 
 def _conclude(report: Report) -> None:

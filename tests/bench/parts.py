@@ -18,6 +18,7 @@ PARTS = (
     "exposed_ticks",
     "log_lines",
     "metrics",
+    "overhead",
 )
 
 

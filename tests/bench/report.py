@@ -6,9 +6,12 @@ stands beside the figure instead.
 
 import statistics
 from collections.abc import Iterator, Sequence
+from random import Random
 from typing import NamedTuple, TypeVar
 
 Contender = TypeVar("Contender")
+RESAMPLES = 2_000
+CONFIDENCE = 0.95
 
 
 class Figure(NamedTuple):
@@ -17,6 +20,8 @@ class Figure(NamedTuple):
     Attributes:
         spread: half the distance between the quartiles of the rounds, as a share of the median;
             None where there was one round.
+        interval: of a ratio, where the median of the pairs lies with a confidence of 95 %
+            (bootstrap); None for anything else, or with one pair.
         target: "<= 1.2 x", None where the figure is only told.
         verdict: "met" or "missed", None without a target.
     """
@@ -25,6 +30,7 @@ class Figure(NamedTuple):
     value: float
     unit: str
     spread: float | None
+    interval: tuple[float, float] | None
     target: str | None
     verdict: str | None
 
@@ -46,6 +52,7 @@ class Report:
         values: Sequence[float],
         unit: str,
         *,
+        is_ratio: bool = False,
         at_most: float | None = None,
         at_least: float | None = None,
     ) -> None:
@@ -58,7 +65,8 @@ class Report:
         elif at_least is not None:
             target = f">= {at_least:,g} {unit}"
             verdict = "met" if median >= at_least else "missed"
-        self.figures.append(Figure(name, median, unit, _spread(values), target, verdict))
+        interval = median_interval(values) if is_ratio and len(values) > 1 else None
+        self.figures.append(Figure(name, median, unit, _spread(values), interval, target, verdict))
 
     def ratio(
         self,
@@ -75,7 +83,7 @@ class Report:
         """
         pairs = zip(self.rounds[series], self.rounds[baseline], strict=True)
         values = [value / base for value, base in pairs]
-        self.figure(name, values, "x", at_most=at_most, at_least=at_least)
+        self.figure(name, values, "x", is_ratio=True, at_most=at_most, at_least=at_least)
 
 
 def turns(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:
@@ -83,6 +91,29 @@ def turns(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, C
     for number in range(rounds):
         for place in range(len(contenders)):
             yield number, contenders[(number + place) % len(contenders)]
+
+
+def shuffled_turns(
+    contenders: Sequence[Contender], rounds: int, seed: int = 0
+) -> Iterator[tuple[int, Contender]]:
+    """Yield every contender once a round, in an order drawn anew for each.
+
+    So none always runs after the same other one, and inherits what that left behind.
+    """
+    random = Random(seed)
+    for number in range(rounds):
+        for contender in random.sample(contenders, len(contenders)):
+            yield number, contender
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return where the median lies with `CONFIDENCE`, from `RESAMPLES` bootstrap samples."""
+    random = Random(0)
+    medians = sorted(
+        statistics.median(random.choices(values, k=len(values))) for _ in range(RESAMPLES)
+    )
+    outside = round((1 - CONFIDENCE) / 2 * RESAMPLES)
+    return medians[outside], medians[-1 - outside]
 
 
 def _spread(values: Sequence[float]) -> float | None:

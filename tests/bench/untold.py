@@ -1,0 +1,78 @@
+"""Trading that tells nobody what it does: the product's own code without its telemetry.
+
+Not a copy, and not instruments that do nothing: the source of the product's methods with every
+statement left out that is there for a metric or a span alone, clock readings included, and compiled
+anew. What is left is what a service without telemetry would have to do. Each fragment must stand
+exactly once where it is looked for, so that a change of the product is noticed here.
+
+Left in, as they decide and do not tell: the clock that guards judge by, the pulse that the
+supervisor restarts a feed by, the time of the last message that readiness asks for.
+"""
+
+import inspect
+import textwrap
+from typing import Any, NamedTuple
+
+from service.loops import trading
+from service.loops.trading import Trading
+
+
+class Left(NamedTuple):
+    """A fragment of a method's source, and what stands there without telemetry."""
+
+    method: str
+    fragment: str
+    instead: str
+
+
+LEFT_OUT = (
+    Left(
+        "on_quote",
+        """\
+    if not self._quotes.value % QUOTES_PER_AGE:
+        self._instruments.quote_age((now - quote.time) / 1e9)
+""",
+        "",
+    ),
+    Left("on_quote_at", "    received_ns = time.perf_counter_ns()\n", ""),
+    Left("on_quote_at", "    self._quotes.value += 1\n", ""),
+    Left("on_quote_at", "            self._instruments.quote_refused(outcome)\n", ""),
+    Left(
+        "on_quote_at",
+        """\
+        cause = deciding_tick(self._tracing, received_ns, len(outcome))
+        writer.put(outcome, received_ns, cause)
+        seconds = (time.perf_counter_ns() - received_ns) / 1e9
+        self._instruments.tick_to_trigger(seconds, None if cause is None else cause.trace)
+    elif self._looks_for_slow_ticks and time.perf_counter_ns() - received_ns > TICK_LIMIT_NS:
+        slow_tick(self._tracing, received_ns)
+""",
+        "        writer.put(outcome, 0, None)\n",
+    ),
+)
+# What tells: nothing of the kind may be left.
+TELLING = ("_instruments", "_quotes", "_tracing", "perf_counter", "slow", "span")
+
+
+class Rotten(Exception):
+    """A fragment no longer stands in the product as it does here: write it anew."""
+
+
+def without_telemetry() -> type[Trading]:
+    """Return `Trading` with the path of quotes as it would be without telemetry.
+
+    Raises:
+        Rotten: the product has changed.
+    """
+    methods: dict[str, Any] = {}
+    for name in dict.fromkeys(each.method for each in LEFT_OUT):
+        source = textwrap.dedent(inspect.getsource(getattr(Trading, name)))
+        for left in LEFT_OUT:
+            if left.method == name:
+                if source.count(left.fragment) != 1:
+                    raise Rotten(f"not once in Trading.{name}:\n{left.fragment}")
+                source = source.replace(left.fragment, left.instead)
+        if told := [word for word in TELLING if word in source]:
+            raise Rotten(f"Trading.{name} still tells by {', '.join(told)}:\n{source}")
+        exec(compile(source, trading.__file__, "exec"), vars(trading), methods)
+    return type("Untold", (Trading,), methods)

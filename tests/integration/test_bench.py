@@ -1,0 +1,19 @@
+"""Benchmarks over real sockets and processes, too short to show more than that they run."""
+
+from tests.bench import overhead
+from tests.bench.feed_turns import Turn
+from tests.bench.quiet_logs import quiet_logs
+from tests.bench.report import Report
+
+
+async def test_overhead_compares_all_modes_on_the_same_decisions() -> None:
+    report = Report()
+    loads = (
+        overhead.Load("mixed", Turn(100, triggering=0.1), 2, True),
+        overhead.Load("together", Turn(100, together=10), 2, False),
+    )
+    with quiet_logs():
+        await overhead.measure(report, loads)
+    assert all(len(values) == 2 for name, values in report.rounds.items() if "quote" in name)
+    judged = [figure.name for figure in report.figures if figure.verdict is not None]
+    assert judged == ["mixed: metrics : off", "mixed: metrics and traces : off"]
