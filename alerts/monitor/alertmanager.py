@@ -1,11 +1,12 @@
 """Alertmanager on loopback: shipped routes, inhibition, templates and times; webhooks to us.
 
 Invariants: of `alerts/alertmanager/alertmanager.yml` only this is replaced: how each receiver is
-reached, by a webhook to `<notify_url>/<receiver>`, so that no secret is needed; and, where given,
-how long a group waits. A receiver that reaches nobody still does, and one that is not told of
-resolved alerts still is not.
+reached, by a webhook to `<notify_url>/<receiver>`, so that no secret is needed; where given, how
+long a group waits; and nothing is muted on weekends, for the simulated feed knows none. A receiver
+that reaches nobody still does, and one that is not told of resolved alerts still is not.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Alertmanager(Server):
         folder: for its data, configuration and log.
         notify_url: where notifications go, the receiver's name appended; `Webhook.notify_url`.
         group_wait_s, group_interval_s: in place of those of every route, seconds.
+        muting: mute at the times at which what ships does.
         shipped: the configuration to derive ours from.
         port: to listen on; None takes a free one.
     """
@@ -40,6 +42,7 @@ class Alertmanager(Server):
         notify_url: str,
         group_wait_s: float | None = None,
         group_interval_s: float | None = None,
+        muting: bool = False,
         shipped: Path = SHIPPED,
         port: int | None = None,
     ) -> None:
@@ -47,6 +50,7 @@ class Alertmanager(Server):
         self._programs = programs
         self._notify_url = notify_url
         self._waits = {"group_wait": group_wait_s, "group_interval": group_interval_s}
+        self._muting = muting
         self._shipped = shipped.resolve()
 
     async def alerts(self) -> list[dict[str, Any]]:
@@ -63,10 +67,16 @@ class Alertmanager(Server):
             str(self._shipped.parent / pattern) for pattern in shipped.get("templates", [])
         ]
         shipped["receivers"] = [self._reached_here(each) for each in shipped["receivers"]]
+        routes = [shipped["route"], *_below(shipped["route"])]
         for name, seconds in self._waits.items():
             if seconds is not None:
                 shipped["route"][name] = None
-                _replace(shipped["route"], name, f"{round(seconds * 1000)}ms")
+                for route in routes:
+                    if name in route:
+                        route[name] = f"{round(seconds * 1000)}ms"
+        if not self._muting:
+            for route in routes:
+                route.pop("mute_time_intervals", None)
         return shipped
 
     def command(self) -> list[str]:
@@ -98,9 +108,7 @@ class Alertmanager(Server):
         return {"name": name, "webhook_configs": [webhook]}
 
 
-def _replace(route: dict[str, Any], name: str, value: str) -> None:
-    """Set a field wherever a route or one below it has it."""
-    if name in route:
-        route[name] = value
+def _below(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for child in route.get("routes", []):
-        _replace(child, name, value)
+        yield child
+        yield from _below(child)

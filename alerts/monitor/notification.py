@@ -1,15 +1,20 @@
 """What Alertmanager tells a webhook (version 4 of its payload), and how people read it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 import msgspec
 
 Status = Literal["firing", "resolved"]
-_WORDS = {"firing": "FIRING", "resolved": "RESOLVED"}
-_LINKS = (("dashboard", "dashboard_url"), ("runbook", "runbook_url"))
-_SAID = frozenset({"alertname", "severity"})
+HEARTBEAT = "none"
+"""The severity of an alert that only says that alerts arrive."""
+TEXTS: dict[Status, tuple[str, ...]] = {
+    "firing": ("summary", "description"),
+    "resolved": ("summary",),
+}
+LINKS = (("dashboard", "dashboard_url"), ("runbook", "runbook_url"))
+SAID_BEFORE = frozenset({"alertname", "severity"})
 
 
 class Alert(msgspec.Struct, frozen=True, rename="camel"):
@@ -64,28 +69,29 @@ def read(body: bytes, arrived_at: float) -> Notification:
 
 
 def text(notification: Notification) -> str:
-    """Return it as lines for a terminal."""
+    """Return it as lines for a terminal; a heartbeat, which comes every minute, is one line."""
     when = datetime.fromtimestamp(notification.arrived_at).strftime("%H:%M:%S")
-    lines = []
-    for alert in notification.alerts:
-        severity = alert.labels.get("severity", "none")
-        lines.append(
-            f"{when}  {_WORDS[alert.status]:8}  {severity:8}  {alert.name}{_subject(alert.labels)}"
-            f"  -> {notification.receiver}"
-        )
-        texts = ("summary", "description") if alert.status == "firing" else ("summary",)
-        for key in texts:
-            if key in alert.annotations:
-                lines.append(f"          {' '.join(alert.annotations[key].split())}")
-        if alert.status == "firing":
-            lines += [
-                f"          {word}: {alert.annotations[key]}"
-                for word, key in _LINKS
-                if key in alert.annotations
-            ]
-    return "\n".join(lines)
+    return "\n".join(
+        f"{when}  {line}" if number == 0 else f"{'':8}  {line}"
+        for alert in notification.alerts
+        for number, line in enumerate(_lines(alert, notification.receiver))
+    )
+
+
+def _lines(alert: Alert, receiver: str) -> Iterator[str]:
+    severity = alert.labels.get("severity", HEARTBEAT)
+    word = "RESOLVED" if alert.status == "resolved" else "FIRING"
+    yield f"{word:8}  {severity:8}  {alert.name}{_subject(alert.labels)}  -> {receiver}"
+    if severity == HEARTBEAT:
+        return
+    said = alert.annotations
+    yield from (" ".join(said[key].split()) for key in TEXTS[alert.status] if key in said)
+    if alert.status == "firing":
+        yield from (f"{word}: {said[key]}" for word, key in LINKS if key in said)
 
 
 def _subject(labels: Mapping[str, str]) -> str:
-    named = [f'{name}="{value}"' for name, value in sorted(labels.items()) if name not in _SAID]
+    named = [
+        f'{name}="{value}"' for name, value in sorted(labels.items()) if name not in SAID_BEFORE
+    ]
     return f"{{{', '.join(named)}}}" if named else ""

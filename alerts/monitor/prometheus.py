@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 RULES = ROOT / "alerts" / "rules"
 FEATURES = "exemplar-storage"
+RESENT_AFTER = 2
+"""Intervals until a firing alert is sent again. What fires within seconds of the start is sent
+before Prometheus has looked Alertmanager's address up, and is lost."""
 
 
 class Prometheus(Server):
@@ -72,7 +75,7 @@ class Prometheus(Server):
     def configuration(self) -> dict[str, Any]:
         """Return what it runs with: the shipped configuration with what is ours in it."""
         shipped: dict[str, Any] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
-        interval = f"{round(self._interval_s * 1000)}ms"
+        interval = _duration(self._interval_s)
         for name in ("scrape_interval", "scrape_timeout", "evaluation_interval"):
             shipped["global"][name] = interval
         shipped["global"]["external_labels"] |= self._external_labels
@@ -97,7 +100,12 @@ class Prometheus(Server):
             f"--web.external-url={self.url}",
             "--web.enable-lifecycle",
             f"--enable-feature={FEATURES}",
+            f"--rules.alert.resend-delay={_duration(RESENT_AFTER * self._interval_s)}",
         ]
 
     def working_directory(self) -> Path:
         return self._programs.folder
+
+
+def _duration(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"

@@ -14,11 +14,12 @@ from aiohttp import web
 
 from alerts.monitor.alertmanager import Alertmanager
 from alerts.monitor.monitor import Monitor, open_monitor
-from alerts.monitor.server import LOOPBACK, MonitorError, Refused
+from alerts.monitor.server import LOOPBACK, MonitorError, Refused, port_is_free
 from alerts.monitor.webhook import Webhook
 from tests.monitoring import programs
 from tests.support import eventually, free_port
 
+ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0
 RULES = """
 groups:
@@ -151,6 +152,29 @@ async def test_a_taken_port_is_told(tmp_path: Path, monitor: Monitor) -> None:
         await Webhook(port=monitor.alertmanager.port).start()
 
 
+async def test_the_command_prints_notifications_until_it_is_interrupted(
+    service: Service, tmp_path: Path
+) -> None:
+    taken = programs()
+    (tmp_path / "debian").symlink_to(taken.folder)
+    ports = {name: free_port() for name in ("prometheus", "alertmanager", "webhook")}
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "alerts.monitor", "--target", service.address),
+        *("--folder", str(tmp_path), "--interval", "1"),
+        *(f"--{name}-port={port}" for name, port in ports.items()),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert command.stdout is not None
+    async with asyncio.timeout(TIMEOUT_S):
+        while b"TapewatchWatchdog" not in (line := await command.stdout.readline()):
+            assert line, "it has ended"
+        command.send_signal(signal.SIGINT)
+        await command.stdout.read()
+        assert await command.wait() == 0
+    assert all(port_is_free(port) for port in ports.values())
+
+
 ORPHAN = """
 import asyncio, sys
 from pathlib import Path
@@ -176,7 +200,7 @@ async def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", ORPHAN, str(tmp_path), str(free_port())),
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
     )
     assert parent.stdout is not None
     child = int(await asyncio.wait_for(parent.stdout.readline(), TIMEOUT_S))
