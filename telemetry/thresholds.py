@@ -80,3 +80,32 @@ ALERT_LIMITS = (
     AlertLimit("TapewatchSlowClientsDropped", 5, "short", "sockets of slow clients in 5 minutes"),
     AlertLimit("TapewatchEventLoopLag", 0.1, "s", "lateness of the event loop, 99th percentile"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class AlertCondition:
+    """A further number in an alert's condition: below it, or before it, the alert says nothing."""
+
+    alert: str
+    value: float
+    meaning: str
+
+
+ALERT_CONDITIONS = (
+    AlertCondition("TapewatchEventLoopLag", 0.01, "share of wake-ups that are late"),
+    AlertCondition("TapewatchEventLoopLag", 120, "s since the process began"),
+    AlertCondition("TapewatchFeedSilent", 60, "s since the process began"),
+    AlertCondition("TapewatchSymbolSilent", 120, "s since the process began"),
+    AlertCondition("TapewatchFeedQuotesRefused", 20, "quotes refused in 2 minutes"),
+    AlertCondition("TapewatchTriggerBudgetBurnsFast", 6, "burn rate of the error budget over 6 h"),
+    AlertCondition("TapewatchTriggerBudgetBurnsFast", 10, "late triggers in the longer window"),
+    AlertCondition("TapewatchTriggerBudgetBurns", 10, "late triggers in three days"),
+    AlertCondition("TapewatchWebSocketSlow", 100, "messages in 2 minutes"),
+    AlertCondition("TapewatchDatabaseSlow", 20, "calls in 5 minutes, for the share to count"),
+    AlertCondition("TapewatchDatabaseSlow", 3, "slow calls in 5 minutes, whatever their share"),
+    AlertCondition("TapewatchCacheMissRateHigh", 20, "requests in 2 minutes"),
+    AlertCondition("TapewatchCacheMissRateHigh", 120, "s since the process began"),
+    AlertCondition("TapewatchRedisMemoryHigh", 180, "s since the process began, for evictions"),
+    AlertCondition("TapewatchLoopStalled", 120, "s beyond the intervals"),
+    AlertCondition("TapewatchNotificationsFailing", 10, "alerts dropped in 5 minutes"),
+)

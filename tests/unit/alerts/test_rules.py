@@ -1,0 +1,137 @@
+"""The rules hold the numbers of `telemetry/thresholds.py` and ask for what the service exposes."""
+
+import re
+from collections.abc import Iterator
+
+import promql_parser
+import pytest
+import yaml
+from promql_parser import AggregateExpr, Expr, MatchOp, NumberLiteral
+
+from telemetry import thresholds
+from telemetry.catalogue import METRICS
+from telemetry.thresholds import ALERT_CONDITIONS, ALERT_LIMITS
+from tests.promql import complaints, selectors
+from tests.rules import RULES, Rule, read_alerts, read_rules
+
+ALERTS = read_alerts()
+NAMES = {rule.name for rule in ALERTS}
+# 0 and 1 are truths of gauges and wholes of shares; two changes of a gauge are one of the leader.
+NOT_CHOSEN = {0, 1, 2}
+BUDGET = round(1 - thresholds.TRIGGER_COMMIT_OBJECTIVE, 9)
+LIMITS_OF_WORK = {
+    "TapewatchWebSocketSlow": thresholds.WEBSOCKET_PROCESSING_LIMIT_S,
+    "TapewatchDatabaseSlow": thresholds.DATABASE_QUERY_LIMIT_S,
+}
+JOB_ONLY = {"TapewatchNoLeaseHolder", "TapewatchLeaseFlapping"}
+OF_NO_INSTANCE = {"TapewatchNotificationsFailing", "TapewatchWatchdog"}
+SECONDS = {"s": 1, "m": 60}
+OPEN_LABELS = {"job", "instance", "integration", "rule_group"}
+
+
+def rules(names: set[str] | None = None) -> pytest.MarkDecorator:
+    chosen = [rule for rule in read_rules() if names is None or rule.name in names]
+    return pytest.mark.parametrize("rule", chosen, ids=lambda rule: rule.name)
+
+
+def nodes(expression: str) -> list[Expr]:
+    found: list[Expr] = []
+    promql_parser.walk(promql_parser.parse(expression), found.append)
+    return found
+
+
+def numbers(rule: Rule) -> set[float]:
+    return {node.val for node in nodes(rule.expression) if isinstance(node, NumberLiteral)}
+
+
+def edges(rule: Rule) -> Iterator[str]:
+    for selector in selectors(rule.expression):
+        if "le" in selector.matchers:
+            yield selector.matchers["le"][1]
+
+
+def declared(alert: str) -> set[float]:
+    limits = {limit.value for limit in ALERT_LIMITS if limit.alert == alert}
+    conditions = {each.value for each in ALERT_CONDITIONS if each.alert == alert}
+    of_work = {LIMITS_OF_WORK[alert]} if alert in LIMITS_OF_WORK else set()
+    return limits | conditions | of_work
+
+
+def seconds(duration: str) -> int:
+    return int(duration[:-1]) * SECONDS[duration[-1]] if duration else 0
+
+
+@rules(NAMES)
+def test_an_alert_holds_the_numbers_declared_for_it_and_no_others(rule: Rule) -> None:
+    held = numbers(rule) | {float(edge) for edge in edges(rule)}
+    assert declared(rule.name) <= held
+    assert held - declared(rule.name) <= NOT_CHOSEN
+
+
+def test_every_declared_number_belongs_to_an_alert() -> None:
+    assert {each.alert for each in (*ALERT_LIMITS, *ALERT_CONDITIONS)} <= NAMES
+
+
+@rules({rule.name for rule in read_rules()} - NAMES)
+def test_a_recording_rule_holds_the_promise_to_traders(rule: Rule) -> None:
+    level, metric, operation = rule.name.split(":")
+    assert level == "instance"
+    assert set(edges(rule)) == {str(thresholds.TRIGGER_COMMIT_LIMIT_S)}
+    if operation.startswith("burnrate"):
+        assert numbers(rule) - NOT_CHOSEN == {BUDGET}
+    window = re.sub(r"^[a-z]+", "", operation)
+    assert set(re.findall(r"\[(\w+)\]", rule.expression)) == {window}
+    assert metric.startswith("tapewatch_")
+
+
+@rules()
+def test_it_asks_for_what_the_service_exposes(rule: Rule) -> None:
+    assert complaints(rule.expression) == []
+    recorded = {each.name for each in read_rules()} - NAMES
+    closed = {m.name: {label.name: label.values for label in m.labels} for m in METRICS}
+    for selector in selectors(rule.expression):
+        if ":" in selector.metric:
+            assert selector.metric in recorded
+        for label, (op, value) in selector.matchers.items():
+            values = closed.get(selector.metric, {}).get(label)
+            if values is not None and op in (MatchOp.Re, MatchOp.NotRe):
+                assert set(value.split("|")) <= set(values), f"{label}={value}"
+
+
+@rules()
+def test_it_aggregates_by_job_instance_and_its_subject(rule: Rule) -> None:
+    known = {label.name for metric in METRICS for label in metric.labels} | OPEN_LABELS
+    for node in nodes(rule.expression):
+        if isinstance(node, AggregateExpr):
+            assert node.modifier is not None
+            labels = node.modifier.labels
+            assert labels[:2] == (["job"] if rule.name in JOB_ONLY else ["job", "instance"])
+            assert set(labels) <= known
+
+
+@rules(NAMES)
+def test_an_alert_is_soon_told_and_says_where_to_look(rule: Rule) -> None:
+    assert rule.severity in ("critical", "warning", "none")
+    # A budget is burnt for a quarter of an hour before it makes a ticket.
+    longest = {"critical": 30, "warning": 120, "none": 0}[rule.severity]
+    assert seconds(rule.for_) <= longest or rule.name == "TapewatchTriggerBudgetBurns"
+    assert set(rule.annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert (
+        rule.annotations["runbook_url"] == f"{{{{ $externalLabels.runbooks_url }}}}/{rule.name}.md"
+    )
+    board, _, variables = rule.annotations["dashboard_url"].partition("?")
+    assert re.fullmatch(r"\{\{ \$externalLabels\.grafana_url \}\}/d/tapewatch-[a-z-]+", board)
+    instance = "$__all" if rule.name in JOB_ONLY else "{{ $labels.instance }}"
+    wanted = f"var-job={{{{ $labels.job }}}}&var-instance={instance}"
+    assert variables == ("" if rule.name in OF_NO_INSTANCE else wanted)
+
+
+def test_names_are_unique_and_groups_keep_the_common_interval() -> None:
+    names = [rule.name for rule in read_rules()]
+    assert len(names) == len(set(names))
+    for path in RULES.glob("*.yml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert [group["name"] for group in content["groups"]] == [f"tapewatch-{path.stem}"]
+        assert all(group.keys() == {"name", "rules"} for group in content["groups"])
+        for rule in content["groups"][0]["rules"]:
+            assert set(rule.get("labels", {})) <= {"severity"}
