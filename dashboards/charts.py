@@ -9,13 +9,13 @@ from dashboards.panel import (
     DATASOURCE,
     Names,
     Placed,
-    Query,
     letters,
     names_of,
     steps_of,
     target,
     with_limit,
 )
+from dashboards.query import Query
 from telemetry.thresholds import AlertLimit
 
 _CALM = "transparent"

@@ -1,4 +1,5 @@
-"""The series the dashboards draw that the service does not export: those of Prometheus itself."""
+"""The series the dashboards draw that the service does not export: those of Prometheus itself,
+of Alertmanager, and what `alerts/rules/recording.yml` records."""
 
 from telemetry.catalogue import Kind, Label, Metric
 
@@ -32,7 +33,16 @@ RULE_FAILURES = Metric(
     "evaluations",
     (Label("rule_group"),),
 )
+BURN_RATES = {
+    window: Metric(
+        f"instance:tapewatch_trigger_budget:burnrate{window}",
+        Kind.GAUGE,
+        f"How many times too fast late commits used the error budget up over {window}.",
+    )
+    for window in ("5m", "30m", "1h", "6h", "3d")
+}
 METRICS = (
     *(UP, SCRAPE_DURATION, ALERTS),
     *(NOTIFICATIONS_FAILED, NOTIFICATIONS_DROPPED, RULE_FAILURES),
+    *BURN_RATES.values(),
 )

@@ -3,16 +3,18 @@
 from dashboards import outside, uids
 from dashboards.board import Board, Row
 from dashboards.charts import states, trend
-from dashboards.panel import Query, limit_of
-from dashboards.promise import budget_left, burn_rates, kept
-from dashboards.query import count, increase, miss_rate, quantile, rate, series, share_over
+from dashboards.limits import (
+    cache_misses,
+    loop_errors,
+    newest_quote,
+    slow_calls,
+    slow_messages,
+)
+from dashboards.promise import HEADING, NO_TRIGGER, budget_left, burn, in_time, missed
+from dashboards.query import Query, count, quantile, rate, series
 from dashboards.tiles import alerts, note, tile
 from telemetry import catalogue
-from telemetry.thresholds import (
-    DATABASE_QUERY_LIMIT_S,
-    TRIGGER_COMMIT_LIMIT_S,
-    WEBSOCKET_PROCESSING_LIMIT_S,
-)
+from telemetry.thresholds import TRIGGER_COMMIT_LIMIT_S
 
 _DOWN_UP = {0: ("down", "red"), 1: ("up", "green")}
 _OURS = "UNAVAILABLE|WITHDRAWN|ERROR"
@@ -61,53 +63,10 @@ _HEALTH = Row(
             more=uids.REDIS,
             width=3,
         ),
-        tile(
-            "Newest quote",
-            "How long ago the last quote of any symbol in session was accepted. Bad: nothing can "
-            "trigger; look at the feed's connection and at what is refused.",
-            "s",
-            Query(
-                f"time() - max({series(catalogue.LAST_QUOTE)} and {series(catalogue.IN_SESSION)} "
-                "== 1)",
-                "age",
-            ),
-            limit=limit_of("TapewatchFeedSilent"),
-            more=uids.MARKET_DATA,
-            width=3,
-            empty="No symbol is in session",
-        ),
-        tile(
-            "Triggers in time",
-            "Share of fired triggers that were committed within 0.1 s of their quote's arrival, "
-            "over the time shown. Bad below 99.9 %: see the stages on Orders and triggers.",
-            "percentunit",
-            kept(),
-            steps=((None, "red"), (0.999, "green")),
-            more=uids.ORDERS,
-            width=3,
-            empty="No trigger fired in the time shown",
-        ),
-        tile(
-            "Error budget left",
-            "What is left of the budget of late commits if the time shown were the whole period: "
-            "below 0 the promise is broken. Choose 30 days for the promise itself.",
-            "percentunit",
-            budget_left(),
-            steps=((None, "red"), (0, "orange"), (0.5, "green")),
-            more=uids.ORDERS,
-            width=3,
-            empty="No trigger fired in the time shown",
-        ),
-        tile(
-            "Missed triggers",
-            "Triggers that ticks overlooked and the sweep found, over the time shown. It stays 0: "
-            "any other number is a wrong price for a client, follow the runbook at once.",
-            "short",
-            Query(increase(series(catalogue.MISSED_TRIGGERS)), "missed"),
-            steps=((None, "green"), (1, "red")),
-            more=uids.ORDERS,
-            width=3,
-        ),
+        newest_quote(3, uids.MARKET_DATA),
+        in_time(3, uids.ORDERS),
+        budget_left(3, uids.ORDERS),
+        missed(3, uids.ORDERS),
     ),
 )
 
@@ -146,18 +105,9 @@ _NOW = Row(
 )
 
 _PROMISE = Row(
-    "The promise to traders: a fired trigger is committed within 0.1 s",
+    HEADING,
     (
-        trend(
-            "Burn rate of the error budget",
-            "How many times too fast late commits use up the budget of 0.1 %, by window. 1 uses it "
-            "up in exactly the period. Bad: see which stage is slow on Orders and triggers.",
-            "short",
-            *burn_rates(),
-            limit=limit_of("TapewatchTriggerBudgetBurnsFast"),
-            width=12,
-            empty="No trigger fired in the time shown",
-        ),
+        burn(12),
         trend(
             "Tick to commit",
             "From a quote's arrival to the commit of what it triggered. Beyond the red line a "
@@ -170,7 +120,7 @@ _PROMISE = Row(
             line=TRIGGER_COMMIT_LIMIT_S,
             latency=True,
             width=12,
-            empty="No trigger fired in the time shown",
+            empty=NO_TRIGGER,
         ),
     ),
 )
@@ -237,57 +187,7 @@ _COMMANDS = Row(
 
 _THRESHOLDS = Row(
     "The four thresholds",
-    (
-        trend(
-            "Client messages slower than 0.1 s",
-            "Share of WebSocket messages whose handling took longer than 0.1 s. Bad: the event "
-            "loop is held up; look at its lag on Telemetry and process, then at slow ticks.",
-            "percentunit",
-            Query(share_over(catalogue.SOCKET_PROCESSING, WEBSOCKET_PROCESSING_LIMIT_S), "slow"),
-            limit=limit_of("TapewatchWebSocketSlow"),
-            width=6,
-            empty="No client sent a message",
-        ),
-        trend(
-            "Database calls slower than 0.5 s",
-            "Share of PostgreSQL calls that took longer than 0.5 s, by operation. Bad: look at "
-            "waits, locks and the disk of PostgreSQL; the runbook tells how.",
-            "percentunit",
-            Query(
-                share_over(
-                    catalogue.STORE_OPERATION,
-                    DATABASE_QUERY_LIMIT_S,
-                    "db_operation_name",
-                    db_system_name="postgresql",
-                ),
-                "{{db_operation_name}}",
-            ),
-            limit=limit_of("TapewatchDatabaseSlow"),
-            width=6,
-        ),
-        trend(
-            "Cache misses",
-            "Share of entries asked of Redis that it did not have, by cache. Bad: keys were "
-            "evicted or flushed, or the warm-up has not ended; reads go to PostgreSQL meanwhile.",
-            "percentunit",
-            Query(miss_rate("cache"), "{{cache}}"),
-            limit=limit_of("TapewatchCacheMissRateHigh"),
-            width=6,
-            empty="Nothing was asked of the cache",
-        ),
-        trend(
-            "Errors in a row of loops",
-            "Failed runs of each loop since its last good one. Bad: the loop's log lines name the "
-            "error; what it does not do meanwhile is in its runbook.",
-            "short",
-            Query(
-                f"max by (loop) ({series(catalogue.LOOP_CONSECUTIVE_ERRORS)})",
-                "{{loop}}",
-            ),
-            limit=limit_of("TapewatchLoopFailing"),
-            width=6,
-        ),
-    ),
+    (slow_messages(), slow_calls(), cache_misses(), loop_errors()),
 )
 
 _TRADE = Row(

@@ -12,6 +12,7 @@ from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from dashboards.query import Query
 from telemetry.thresholds import ALERT_LIMITS, AlertLimit
 
 DATASOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -20,14 +21,6 @@ _LIMITS = {limit.alert: limit for limit in ALERT_LIMITS}
 
 Steps = tuple[tuple[float | None, str], ...]
 Names = dict[int, tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """PromQL, and what its lines are called: `{{label}}` is the value of a label."""
-
-    expression: str
-    legend: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,7 @@ def with_limit(description: str, limit: AlertLimit | None) -> str:
     """Add to a description what its red line means."""
     if limit is None:
         return description
-    return f"{description} Red from {_number(limit)}: {limit.alert} ({limit.meaning})."
+    return f"{description} Red line: {limit.alert} beyond {_number(limit)}, {limit.meaning}."
 
 
 def target(query: Query, letter: str, *, exemplars: bool = False) -> prometheus.Dataquery:

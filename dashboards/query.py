@@ -5,11 +5,21 @@ Every series is narrowed to the chosen jobs and instances, and every rate is ove
 with an alert that counts within a window is counted within that very window.
 """
 
+from dataclasses import dataclass
+
 from telemetry.catalogue import CACHE_REQUESTS, Kind, Metric
 
 RATE = "$__rate_interval"
 RANGE = "$__range"
 _SCOPE = 'job=~"$job", instance=~"$instance"'
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """PromQL, and what its lines are called: `{{label}}` is the value of a label."""
+
+    expression: str
+    legend: str
 
 
 def series(metric: Metric, **labels: str) -> str:
@@ -64,6 +74,18 @@ def quantile(share: float, histogram: Metric, *by: str, **labels: str) -> str:
         f"histogram_quantile({share:g}, sum by ({grouped}) "
         f"(rate({buckets(histogram, None, **labels)}[{RATE}])))"
     )
+
+
+def quantiles(histogram: Metric, **labels: str) -> tuple[Query, ...]:
+    """Return the quantiles that are drawn of a latency."""
+    shares = ((0.5, "median"), (0.95, "95 %"), (0.99, "99 %"))
+    return tuple(Query(quantile(share, histogram, **labels), name) for share, name in shares)
+
+
+def age(timestamp: Metric, **labels: str) -> str:
+    """Return how old a Unix time was when it was scraped, however long ago that is."""
+    selected = series(timestamp, **labels)
+    return f"(timestamp({selected}) - {selected})"
 
 
 def share_over(histogram: Metric, limit: float, *by: str, **labels: str) -> str:

@@ -12,7 +12,6 @@ from dashboards.panel import (
     DATASOURCE,
     Names,
     Placed,
-    Query,
     Steps,
     letters,
     link_to,
@@ -21,6 +20,7 @@ from dashboards.panel import (
     steps_of,
     with_limit,
 )
+from dashboards.query import Query
 from telemetry.thresholds import AlertLimit
 
 
@@ -124,14 +124,14 @@ def alerts(
     title: str,
     description: str,
     *,
-    named: str = "Tapewatch",
+    named: str = "Tapewatch.*",
     width: int = 8,
     height: int = 8,
 ) -> Placed:
     """List the alerts that fire or are about to, the worst first.
 
     Args:
-        named: only those with this in their names.
+        named: only those whose names match this regular expression.
     """
     drawn = (
         builders.Panel()
@@ -140,8 +140,10 @@ def alerts(
         .description(description)
         .options(
             {
-                "alertName": named,
-                "alertInstanceLabelFilter": '{severity=~"critical|warning"}',
+                "alertName": "",
+                "alertInstanceLabelFilter": (
+                    f'{{alertname=~"{named}", severity=~"critical|warning"}}'
+                ),
                 "dashboardAlerts": False,
                 "groupBy": [],
                 "groupMode": "default",
