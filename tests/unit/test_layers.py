@@ -33,7 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "service.api": ("service.api", "service.loops", "service.storage", "service.feed", *SHARED),
     "service": ("service", "telemetry"),
-    "dashboards": ("dashboards", "telemetry.catalogue"),
+    "dashboards": ("dashboards", "telemetry"),
     "alerts": ("alerts", "telemetry.catalogue"),
 }
 
