@@ -33,7 +33,12 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "service.api": ("service.api", "service.loops", "service.storage", "service.feed", *SHARED),
     "service": ("service", "telemetry"),
-    "dashboards": ("dashboards", "telemetry"),
+    "dashboards": (
+        "dashboards",
+        "telemetry.catalogue",
+        "telemetry.metrics_page",
+        "telemetry.thresholds",
+    ),
     "alerts": ("alerts", "telemetry.catalogue"),
 }
 
