@@ -239,6 +239,11 @@ DECISIONS = _counter(
     "",
     Label("outcome", vocabulary.OUTCOMES),
 )
+WRITE_CONFLICTS = _counter(
+    "tapewatch_write_conflicts_total",
+    "Decisions refused as a stored order or account was not as they expect it; failed ones, too.",
+    "",
+)
 WRITER_QUEUE = _gauge("tapewatch_writer_queue_decisions", "Decisions waiting for a commit.", "")
 LEADING = _gauge("tapewatch_leading", "1 while this process holds the shard's lease, else 0.", "")
 

@@ -16,6 +16,7 @@ class WritingInstruments:
         self._commit = metrics.histogram(catalogue.COMMIT).child()
         self._commit_size = metrics.histogram(catalogue.COMMIT_SIZE).child()
         self._decisions = metrics.counter(catalogue.DECISIONS)
+        self._conflicts = metrics.counter(catalogue.WRITE_CONFLICTS).child()
         self._commands = metrics.counter(catalogue.COMMAND)
         self._command_s = metrics.histogram(catalogue.COMMAND_S)
         self._http = metrics.histogram(catalogue.HTTP_REQUEST)
@@ -34,9 +35,10 @@ class WritingInstruments:
         self._commit_size.observe(size)
         self._decisions.child("committed").value += size
 
-    def decisions_failed(self, count: int = 1) -> None:
-        """Count decisions that were rolled back alone."""
-        self._decisions.child("failed").value += count
+    def decision_failed(self, *, is_conflict: bool) -> None:
+        """Count a decision that was rolled back alone; a conflict is one with what is stored."""
+        self._decisions.child("failed").value += 1
+        self._conflicts.value += is_conflict
 
     @property
     def failed_decisions(self) -> int:

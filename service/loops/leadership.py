@@ -113,14 +113,16 @@ class Leadership:
 
     async def _stand_by(self, connection: "Connection") -> Lease:
         engine = Engine(Desk(), self._rules.guard)
-        await load_settings(connection, engine.desk)
+        async with self._database.measured("load"):
+            await load_settings(connection, engine.desk)
         self._trading.follow(engine)
         self._informed.set()
         life_s = self._rules.lease_life_s
         said = False
         while True:
             self.pulse.beat()
-            lease = await leases.acquire(connection, SHARD, self._rules.holder, life_s)
+            async with self._database.measured("lease"):
+                lease = await leases.acquire(connection, SHARD, self._rules.holder, life_s)
             if lease is not None:
                 return lease
             if not said:
@@ -128,7 +130,8 @@ class Leadership:
                 said = True
             await asyncio.sleep(life_s / 3)
             # Whoever trades may have changed them, and a standby answers reads.
-            await load_settings(connection, engine.desk)
+            async with self._database.measured("load"):
+                await load_settings(connection, engine.desk)
 
     async def _lead(self, connection: "Connection", lease: Lease) -> None:
         renewing = asyncio.create_task(self._renew(connection, lease))
@@ -175,10 +178,12 @@ class Leadership:
         engine = Engine(Desk(), self._rules.guard)
         loading = await self._database.connect()
         try:
-            await load_engine(loading, engine)
-            if not self._rules.is_replay:
-                await load_quotes(loading, engine.desk)
-                engine.desk.tick = lease.last_tick
+            # A book takes as long as it is large.
+            async with self._database.measured("load", limit=None):
+                await load_engine(loading, engine)
+                if not self._rules.is_replay:
+                    await load_quotes(loading, engine.desk)
+                    engine.desk.tick = lease.last_tick
         finally:
             await loading.close()
         engine.desk.next_decision_id = lease.last_decision + 1
@@ -196,7 +201,9 @@ class Leadership:
                     async with self._at_lease:
                         if self._is_released:
                             continue
-                        if not await leases.renew(connection, lease, life_s):
+                        async with self._database.measured("lease"):
+                            is_ours = await leases.renew(connection, lease, life_s)
+                        if not is_ours:
                             raise Fenced(f"the lease of shard {lease.shard} was taken over")
                 except Exception as error:
                     if not is_transient(error):

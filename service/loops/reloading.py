@@ -17,7 +17,7 @@ from service.instruments import Instruments
 from service.loops.answers import Answers, Withdrawn
 from service.loops.settings_changes import SettingsChanges
 from service.storage.database import Database
-from service.storage.errors import Diverged, Fenced, Unreachable
+from service.storage.errors import Diverged, Fenced, Unreachable, is_conflict
 from service.storage.loader import load_account
 from service.storage.settings_write import set_triggers
 from service.storage.writer import Writer
@@ -51,7 +51,7 @@ class Reloading:
             "decision {} of account {} failed: {}", decision.decision_id, account_id, error
         )
         account, orders = await self._stored(engine, account_id)
-        self._instruments.decisions_failed()
+        self._instruments.decision_failed(is_conflict=is_conflict(error))
         self._refuse((decision,))
         failed_order_id = None if decision.order is None else decision.order.order_id
         self._take(engine, writer, account, orders, failed_order_id)

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -47,7 +47,8 @@ class Database:
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection of one's own; errors as of `connect`."""
-        return await connect(self.dsn)
+        async with self.measured("connect"):
+            return await connect(self.dsn)
 
     @asynccontextmanager
     async def read(self, operation: str) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
@@ -75,7 +76,9 @@ class Database:
                 self._instruments.database_pool.used(time.perf_counter() - taken)
 
     @asynccontextmanager
-    async def measured(self, operation: str) -> AsyncIterator[AnySpan]:
+    async def measured(
+        self, operation: str, limit: Limit | None = Limit.QUERY
+    ) -> AsyncIterator[AnySpan]:
         """Measure what is asked of the database inside, as a call of that name and a span.
 
         Raises:
@@ -83,7 +86,7 @@ class Database:
         """
         started = time.perf_counter()
         failure: str | None = "cancelled"
-        span = self._instruments.tracing.span(f"database {operation}", limit=Limit.QUERY)
+        span = self._instruments.tracing.span(f"database {operation}", limit=limit)
         try:
             with span:
                 yield span
@@ -96,6 +99,18 @@ class Database:
         finally:
             seconds = time.perf_counter() - started
             self._instruments.database_call(operation, seconds, failure=failure, trace=span.trace)
+
+    @contextmanager
+    def failing(self, operation: str) -> Iterator[None]:
+        """Count what is asked inside if it fails; whoever asks counts and traces the rest."""
+        started = time.perf_counter()
+        try:
+            yield
+        except BaseException as error:
+            failure = failure_of(error) if isinstance(error, Exception) else "cancelled"
+            seconds = time.perf_counter() - started
+            self._instruments.database_call(operation, seconds, failure=failure)
+            raise
 
     async def _opened_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
         if self._pool is None:

@@ -40,6 +40,11 @@ def failure_of(error: BaseException) -> str:
     return "other"
 
 
+def is_conflict(error: BaseException) -> bool:
+    """Tell whether the database refused a batch as its state is not the one it expects."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == "TW001"
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether the database, rather than the data, is at fault."""
     if isinstance(error, asyncpg.PostgresError):

@@ -22,6 +22,7 @@ from service.storage.rows import (
     order_from,
     symbol_from,
 )
+from service.storage.statements import fetch_pages
 
 if TYPE_CHECKING:
     import asyncpg
@@ -66,12 +67,12 @@ async def load_engine(connection: "Connection", engine: Engine) -> None:
     with _garbage_collector_resting():
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await load_settings(connection, desk)
-            async for row in connection.cursor(_ACCOUNTS, prefetch=_FETCH_ROWS):
-                account = _account(desk, tuple(row))
-                account.leverage = leverages.setdefault(account.leverage, account.leverage)
-                desk.accounts[account.account_id] = account
-            cursor = await connection.cursor(_LIVE)
-            while rows := await cursor.fetch(_FETCH_ROWS):
+            async for rows in fetch_pages(connection, _ACCOUNTS, _FETCH_ROWS):
+                for row in rows:
+                    account = _account(desk, tuple(row))
+                    account.leverage = leverages.setdefault(account.leverage, account.leverage)
+                    desk.accounts[account.account_id] = account
+            async for rows in fetch_pages(connection, _LIVE, _FETCH_ROWS):
                 engine.load(order_from(tuple(row)) for row in rows)
             last_order = await connection.fetchval("SELECT max(order_id) FROM orders")
             rolled_until = await connection.fetchval("SELECT rolled_until FROM shard_leases")

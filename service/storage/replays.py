@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -11,6 +12,7 @@ import asyncpg
 from service.domain.money import format_money, format_scaled
 from service.domain.times import format_time
 from service.storage.database import CONNECT_TIMEOUT_S
+from service.storage.statements import fetch_pages
 from service.storage.views import format_volume
 
 if TYPE_CHECKING:
@@ -129,22 +131,40 @@ async def deals(connection: "Connection") -> AsyncIterator[tuple[str, ...]]:
     """
     sequence = 0
     async with connection.transaction(readonly=True):
-        async for row in connection.cursor(_DEALS, prefetch=5_000):
-            sequence += 1
-            time, client_order_id, account_id, symbol, event, reason = tuple(row)[:6]
-            volume, price, digits, slippage, profit, commission, balance = tuple(row)[6:]
-            yield (
-                str(sequence),
-                format_time(time),
-                client_order_id or "",
-                str(account_id),
-                symbol,
-                event,
-                reason,
-                "" if volume is None else format_volume(volume),
-                "" if price is None else format_scaled(price, digits),
-                "" if slippage is None else str(slippage),
-                format_money(profit),
-                format_money(commission),
-                format_money(balance),
-            )
+        async for rows in fetch_pages(connection, _DEALS, 5_000):
+            for row in rows:
+                sequence += 1
+                yield _deal(sequence, *row)
+
+
+def _deal(
+    sequence: int,
+    time: int,
+    client_order_id: str | None,
+    account_id: int,
+    symbol: str,
+    event: str,
+    reason: str,
+    volume: int | None,
+    price: int | None,
+    digits: int,
+    slippage: int | None,
+    profit: Decimal,
+    commission: Decimal,
+    balance: Decimal,
+) -> tuple[str, ...]:
+    return (
+        str(sequence),
+        format_time(time),
+        client_order_id or "",
+        str(account_id),
+        symbol,
+        event,
+        reason,
+        "" if volume is None else format_volume(volume),
+        "" if price is None else format_scaled(price, digits),
+        "" if slippage is None else str(slippage),
+        format_money(profit),
+        format_money(commission),
+        format_money(balance),
+    )

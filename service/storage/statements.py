@@ -1,10 +1,11 @@
 """Connections whose statements are spans, where what they are part of is one.
 
 A span has the statement's text, which holds no values: those are parameters, and are never told.
-Limit: what a cursor fetches and what is copied is not a span of its own.
+Limit: what is copied is no span of its own: that is how a book is opened, before anything trades.
 """
 
 import re
+from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ MAX_SUMMARY = 100
 
 # Generic to the type checker alone.
 if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     _Connection = asyncpg.Connection[asyncpg.Record]
 else:
     _Connection = asyncpg.Connection
@@ -46,6 +50,20 @@ class TracedConnection(_Connection):
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
         with _statement(query):
             return await super().fetchval(query, *args, **options)
+
+
+async def fetch_pages(
+    connection: "Connection", query: str, size: int
+) -> AsyncIterator[list[asyncpg.Record]]:
+    """Yield the rows of a query in pages, each a span; call it within a transaction."""
+    with _statement(query):
+        cursor = await connection.cursor(query)
+    while True:
+        with _statement(query):
+            rows = await cursor.fetch(size)
+        if not rows:
+            return
+        yield rows
 
 
 def _statement(query: str) -> AnySpan:

@@ -190,9 +190,10 @@ class Writer:
         )
 
         async def attempt(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-            outcome = await connection.fetchval(
-                COMMIT_STATEMENT, *arguments, timeout=COMMIT_TIMEOUT_S
-            )
+            with self._database.failing("commit"):
+                outcome = await connection.fetchval(
+                    COMMIT_STATEMENT, *arguments, timeout=COMMIT_TIMEOUT_S
+                )
             if outcome != COMMITTED:
                 await self._check_written(connection, batch)
 
@@ -215,7 +216,9 @@ class Writer:
         batch = uuid.uuid4()
 
         async def attempt(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-            if not await write.store(connection, self._lease, self._last_batch, batch):
+            async with self._database.measured("settings"):
+                is_stored = await write.store(connection, self._lease, self._last_batch, batch)
+            if not is_stored:
                 await self._check_written(connection, batch)
 
         try:

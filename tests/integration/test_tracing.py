@@ -16,6 +16,7 @@ from service.domain.quote import Quote
 from service.instruments import Instruments
 from service.storage import events
 from service.storage.envelope import unwrap
+from telemetry import catalogue
 from telemetry.exposition import Format
 from telemetry.otlp import OtlpProtocol
 from telemetry.span_ids import SpanIds
@@ -163,6 +164,29 @@ async def test_an_event_that_redis_did_not_take_stays_in_its_trace(
     assert [each.parent_span_id for each in published()] == [
         polled[name].span_id for name in ("commit", root)
     ]
+
+
+async def test_the_lease_and_loading_are_traces_of_their_own(
+    postgres_dsn: str, redis_url: str
+) -> None:
+    async with (
+        http_collector() as received,
+        traced(postgres_dsn, redis_url, received.endpoint, 1.0) as (_, instruments),
+    ):
+        await received.has("database load", "database lease", "database connect", "SELECT orders")
+        asked = instruments.metrics.histogram(catalogue.STORE_OPERATION)
+        assert all(
+            asked.child("postgresql", name).count
+            for name in ("load", "lease", "connect", "settings")
+        )
+    (page, *_) = received.named("SELECT orders")
+    book = received.trace(page.trace_id)
+    for name in ("SELECT symbols", "SELECT accounts", "SELECT orders"):
+        assert path(book, name) == [name, "database load"]
+    (acquired, *_) = received.named("database lease")
+    assert "UPDATE shard_leases" in received.trace(acquired.trace_id)
+    settings = received.named("database settings")[0]
+    assert "INSERT symbols" in received.trace(settings.trace_id)
 
 
 async def test_a_query_that_something_else_holds_up_is_traced_measured_and_logged(

@@ -14,6 +14,7 @@ from service.domain.order import OrderType
 from service.loops.answers import Withdrawn
 from service.storage import writer
 from service.storage.batch import COMMIT_STATEMENT, commit_arguments, encode
+from telemetry import catalogue
 from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT, through
 from tests.adversity.shard import Resting, Shard, open_small_book, opened, trading_shard
@@ -134,6 +135,10 @@ async def test_a_decision_that_fails_alone_leaves_the_batch_and_takes_its_accoun
     fire(shard)
     await shard.drained()
     assert shard.decisions("failed") == 1
+    metrics = shard.instruments.metrics
+    assert metrics.counter(catalogue.WRITE_CONFLICTS).child().value == 1
+    refused = metrics.counter(catalogue.STORE_ERRORS).child("postgresql", "commit", "refused")
+    assert refused.value > 1, "each commit that it was in, until it stood alone"
     assert shard.decisions("withdrawn") == 3  # 48, 49, 50: decided on what 47 left behind
     assert shard.decisions("committed") == 296 + 3  # the account is judged anew
     assert 47 not in shard.desk.orders
@@ -151,6 +156,7 @@ async def test_an_order_that_cannot_be_stored_rests_until_it_can(shard: Shard) -
         fire(shard)
         await shard.drained()
         assert shard.decisions("failed") == failures
+        assert not shard.instruments.metrics.counter(catalogue.WRITE_CONFLICTS).child().value
         await check_book(dsn, shard)
     assert opened(shard) == [n for n in range(1, 301) if n != 48]
     await execute(dsn, "ALTER TABLE orders DROP CONSTRAINT planted")

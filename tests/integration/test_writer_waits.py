@@ -9,6 +9,7 @@ import pytest
 from service.domain.order import OrderType
 from service.loops.answers import Unavailable
 from service.storage.errors import is_transient
+from telemetry import catalogue
 from tests.adversity.book import check_book, execute
 from tests.adversity.shard import Resting, Shard, open_small_book, trading_shard
 from tests.support import eventually
@@ -94,6 +95,8 @@ async def test_a_database_that_refuses_connections_is_waited_for(
     await eventually(lambda: not shard.trading.is_writing)
     await asyncio.sleep(0.3)
     assert shard.trading.backlog == 300
+    errors = shard.instruments.metrics.counter(catalogue.STORE_ERRORS)
+    assert errors.child("postgresql", "connect", "refused").value > 0
     await execute(elsewhere, f"ALTER DATABASE {name}_away RENAME TO {name}")
     await shard.drained()
     assert shard.decisions("committed") == 300

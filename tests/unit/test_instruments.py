@@ -38,14 +38,16 @@ def test_an_orders_life_is_counted_by_type_and_reason() -> None:
 def test_what_becomes_of_decisions_is_told_apart() -> None:
     instruments = Instruments()
     instruments.commit(7, 0.004)
-    instruments.decisions_failed()
+    instruments.decision_failed(is_conflict=False)
+    instruments.decision_failed(is_conflict=True)
     instruments.decisions_withdrawn(2)
     instruments.decisions_fenced(3)
     found = samples(instruments.metrics)
     assert [
         found[f"tapewatch_decisions_total{{outcome={outcome}}}"]
         for outcome in ("committed", "failed", "withdrawn", "fenced")
-    ] == [7, 1, 2, 3]
+    ] == [7, 2, 2, 3]
+    assert found["tapewatch_write_conflicts_total{}"] == 1
     assert found["tapewatch_commit_decisions_bucket{le=10.0}"] == 1
 
 
