@@ -1,0 +1,243 @@
+"""All drills, by alert, and why an alert has none.
+
+Ceilings: `true_s` is the fault's own way to the metric and the rule's window, with room for a busy
+machine; `resolve_s` the rule's window, its `keep_firing_for` and the group's interval, likewise.
+"""
+
+from tests.drills import clients, market, processes, stores
+from tests.drills.drill import Drill
+
+# How long a window looks back on what is over, and how long a notification takes at most.
+TWO_MINUTES_S, FIVE_MINUTES_S, TEN_MINUTES_S = 120.0, 300.0, 600.0
+ROOM_S = 45.0
+CACHE_WARM_S = 120.0
+
+DRILLS = (
+    # The service
+    Drill(
+        "TapewatchInstanceDown",
+        processes.killed,
+        "kill -9 of the service",
+        true_s=15,
+        resolve_s=60 + ROOM_S,
+    ),
+    Drill(
+        "TapewatchEventLoopLag",
+        clients.starved,
+        "the process is stopped (SIGSTOP) for 0.3 s of every 0.6 s",
+        true_s=30,
+        resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+        warm_s=CACHE_WARM_S,
+    ),
+    Drill(
+        "TapewatchNoLeaseHolder",
+        processes.lease_taken_by_nobody,
+        "SQL gives the lease to a holder that does not exist",
+        true_s=30,
+        resolve_s=ROOM_S,
+    ),
+    Drill(
+        "TapewatchLeaseFlapping",
+        processes.leaders_stopped_in_turn,
+        "whoever of two processes leads is stopped (SIGSTOP) past its lease, five times",
+        true_s=180,
+        resolve_s=TEN_MINUTES_S + ROOM_S,
+        processes=2,
+        settings={"LEASE_S": processes.LEASE_S},
+    ),
+    # PostgreSQL
+    Drill(
+        "TapewatchDatabaseDown",
+        stores.database_cut,
+        "the connections to PostgreSQL are cut and no new ones accepted",
+        true_s=20,
+        resolve_s=360 + ROOM_S,
+        hold_s=90,
+    ),
+    Drill(
+        "TapewatchDatabaseSlow",
+        stores.table_locked,
+        "another client holds the lock of a table for 1.5 s, again and again",
+        true_s=90,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        labels={"db_operation_name": "quotes"},
+    ),
+    Drill(
+        "TapewatchDatabasePoolExhausted",
+        stores.pool_emptied,
+        "twelve readers at once of a table that is locked for 0.2 s, again and again",
+        true_s=60,
+        resolve_s=60 + ROOM_S,
+    ),
+    # Redis
+    Drill(
+        "TapewatchRedisDown",
+        stores.redis_cut,
+        "the connections to Redis are cut and no new ones accepted",
+        true_s=20,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        hold_s=90,
+    ),
+    Drill(
+        "TapewatchCacheMissRateHigh",
+        stores.cache_flushed,
+        "FLUSHALL five times a second",
+        true_s=60,
+        resolve_s=TWO_MINUTES_S + 60 + ROOM_S,
+        labels={"cache": "static_orders"},
+        warm_s=CACHE_WARM_S,
+    ),
+    Drill(
+        "TapewatchCacheDiffers",
+        stores.cache_tampered_with,
+        "another balance is written into a cached account",
+        true_s=30,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        labels={"kind": "balance"},
+        settings={"CACHE_AUDIT_INTERVAL_S": 5},
+    ),
+    Drill(
+        "TapewatchRedisMemoryHigh",
+        stores.memory_limited,
+        "maxmemory is set to little more than what is in use",
+        true_s=20,
+        resolve_s=TWO_MINUTES_S + ROOM_S,
+    ),
+    # Loops
+    Drill(
+        "TapewatchLoopFailing",
+        stores.table_gone,
+        "the table one loop writes to is taken away",
+        true_s=100,
+        resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+        labels={"loop": "save_quotes"},
+    ),
+    Drill(
+        "TapewatchLoopRecoveredSlowly",
+        stores.table_gone_for_a_minute,
+        "the table one loop writes to is taken away for a minute",
+        true_s=120,
+        resolve_s=TWO_MINUTES_S + ROOM_S,
+        labels={"loop": "save_quotes"},
+    ),
+    # The feed
+    Drill(
+        "TapewatchFeedSilent",
+        market.feed_silent,
+        "the upstream sends heartbeats and no quotes",
+        true_s=35,
+        resolve_s=ROOM_S,
+        warm_s=CACHE_WARM_S / 2,
+        hold_s=120,
+    ),
+    Drill(
+        "TapewatchSymbolSilent",
+        market.symbol_silent,
+        "the upstream does not quote one symbol",
+        true_s=150,
+        resolve_s=TWO_MINUTES_S + ROOM_S,
+        labels={"symbol": "AUDUSD"},
+    ),
+    Drill(
+        "TapewatchFeedQuotesRefused",
+        market.feed_absurd,
+        "the bid of three quotes in ten is above the ask",
+        true_s=30,
+        resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+    ),
+    Drill(
+        "TapewatchFeedReconnecting",
+        market.feed_dropping,
+        "the upstream drops its connections every 8 s",
+        true_s=60,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+    ),
+    # Trading
+    Drill(
+        "TapewatchTriggerBudgetBurnsFast",
+        stores.database_late,
+        "every message to and from PostgreSQL takes 60 ms longer",
+        true_s=90,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+    ),
+    Drill(
+        "TapewatchDecisionsFailed",
+        stores.deals_refused,
+        "a trigger in PostgreSQL refuses the deals of one account",
+        true_s=60,
+        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+    ),
+    Drill(
+        "TapewatchWritesFenced",
+        processes.leader_stopped,
+        "the leader is stopped (SIGSTOP) past its lease with commands on their way to it",
+        true_s=30,
+        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+        processes=2,
+        settings={"LEASE_S": processes.LEASE_S},
+    ),
+    # Accounts
+    Drill(
+        "TapewatchAccountFaulted",
+        processes.account_impossible,
+        "the service starts on a position whose stored margin is not a number",
+        true_s=40,
+        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+    ),
+    Drill(
+        "TapewatchMemoryRepaired",
+        processes.memory_contradicted,
+        "SQL changes the balance of an account",
+        true_s=40,
+        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+        labels={"kind": "account"},
+    ),
+    Drill(
+        "TapewatchStopOutBurst",
+        market.market_crashed,
+        "gold falls by 1.2 % on 40 accounts that have bought all they may",
+        true_s=40,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+    ),
+    Drill(
+        "TapewatchUnpricedPositions",
+        processes.rate_unknown,
+        "the service starts without a quote of a pair that is needed to convert, and is shut",
+        true_s=30,
+        resolve_s=ROOM_S,
+    ),
+    # Clients
+    Drill(
+        "TapewatchWebSocketSlow",
+        clients.held_at_messages,
+        "the process is stopped (SIGSTOP) for 0.15 s while it handles long messages",
+        true_s=60,
+        resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+    ),
+    Drill(
+        "TapewatchSlowClientsDropped",
+        clients.clients_deaf,
+        "ten clients ask and ask, and never read an answer",
+        true_s=60,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+    ),
+    # The monitoring itself
+    Drill(
+        "TapewatchTelemetryLoss",
+        processes.collector_gone,
+        "the collector of traces is cut off",
+        true_s=60,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        settings={"TRACE_RATIO": 1.0},
+    ),
+    Drill(
+        "TapewatchNotificationsFailing",
+        processes.receiver_gone,
+        "the receiver of the heartbeat is cut off",
+        true_s=120,
+        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        labels={"job": "alertmanager"},
+    ),
+)
+
+NOT_DRILLED: dict[str, str] = {}

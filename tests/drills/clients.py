@@ -1,0 +1,84 @@
+"""Faults that clients make, and a machine that is too busy to serve them."""
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from tests.drills.stores import meanwhile
+from tests.drills.universe import Universe
+
+DEAF_ACCOUNTS = range(21, 31)
+MESSAGES_AT_ONCE = 50
+DEAF_PAUSE_S = 0.1
+# A message near the limit of its size, which names symbols that are not there.
+LONG_MESSAGE = json.dumps(
+    {"type": "subscribe", "symbols": [f"NO{number:05}" for number in range(1_500)]}
+)
+MESSAGES_IN_BURST = 8
+INTO_THE_BURST_S = 0.004
+BURST_HELD_S, BURST_FREE_S = 0.15, 2.0
+PULSE_HELD_S, PULSE_FREE_S = 0.3, 0.3
+
+
+@asynccontextmanager
+async def clients_deaf(on: Universe) -> AsyncIterator[None]:
+    """Let clients ask and ask, and never read an answer; each until it is cut off."""
+
+    async def ask(account_id: int) -> None:
+        with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+            async with on.traders.stream(account_id) as socket:
+                while True:
+                    for _ in range(MESSAGES_AT_ONCE):
+                        await socket.send_str('{"type":"subscribe"}')
+                    await asyncio.sleep(DEAF_PAUSE_S)
+
+    tasks = [asyncio.create_task(ask(account_id)) for account_id in DEAF_ACCOUNTS]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def held_at_messages(on: Universe) -> AsyncIterator[None]:
+    """Stop the process for a moment, now and then, while it handles long messages."""
+    async with on.traders.stream(20) as socket:
+
+        async def hold() -> None:
+            for _ in range(MESSAGES_IN_BURST):
+                await socket.send_str(LONG_MESSAGE)
+            await asyncio.sleep(INTO_THE_BURST_S)
+            on.service.send(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(BURST_HELD_S)
+            finally:
+                on.service.send(signal.SIGCONT)
+            for _ in range(MESSAGES_IN_BURST):
+                await socket.receive()
+            await asyncio.sleep(BURST_FREE_S)
+
+        async with meanwhile(hold):
+            yield
+
+
+@asynccontextmanager
+async def starved(on: Universe) -> AsyncIterator[None]:
+    """Stop the process half of the time, as a machine does that has too much to do."""
+
+    async def hold() -> None:
+        on.service.send(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(PULSE_HELD_S)
+        finally:
+            on.service.send(signal.SIGCONT)
+        await asyncio.sleep(PULSE_FREE_S)
+
+    async with meanwhile(hold):
+        yield

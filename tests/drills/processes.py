@@ -1,0 +1,144 @@
+"""Faults of the service's own processes: killed, stopped past their lease, misled, unheard."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.drills.instance import Instance
+from tests.drills.universe import Universe
+
+LEASE_S = 4.0
+PAST_LEASE_S = 3.0
+FLAPS = 5
+SEEN_S = 12.0  # two scrapes, so that Prometheus sees who leads
+LAST_ORDERS = 20
+TAMPERED_ACCOUNT = 30
+
+
+@asynccontextmanager
+async def killed(on: Universe) -> AsyncIterator[None]:
+    await on.service.stop(signal.SIGKILL)
+    try:
+        yield
+    finally:
+        on.service.start()
+
+
+async def _leader(on: Universe) -> Instance:
+    """Return the process that trades."""
+    while True:
+        for instance in on.instances:
+            if await instance.answers("/readyz") == 200:
+                return instance
+        await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def leader_stopped(on: Universe) -> AsyncIterator[None]:
+    """Stop the leader past its lease, with commands on their way to it, and let it go on."""
+    leader = await _leader(on)
+    leader.send(signal.SIGSTOP)
+    orders = [
+        asyncio.create_task(on.traders.place(10 + number, "EURUSD", "BUY", "0.01"))
+        for number in range(LAST_ORDERS)
+    ]
+    await asyncio.sleep(LEASE_S + PAST_LEASE_S)
+    leader.send(signal.SIGCONT)
+    await asyncio.gather(*orders, return_exceptions=True)
+    yield
+
+
+@asynccontextmanager
+async def leaders_stopped_in_turn(on: Universe) -> AsyncIterator[None]:
+    """Stop whoever leads past its lease, again and again, while nothing is traded."""
+    await on.traders.retire()
+    for _ in range(FLAPS):
+        leader = await _leader(on)
+        leader.send(signal.SIGSTOP)
+        await asyncio.sleep(LEASE_S + PAST_LEASE_S)
+        leader.send(signal.SIGCONT)
+        await asyncio.sleep(SEEN_S)
+    yield
+
+
+@asynccontextmanager
+async def lease_taken_by_nobody(on: Universe) -> AsyncIterator[None]:
+    """Give the lease, for ever, to a holder that is not there, while nothing is traded."""
+    await on.traders.retire()
+    await on.execute(
+        "UPDATE shard_leases SET epoch = epoch + 1, holder = 'nobody', expires_at = 'infinity'"
+    )
+    try:
+        yield
+    finally:
+        await on.execute("UPDATE shard_leases SET expires_at = '-infinity'")
+
+
+@asynccontextmanager
+async def memory_contradicted(on: Universe) -> AsyncIterator[None]:
+    """Change an idle account's balance behind the service's back, in the cache as well."""
+    await on.execute(
+        "UPDATE accounts SET balance = balance + 1 WHERE account_id = $1", TAMPERED_ACCOUNT
+    )
+    async with on.valkey_client() as client:
+        await client.delete(f"{{acct:{TAMPERED_ACCOUNT}}}:orders")
+    yield
+
+
+async def _restart(on: Universe, *statements: str) -> None:
+    """Execute statements while the service is away for a moment."""
+    await on.service.stop()
+    for statement in statements:
+        await on.execute(statement)
+    on.service.start()
+    await on.service.ready()
+
+
+@asynccontextmanager
+async def account_impossible(on: Universe) -> AsyncIterator[None]:
+    """Have the service start with a position that no rule can value."""
+    placed = await on.traders.place(TAMPERED_ACCOUNT, "EURUSD", "BUY", "0.01")
+    order_id = int(placed["order_id"])
+    await _restart(on, f"UPDATE orders SET margin = 'NaN' WHERE order_id = {order_id}")
+    try:
+        yield
+    finally:
+        await on.execute(f"UPDATE orders SET margin = 10 WHERE order_id = {order_id}")
+
+
+@asynccontextmanager
+async def rate_unknown(on: Universe) -> AsyncIterator[None]:
+    """Have the service start with francs to convert, whose market is shut and never quoted."""
+    await on.traders.place(TAMPERED_ACCOUNT, "EURCHF", "BUY", "0.01")
+    await _restart(
+        on,
+        "UPDATE symbols SET sessions = 'Etc/UTC: Mon 00:00-00:01' WHERE symbol = 'USDCHF'",
+        "DELETE FROM quotes WHERE symbol = 'USDCHF'",
+    )
+    try:
+        yield
+    finally:
+        await _restart(on, "UPDATE symbols SET sessions = NULL WHERE symbol = 'USDCHF'")
+
+
+# Telemetry and notifications
+
+
+@asynccontextmanager
+async def collector_gone(on: Universe) -> AsyncIterator[None]:
+    await on.collector.cut()
+    try:
+        yield
+    finally:
+        await on.collector.restore()
+
+
+@asynccontextmanager
+async def receiver_gone(on: Universe) -> AsyncIterator[None]:
+    """Take away the receiver of the heartbeat; those of pages and tickets stay."""
+    await on.heartbeat.cut()
+    try:
+        yield
+    finally:
+        await on.heartbeat.restore()

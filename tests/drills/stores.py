@@ -1,0 +1,185 @@
+"""Faults of PostgreSQL and of Redis, each entered to harm and left to heal."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import asyncpg
+
+from service.api.auth import Role
+from tests.drills.universe import Universe
+
+# What an administrator's or a migration's lock does to who reads a table, at most.
+LONG_LOCK_S = 1.5
+SHORT_LOCK_S = 0.2
+BETWEEN_LOCKS_S = 0.02
+AUDIT_READERS = 12
+LATE_S = 0.06  # each way: a round trip is beyond 0.1 s, and no call of several beyond 0.5 s
+FLUSH_S = 0.2
+REFUSED_ACCOUNT = 2
+
+
+@asynccontextmanager
+async def meanwhile(*doing: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Do something over and over; what goes wrong in it is raised in the end."""
+
+    async def repeat(do: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await do()
+
+    tasks = [asyncio.create_task(repeat(do)) for do in doing]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+# PostgreSQL
+
+
+@asynccontextmanager
+async def database_cut(on: Universe) -> AsyncIterator[None]:
+    await on.database.cut()
+    try:
+        yield
+    finally:
+        await on.database.restore()
+
+
+@asynccontextmanager
+async def database_late(on: Universe) -> AsyncIterator[None]:
+    on.database.delay_s = LATE_S
+    try:
+        yield
+    finally:
+        on.database.delay_s = 0.0
+
+
+@asynccontextmanager
+async def _locking(on: Universe, table: str, held_s: float) -> AsyncIterator[None]:
+    """Hold a table's lock again and again, as whoever changes it while others read does."""
+    connection = await asyncpg.connect(on.postgres.dsn)
+
+    async def lock() -> None:
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            await asyncio.sleep(held_s)
+        await asyncio.sleep(BETWEEN_LOCKS_S)
+
+    try:
+        async with meanwhile(lock):
+            yield
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def table_locked(on: Universe) -> AsyncIterator[None]:
+    async with _locking(on, "quotes", LONG_LOCK_S):
+        yield
+
+
+@asynccontextmanager
+async def pool_emptied(on: Universe) -> AsyncIterator[None]:
+    """Have more readers of a locked table than there are connections."""
+
+    async def read() -> None:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            await on.traders.call(1, "GET", "/admin/audit?limit=1", role=Role.ADMIN)
+
+    async with _locking(on, "audit", SHORT_LOCK_S), meanwhile(*[read] * AUDIT_READERS):
+        yield
+
+
+@asynccontextmanager
+async def deals_refused(on: Universe) -> AsyncIterator[None]:
+    """Let PostgreSQL refuse every deal of one account."""
+    await on.execute(
+        "CREATE FUNCTION refuse_deal() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'this account may not deal'; END $$"
+    )
+    await on.execute(
+        "CREATE TRIGGER refuse_deal BEFORE INSERT ON deals FOR EACH ROW "
+        f"WHEN (NEW.account_id = {REFUSED_ACCOUNT}) EXECUTE FUNCTION refuse_deal()"
+    )
+    try:
+        yield
+    finally:
+        await on.execute("DROP TRIGGER refuse_deal ON deals")
+
+
+@asynccontextmanager
+async def table_gone(on: Universe) -> AsyncIterator[None]:
+    """Take away the table that one loop alone writes to: the last quotes."""
+    await on.execute("ALTER TABLE quotes RENAME TO quotes_away")
+    try:
+        yield
+    finally:
+        await on.execute("ALTER TABLE quotes_away RENAME TO quotes")
+
+
+@asynccontextmanager
+async def table_gone_for_a_minute(on: Universe) -> AsyncIterator[None]:
+    """Take it away for five failures in a row, one fewer than fires TapewatchLoopFailing."""
+    async with table_gone(on):
+        failures = 'tapewatch_loop_consecutive_errors{loop="save_quotes"}'
+        while (await on.measured(failures) or 0) < 5:  # noqa: ASYNC110 - polls another process
+            await asyncio.sleep(0.5)
+    yield
+
+
+# Redis
+
+
+@asynccontextmanager
+async def redis_cut(on: Universe) -> AsyncIterator[None]:
+    await on.redis.cut()
+    try:
+        yield
+    finally:
+        await on.redis.restore()
+
+
+@asynccontextmanager
+async def cache_flushed(on: Universe) -> AsyncIterator[None]:
+    """Flush it again and again."""
+    async with on.valkey_client() as client:
+
+        async def flush() -> None:
+            await client.flushall()
+            await asyncio.sleep(FLUSH_S)
+
+        async with meanwhile(flush):
+            yield
+
+
+@asynccontextmanager
+async def cache_tampered_with(on: Universe) -> AsyncIterator[None]:
+    """Write another balance into an idle account's entry."""
+    async with on.valkey_client() as client:
+        await on.traders.call(35, "GET", "/account")  # which fills it
+        assert await client.exists("{acct:35}:orders")
+        await client.hset("{acct:35}:orders", "balance", "1.00")
+    yield
+
+
+@asynccontextmanager
+async def memory_limited(on: Universe) -> AsyncIterator[None]:
+    """Fill Redis a little and lower its limit to just above that."""
+    async with on.valkey_client() as client:
+        before = str((await client.config_get("maxmemory"))["maxmemory"])
+        await client.set("ballast", b"x" * 50_000_000, ex=3600)
+        used = (await client.info("memory"))["used_memory"]
+        await client.config_set("maxmemory", round(used / 0.95))
+        try:
+            yield
+        finally:
+            await client.config_set("maxmemory", before)
+            await client.delete("ballast")
