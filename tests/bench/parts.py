@@ -19,6 +19,7 @@ PARTS = (
     "log_lines",
     "metrics",
     "overhead",
+    "collector",
 )
 
 
