@@ -103,9 +103,21 @@ _BOOKS = Row(
     (
         trend(
             "Memory repaired, by kind",
-            "What reconciliation repaired in 5 minutes, by kind. It stays 0.",
+            "What reconciliation repaired in 5 minutes, by kind. It stays 0: follow the runbook.",
             "short",
             Query(increase(series(catalogue.RECONCILED_ORDERS), "kind", window="5m"), "{{kind}}"),
+            width=6,
+        ),
+        trend(
+            "Conflicting writes",
+            "Decisions refused in 5 minutes because a stored order or account was not as they "
+            "expect it. It stays 0: somebody else wrote to the database, or memory is wrong.",
+            "short",
+            Query(
+                increase(series(catalogue.WRITE_CONFLICTS), "instance", window="5m"),
+                "{{instance}}",
+            ),
+            width=6,
         ),
         trend(
             "Accounts that faulted",
@@ -115,6 +127,7 @@ _BOOKS = Row(
             Query(
                 increase(series(catalogue.ACCOUNT_FAULTS), "instance", window="5m"), "{{instance}}"
             ),
+            width=6,
         ),
         trend(
             "Unpriced positions",
@@ -123,6 +136,7 @@ _BOOKS = Row(
             "short",
             Query(f"sum by (instance) ({series(catalogue.UNPRICED_POSITIONS)})", "{{instance}}"),
             line=1,
+            width=6,
         ),
     ),
 )

@@ -11,7 +11,8 @@ FILLS = Row(
     (
         trend(
             "Placed",
-            "Pending orders placed per second, by type.",
+            "Pending orders placed per second, by type. None while clients are there: see refused "
+            "commands.",
             "ops",
             Query(rate(series(catalogue.ORDERS_PLACED), "type"), "{{type}}"),
             width=6,
@@ -19,7 +20,8 @@ FILLS = Row(
         ),
         trend(
             "Opened",
-            "Orders opened per second, by type: at the market, or fired.",
+            "Orders opened per second, by type: at the market, or fired. A type that never opens "
+            "though it is placed: see missed and deferred triggers.",
             "ops",
             Query(rate(series(catalogue.ORDERS_OPENED), "type"), "{{type}}"),
             width=6,

@@ -8,14 +8,13 @@ from dashboards.panel import limit_of
 from dashboards.query import Query, age, count, increase, mean, quantile, rate, series
 from dashboards.tiles import Column, listing, note
 from telemetry import catalogue
-from telemetry.thresholds import LOOP_ERRORS_LIMIT, LOOP_RUN_LIMIT_S
+from telemetry.thresholds import ALERT_CONDITIONS, LOOP_ERRORS_LIMIT, LOOP_RUN_LIMIT_S
 
-STALL_GRACE_S = 120
-"""Seconds that `TapewatchLoopStalled` grants a loop besides its intervals."""
+_GRANTED_S = next(each.value for each in ALERT_CONDITIONS if each.alert == "TapewatchLoopStalled")
 
 # A loop that should never end has no interval while it is well.
 _INTERVALS_LATE = (
-    f"clamp_min(max by (loop) (({age(catalogue.LOOP_LAST_SUCCESS)} - {STALL_GRACE_S})"
+    f"clamp_min(max by (loop) (({age(catalogue.LOOP_LAST_SUCCESS)} - {_GRANTED_S:g})"
     f" / ({series(catalogue.LOOP_INTERVAL)} > 0)), 0)"
 )
 
@@ -92,7 +91,7 @@ _TROUBLE = Row(
     (
         trend(
             "Intervals without a good run",
-            f"How many intervals each loop is late, besides {STALL_GRACE_S} s that are granted. "
+            f"How many intervals each loop is late, besides {_GRANTED_S:g} s that are granted. "
             "Bad: it hangs or is gone without an error; see what it waits for in its trace.",
             "short",
             Query(_INTERVALS_LATE, "{{loop}}"),
