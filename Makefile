@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run monitor test check bench soak drill replay token metrics dashboards lock clean
+.PHONY: help setup run monitor test check bench soak drill replay token routes metrics dashboards lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,7 @@ check: setup ## format, lint, types, the page of metrics and the dashboards
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict service telemetry dashboards alerts tests
 	$(BIN)/python -m telemetry.metrics_page --check
+	$(BIN)/python -m alerts.monitor.local_routes --check
 	$(BIN)/python -m dashboards --check
 
 bench: setup ## measure (ARGS picks the parts)
@@ -58,18 +59,24 @@ replay: setup ## replay SCENARIO=dir [TICKS=file] [DEALS=out.csv] [SPEED=max|1|1
 token: setup ## print a bearer token for a demo account
 	@$(BIN)/tapewatch token $(ARGS)
 
+routes: setup ## write deploy/alertmanager/alertmanager.yml anew from the shipped routes
+	$(BIN)/python -m alerts.monitor.local_routes
+
 metrics: setup ## write telemetry/METRICS.md anew from the catalogue
 	$(BIN)/python -m telemetry.metrics_page
 
 dashboards: setup ## write dashboards/generated anew from the catalogue
 	$(BIN)/python -m dashboards
 
-lock: ## pin every dependency anew into requirements.lock
+# The image's lock is a part of the whole one: the same versions, without servers and tools.
+lock: ## pin every dependency anew into requirements.lock, and the image's into deploy/
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 		$(PYTHON) -m venv "$$dir" && "$$dir/bin/pip" install --disable-pip-version-check --quiet uv; \
-		"$$dir/bin/uv" pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url \
-			--universal --python-version 3.11 --upgrade --custom-compile-command "make lock" --quiet \
-			--output-file requirements.lock
+		compile="$$dir/bin/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url \
+			--universal --python-version 3.11 --quiet --custom-compile-command"; \
+		$$compile "make lock" --all-extras --upgrade --output-file requirements.lock; \
+		$$compile "make lock" --no-annotate --constraint requirements.lock --upgrade \
+			--output-file deploy/requirements.lock
 
 clean: ## remove the virtual environment, caches and build output (never .tapewatch, which holds data)
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from alerts.monitor.binaries import ProgramsMissing, find_programs
+from alerts.monitor.inbox import print_notification
 from alerts.monitor.monitor import Monitor, Ports, open_monitor
-from alerts.monitor.notification import Notification, text
 from alerts.monitor.server import MonitorError
 
 LOOK_AFTER_INTERVAL_S = 1.0
@@ -76,7 +76,7 @@ async def _watch(options: argparse.Namespace) -> None:
         programs,
         options.folder / "data",
         targets,
-        on_notification=_print,
+        on_notification=print_notification,
         interval_s=options.interval,
         ports=ports,
     ) as monitor:
@@ -98,10 +98,6 @@ def _greet(monitor: Monitor, targets: list[str]) -> None:
         "Notifications follow; Ctrl-C ends.",
     ]
     print("\n".join(lines), flush=True)
-
-
-def _print(notification: Notification) -> None:
-    print(text(notification), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Alertmanager on loopback: shipped routes, inhibition, templates and times; webhooks to us.
 
 Invariants: of `alerts/alertmanager/alertmanager.yml` only this is replaced: how each receiver is
-reached, by a webhook to `<notify_url>/<receiver>`, so that no secret is needed; where given, how
-long a group waits; and nothing is muted on weekends, for the simulated feed knows none. A receiver
-that reaches nobody still does, and one that is not told of resolved alerts still is not.
+reached, by `local_routes`; where given, how long a group waits; and nothing is muted on weekends,
+for the simulated feed knows none.
 """
 
 from collections.abc import Iterator
@@ -13,12 +12,8 @@ from typing import Any
 import yaml
 
 from alerts.monitor.binaries import Programs
+from alerts.monitor.local_routes import SHIPPED, local_routes
 from alerts.monitor.server import Server
-
-SHIPPED = Path(__file__).resolve().parents[1] / "alertmanager" / "alertmanager.yml"
-TRANSPORTS = "_configs"
-QUIET = frozenset({"email_configs", "slack_configs", "wechat_configs"})
-"""Transports that tell of resolved alerts only where the configuration says so."""
 
 
 class Alertmanager(Server):
@@ -60,24 +55,22 @@ class Alertmanager(Server):
 
     def configuration(self) -> dict[str, Any]:
         """Return what it runs with: the shipped configuration with what is ours in it."""
-        shipped: dict[str, Any] = yaml.safe_load(self._shipped.read_text(encoding="utf-8"))
-        timeout = shipped.get("global", {}).get("resolve_timeout")
-        shipped["global"] = {} if timeout is None else {"resolve_timeout": timeout}
-        shipped["templates"] = [
-            str(self._shipped.parent / pattern) for pattern in shipped.get("templates", [])
+        configuration = local_routes(self._shipped, self._notify_url)
+        configuration["templates"] = [
+            str(self._shipped.parent / pattern) for pattern in configuration.get("templates", [])
         ]
-        shipped["receivers"] = [self._reached_here(each) for each in shipped["receivers"]]
-        routes = [shipped["route"], *_below(shipped["route"])]
+        root = configuration["route"]
+        routes = [root, *_below(root)]
         for name, seconds in self._waits.items():
             if seconds is not None:
-                shipped["route"][name] = None
+                root[name] = None
                 for route in routes:
                     if name in route:
                         route[name] = f"{round(seconds * 1000)}ms"
         if not self._muting:
             for route in routes:
                 route.pop("mute_time_intervals", None)
-        return shipped
+        return configuration
 
     def command(self) -> list[str]:
         configuration = self.folder / "alertmanager.yml"
@@ -93,19 +86,6 @@ class Alertmanager(Server):
 
     def working_directory(self) -> Path:
         return self._programs.folder
-
-    def _reached_here(self, receiver: dict[str, Any]) -> dict[str, Any]:
-        name = receiver["name"]
-        told = [
-            transport.get("send_resolved", key not in QUIET)
-            for key, transports in receiver.items()
-            if key.endswith(TRANSPORTS)
-            for transport in transports
-        ]
-        if not told:
-            return {"name": name}
-        webhook = {"url": f"{self._notify_url}/{name}", "send_resolved": any(told)}
-        return {"name": name, "webhook_configs": [webhook]}
 
 
 def _below(route: dict[str, Any]) -> Iterator[dict[str, Any]]:

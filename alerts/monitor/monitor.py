@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from alerts.monitor import alertmanager, prometheus, webhook
+from alerts.monitor import local_routes, prometheus, webhook
 from alerts.monitor.alertmanager import Alertmanager
 from alerts.monitor.binaries import Programs
 from alerts.monitor.notification import Notification
@@ -45,7 +45,7 @@ async def open_monitor(
     group_interval_s: float | None = None,
     ports: Ports = FREE_PORTS,
     rules: Path = prometheus.RULES,
-    routes: Path = alertmanager.SHIPPED,
+    routes: Path = local_routes.SHIPPED,
     runbooks: Path = webhook.RUNBOOKS,
 ) -> AsyncIterator[Monitor]:
     """Watch the services at `targets` (`host:port` of their metrics); data is kept in `folder`.

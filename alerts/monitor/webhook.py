@@ -32,6 +32,7 @@ class Webhook:
     Args:
         on_notification: called with each, in the order they arrive.
         runbooks: folder of the runbooks.
+        host: address to listen on.
         port: to listen on; None takes a free one.
     """
 
@@ -40,18 +41,20 @@ class Webhook:
         on_notification: Callable[[Notification], None] | None = None,
         *,
         runbooks: Path = RUNBOOKS,
+        host: str = LOOPBACK,
         port: int | None = None,
     ) -> None:
         self.notifications: deque[Notification] = deque(maxlen=KEPT)
         self._on_notification = on_notification
         self._runbooks = runbooks
+        self._host = host
         self._port = port or 0
         self._arrived = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     @property
     def notify_url(self) -> str:
@@ -73,11 +76,11 @@ class Webhook:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:
-            await web.TCPSite(runner, LOOPBACK, self._port).start()
+            await web.TCPSite(runner, self._host, self._port).start()
         except OSError as error:
             await runner.cleanup()
             raise MonitorError(
-                f"the webhook cannot listen on {LOOPBACK}:{self._port} ({error.strerror}): end "
+                f"the webhook cannot listen on {self._host}:{self._port} ({error.strerror}): end "
                 "what does, or choose another port"
             ) from error
         self._port = runner.addresses[0][1]
