@@ -39,6 +39,7 @@ class Desk:
     """State of one engine. Not thread-safe: one caller at a time, which is the point.
 
     Attributes:
+        symbols: those of `markets`, by name; for reading.
         faults: accounts whose rules raised, by id: they may be half changed. They are left alone,
             and nobody else is, until `Engine.reload` has taken them anew from what is stored.
         changed: accounts that something happened to since their bands were set.
@@ -51,6 +52,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.markets: dict[str, Market] = {}
+        self.symbols: dict[str, Symbol] = {}
         self.groups: dict[str, Group] = {}
         self.terms: dict[tuple[str, str], Terms] = {}
         self.accounts: dict[int, Account] = {}
@@ -84,6 +86,7 @@ class Desk:
             self.markets[symbol.name] = Market(symbol)
         else:
             self._change_symbol(market, symbol)
+        self.symbols[symbol.name] = symbol
         for each in self.markets.values():
             rate = find_rate(each.symbol.profit_currency, self.markets)
             if rate != each.rate:

@@ -94,8 +94,8 @@ class Trading:
         return None if account is None else account.sequence
 
     def symbols(self) -> dict[str, Symbol]:
-        """Return the symbols by name."""
-        return {name: market.symbol for name, market in self.desk.markets.items()}
+        """Return the symbols by name, for reading; a feed asks with every message."""
+        return self.engine.desk.symbols
 
     # Leading and following
 
