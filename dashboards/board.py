@@ -58,12 +58,12 @@ class Board:
             .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
             .time("now-1h", "now")
             .refresh("30s")
-            .variables(_variables(self.jobs_by))
             .link(_other_dashboards())
             .build()
         )
         built.annotations = dashboard.AnnotationContainer(list_val=list(_annotations()))
         built.panels = _lay_out(self.rows)
+        built.templating = dashboard.DashboardDashboardTemplating(_variables(self.jobs_by))
         return built
 
     def encode(self) -> str:
@@ -113,7 +113,7 @@ def _annotations() -> Sequence[dashboard.AnnotationQuery]:
     )
 
 
-def _variables(jobs_by: Metric) -> list[Builder[dashboard.VariableModel]]:
+def _variables(jobs_by: Metric) -> list[dashboard.VariableModel]:
     source = (
         builders.DatasourceVariable("datasource")
         .label("Data source")
@@ -121,11 +121,18 @@ def _variables(jobs_by: Metric) -> list[Builder[dashboard.VariableModel]]:
         .include_all(False)
         .multi(False)
     )
-    return [
+    chosen: tuple[Builder[dashboard.VariableModel], ...] = (
         source,
         _choice("job", "Job", f"label_values({jobs_by.name}, job)"),
         _choice("instance", "Instance", f'label_values({jobs_by.name}{{job=~"$job"}}, instance)'),
-    ]
+    )
+    return [_plain(builder.build()) for builder in chosen]
+
+
+def _plain(variable: dashboard.VariableModel) -> dashboard.VariableModel:
+    """Leave out what the SDK gives every variable though only one of intervals has it."""
+    variable.auto = variable.auto_min = variable.auto_count = None
+    return variable
 
 
 def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
@@ -148,6 +155,7 @@ def _other_dashboards() -> builders.DashboardLink:
         builders.DashboardLink("Dashboards")
         .type(dashboard.DashboardLinkType.DASHBOARDS)
         .icon("external link")
+        .url("")
         .tooltip("The other dashboards, at the same time and for the same instances")
         .tags([TAG])
         .as_dropdown(True)
