@@ -4,7 +4,7 @@ Ceilings: `true_s` is the fault's own way to the metric and the rule's window, w
 machine; `resolve_s` the rule's window, its `keep_firing_for` and the group's interval, likewise.
 """
 
-from tests.drills import clients, market, processes, stores
+from tests.drills import backlog, clients, market, processes, stores
 from tests.drills.drill import Drill
 
 # How long a window looks back on what is over, and how long a notification takes at most.
@@ -176,11 +176,31 @@ DRILLS = (
         processes=2,
         settings={"LEASE_S": processes.LEASE_S},
     ),
+    Drill(
+        "TapewatchWriterQueueLong",
+        backlog.writer_held,
+        "another client locks what every commit writes to, while 600 trailing stops follow a rise",
+        true_s=30,
+        resolve_s=60 + ROOM_S,
+        also={"TapewatchTriggerBudgetBurnsFast": "what had waited was committed late"},
+    ),
+    Drill(
+        "TapewatchMissedTriggers",
+        backlog.queue_filled,
+        "the same with 2,000, until the queue is full and a quote crosses an order unjudged",
+        true_s=120,
+        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+        labels={"trigger": "BUY_STOP"},
+        also={
+            "TapewatchWriterQueueLong": "the queue is full before anything is missed",
+            "TapewatchTriggerBudgetBurnsFast": "what had waited was committed late",
+        },
+    ),
     # Accounts
     Drill(
         "TapewatchAccountFaulted",
         processes.account_impossible,
-        "the service starts on a position whose stored margin is not a number",
+        "the service starts with an account whose leverage is not a number, and triggers its order",
         true_s=40,
         resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
     ),
@@ -228,6 +248,7 @@ DRILLS = (
         "the collector of traces is cut off",
         true_s=60,
         resolve_s=FIVE_MINUTES_S + ROOM_S,
+        is_traced=True,
         settings={"TRACE_RATIO": 1.0},
     ),
     Drill(
@@ -240,4 +261,13 @@ DRILLS = (
     ),
 )
 
-NOT_DRILLED: dict[str, str] = {}
+NOT_DRILLED = {
+    "TapewatchTriggerBudgetBurns": "its windows are three days and six hours, and its `for` a "
+    "quarter of an hour: promtool shows that it fires, and TapewatchTriggerBudgetBurnsFast burns "
+    "the same budget here",
+    "TapewatchLoopStalled": "every wait of a loop is bounded, so that whatever is cut off outside "
+    "makes its runs fail, which TapewatchLoopFailing tells first; standing still without failing "
+    "takes a defect inside, and promtool shows that it fires",
+    "TapewatchWatchdog": "it fires in every drill from the start to the end: none is healthy "
+    "before it does, and a soak fails without its heartbeats",
+}

@@ -97,14 +97,16 @@ async def _restart(on: Universe, *statements: str) -> None:
 
 @asynccontextmanager
 async def account_impossible(on: Universe) -> AsyncIterator[None]:
-    """Have the service start with a position that no rule can value."""
-    placed = await on.traders.place(TAMPERED_ACCOUNT, "EURUSD", "BUY", "0.01")
-    order_id = int(placed["order_id"])
-    await _restart(on, f"UPDATE orders SET margin = 'NaN' WHERE order_id = {order_id}")
+    """Have the service start with an account that no rule can judge, and trigger its order."""
+    mid = on.upstream.mids["GBPUSD"]
+    await on.traders.place(TAMPERED_ACCOUNT, "GBPUSD", "BUY_STOP", "0.01", price=mid * 1.005)
+    leverage = f"UPDATE accounts SET leverage = {{}} WHERE account_id = {TAMPERED_ACCOUNT}"
+    await _restart(on, leverage.format("'NaN'"))
+    on.upstream.move(0.01, "GBPUSD")
     try:
         yield
     finally:
-        await on.execute(f"UPDATE orders SET margin = 10 WHERE order_id = {order_id}")
+        await _restart(on, leverage.format("100"))
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from alerts.monitor.alertmanager import SHIPPED as ROUTES
+from alerts.monitor.local_routes import SHIPPED as ROUTES
 from alerts.monitor.prometheus import RULES
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}

@@ -15,7 +15,7 @@ LOOK_S = 30.0
 async def run_healthy(seconds: float, seed: int) -> int:
     """Soak and tell; return 0 if nothing but the Watchdog fired."""
     with tempfile.TemporaryDirectory(prefix="drill-", ignore_cleanup_errors=True) as folder:
-        async with universe(Path(folder), seed, traders=SOAK_TRADERS) as on:
+        async with universe(Path(folder), seed, traders=SOAK_TRADERS, is_traced=True) as on:
             ends = time.monotonic() + seconds
             while time.monotonic() < ends:
                 await asyncio.sleep(min(LOOK_S, max(0.0, ends - time.monotonic())))

@@ -22,10 +22,10 @@ REFUSED_ACCOUNT = 2
 
 
 @asynccontextmanager
-async def meanwhile(*doing: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def meanwhile(*doing: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
     """Do something over and over; what goes wrong in it is raised in the end."""
 
-    async def repeat(do: Callable[[], Awaitable[None]]) -> None:
+    async def repeat(do: Callable[[], Awaitable[object]]) -> None:
         while True:
             await do()
 
@@ -63,7 +63,7 @@ async def database_late(on: Universe) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _locking(on: Universe, table: str, held_s: float) -> AsyncIterator[None]:
+async def locking(on: Universe, table: str, held_s: float) -> AsyncIterator[None]:
     """Hold a table's lock again and again, as whoever changes it while others read does."""
     connection = await asyncpg.connect(on.postgres.dsn)
 
@@ -82,7 +82,7 @@ async def _locking(on: Universe, table: str, held_s: float) -> AsyncIterator[Non
 
 @asynccontextmanager
 async def table_locked(on: Universe) -> AsyncIterator[None]:
-    async with _locking(on, "quotes", LONG_LOCK_S):
+    async with locking(on, "quotes", LONG_LOCK_S):
         yield
 
 
@@ -94,7 +94,7 @@ async def pool_emptied(on: Universe) -> AsyncIterator[None]:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             await on.traders.call(1, "GET", "/admin/audit?limit=1", role=Role.ADMIN)
 
-    async with _locking(on, "audit", SHORT_LOCK_S), meanwhile(*[read] * AUDIT_READERS):
+    async with locking(on, "audit", SHORT_LOCK_S), meanwhile(*[read] * AUDIT_READERS):
         yield
 
 

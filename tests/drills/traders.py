@@ -18,7 +18,7 @@ from service.api.openapi import STREAM_PATH
 from tests.drills.upstream import Upstream
 
 PAUSE_S = 0.5
-TALK_S = 0.25
+TALK_S = 1.0
 TIMEOUT_S = 5.0
 RECONNECT_S = 1.0
 MAX_LIVE = 10

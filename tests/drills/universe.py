@@ -98,6 +98,7 @@ async def universe(
     *,
     processes: int = 1,
     traders: int = TRADERS,
+    is_traced: bool = False,
     settings: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[Universe]:
     """Start everything, yield it once the service trades, and end it.
@@ -105,6 +106,7 @@ async def universe(
     Args:
         processes: of the service on the same stores; the first one leads.
         traders: how many trade at the first process.
+        is_traced: whether its spans go to a collector.
         settings: of the service, as environment variables without their prefix.
     """
     random = Random(seed)
@@ -123,16 +125,18 @@ async def universe(
             "FEED": "websocket",
             "FEED_URL": upstream.url,
             "JWT_SECRET": SECRET,
+            "LOG_LEVEL_ORDERS": "INFO",
         }
         instances = [
             Instance(f"service-{number}", folder, **addresses, **settings)
             for number in range(1, processes + 1)
         ]
         for instance in instances:
-            instance.environment |= {
-                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{collector.port}",
-                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-            }
+            if is_traced:
+                instance.environment |= {
+                    "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{collector.port}",
+                    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+                }
             stack.push_async_callback(instance.stop)
             instance.start()
             await (instance.ready() if instance is instances[0] else instance.alive())
