@@ -9,7 +9,7 @@ TICK_LIMIT_NS = Limit.TICK.ns
 
 
 def deciding_tick(tracing: Tracing, received_ns: int, decisions: int) -> Span | None:
-    """Return the span of a tick that came in at `received_ns` (`perf_counter_ns`) and is over.
+    """Return the span of a tick that came in at `received_ns` (Unix time) and is over.
 
     It is ended by whoever commits what it decided; whether it was slow is told at once.
     """
@@ -21,14 +21,12 @@ def deciding_tick(tracing: Tracing, received_ns: int, decisions: int) -> Span | 
 
 
 def slow_tick(tracing: Tracing, received_ns: int) -> None:
-    """Trace a tick that is over, has decided nothing and was slow (`TICK_LIMIT_NS`)."""
+    """Trace a tick, as above, that has decided nothing and was slow (`TICK_LIMIT_NS`)."""
     _tick(tracing, received_ns, 0).end()
 
 
 def _tick(tracing: Tracing, received_ns: int, decisions: int) -> Span:
-    end_ns = time.time_ns()
-    start_ns = end_ns - (time.perf_counter_ns() - received_ns)
-    span = tracing.begin("tick", limit=Limit.TICK, start_ns=start_ns)
-    span.end_ns = end_ns
+    span = tracing.begin("tick", limit=Limit.TICK, start_ns=received_ns)
+    span.end_ns = time.time_ns()
     span.note("decisions", decisions)
     return span

@@ -132,14 +132,18 @@ class Trading:
             self.mark_rollover(now)
         if not self._quotes.value % QUOTES_PER_AGE:
             self._instruments.quote_age((now - quote.time) / 1e9)
-        self.on_quote_at(quote, now)
+        self._take(quote, now, now)
 
     def on_quote_at(self, quote: Quote, now: int) -> QuoteRefusal | None:
         """Take a quote at clock `now`: judge it, or only follow the price when that cannot be."""
+        return self._take(quote, now, time.time_ns())
+
+    def _take(self, quote: Quote, now: int, received_ns: int) -> QuoteRefusal | None:
+        # Timed by the Unix time that live guards need anyway: without traces, a tick that decides
+        # nothing reads no clock to be measured.
         writer = self._writer
         if writer is None or writer.backlog >= QUEUE_LIMIT:
             return self.prime(quote, now)
-        received_ns = time.perf_counter_ns()
         self._quotes.value += 1
         try:
             outcome = self.engine.on_quote(quote, now)
@@ -151,10 +155,10 @@ class Trading:
                 self._instruments.quote_refused(outcome)
                 return outcome
             cause = deciding_tick(self._tracing, received_ns, len(outcome))
-            writer.put(outcome, received_ns, cause)
-            seconds = (time.perf_counter_ns() - received_ns) / 1e9
-            self._instruments.tick_to_trigger(seconds, None if cause is None else cause.trace)
-        elif self._looks_for_slow_ticks and time.perf_counter_ns() - received_ns > TICK_LIMIT_NS:
+            took_ns = max(0, time.time_ns() - received_ns)
+            writer.put(outcome, time.perf_counter_ns() - took_ns, cause)
+            self._instruments.tick_to_trigger(took_ns / 1e9, None if cause is None else cause.trace)
+        elif self._looks_for_slow_ticks and time.time_ns() - received_ns > TICK_LIMIT_NS:
             slow_tick(self._tracing, received_ns)
         return None
 

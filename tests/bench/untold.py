@@ -34,17 +34,16 @@ LEFT_OUT = (
 """,
         "",
     ),
-    Left("on_quote_at", "    received_ns = time.perf_counter_ns()\n", ""),
-    Left("on_quote_at", "    self._quotes.value += 1\n", ""),
-    Left("on_quote_at", "            self._instruments.quote_refused(outcome)\n", ""),
+    Left("_take", "    self._quotes.value += 1\n", ""),
+    Left("_take", "            self._instruments.quote_refused(outcome)\n", ""),
     Left(
-        "on_quote_at",
+        "_take",
         """\
         cause = deciding_tick(self._tracing, received_ns, len(outcome))
-        writer.put(outcome, received_ns, cause)
-        seconds = (time.perf_counter_ns() - received_ns) / 1e9
-        self._instruments.tick_to_trigger(seconds, None if cause is None else cause.trace)
-    elif self._looks_for_slow_ticks and time.perf_counter_ns() - received_ns > TICK_LIMIT_NS:
+        took_ns = max(0, time.time_ns() - received_ns)
+        writer.put(outcome, time.perf_counter_ns() - took_ns, cause)
+        self._instruments.tick_to_trigger(took_ns / 1e9, None if cause is None else cause.trace)
+    elif self._looks_for_slow_ticks and time.time_ns() - received_ns > TICK_LIMIT_NS:
         slow_tick(self._tracing, received_ns)
 """,
         "        writer.put(outcome, 0, None)\n",

@@ -57,7 +57,7 @@ def test_it_decides_the_same_and_tells_nothing() -> None:
 
 
 def test_a_product_that_has_changed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = untold.Left("on_quote_at", "    self._ticks += 1\n", "")
+    gone = untold.Left("_take", "    self._ticks += 1\n", "")
     monkeypatch.setattr(untold, "LEFT_OUT", (*untold.LEFT_OUT, gone))
     with pytest.raises(untold.Rotten, match="not once"):
         untold.without_telemetry()
