@@ -150,3 +150,14 @@ def test_what_is_mounted_is_there_and_is_only_read() -> None:
                 continue
             assert (DEPLOY / default).exists(), (name, source)
             assert f"{source}:{target}:ro" in service["volumes"], (name, source)
+
+
+def test_the_readme_names_the_addresses_that_are_published_and_the_files_that_are_there() -> None:
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    named = {int(port) for port in re.findall(r"http://localhost:(\d+)", text)}
+    assert named == {port for name in SERVICES for port in published(name)}
+    rows = text.partition("## Files")[2].partition("\n\nA setting")[0]
+    files = re.findall(r"`([\w./-]+)`", "".join(re.findall(r"^\| (`.*?) \|", rows, re.MULTILINE)))
+    assert len(files) >= 9
+    for file in files:
+        assert (DEPLOY / file).exists(), file
