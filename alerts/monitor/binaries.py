@@ -92,10 +92,8 @@ def find_programs(folder: Path) -> Programs:
 
 def _on_path() -> Programs | None:
     """Return what PATH has, if that is all four and they are new enough."""
+    prometheus, promtool, amtool = map(shutil.which, ("prometheus", "promtool", "amtool"))
     alertmanager = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
-    found = (shutil.which("prometheus"), shutil.which("promtool"), alertmanager)
-    prometheus, promtool, _ = found
-    amtool = shutil.which("amtool")
     if prometheus is None or promtool is None or alertmanager is None or amtool is None:
         return None
     programs = Programs(

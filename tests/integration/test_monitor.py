@@ -175,6 +175,21 @@ async def test_the_command_prints_notifications_until_it_is_interrupted(
     assert all(port_is_free(port) for port in ports.values())
 
 
+async def test_the_inbox_alone_serves_until_it_is_told_to_end() -> None:
+    inbox = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "alerts.monitor.inbox", "--port", str(free_port())),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert inbox.stdout is not None
+    async with asyncio.timeout(TIMEOUT_S), aiohttp.ClientSession() as client:
+        url = (await inbox.stdout.readline()).decode().split()[-1]
+        async with client.get(f"{url}/runbooks/README.md") as answer:
+            assert answer.status == 200
+        inbox.send_signal(signal.SIGTERM)
+        assert await inbox.wait() == 0
+
+
 ORPHAN = """
 import asyncio, sys
 from pathlib import Path

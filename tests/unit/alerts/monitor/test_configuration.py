@@ -90,3 +90,7 @@ def test_who_reaches_nobody_still_does(tmp_path: Path) -> None:
     assert nobody == {"name": "a"}
     assert quiet["webhook_configs"] == [{"url": "http://here/b", "send_resolved": False}]
     assert told["webhook_configs"] == [{"url": "http://here/c", "send_resolved": True}]
+
+
+def test_the_routes_of_the_compose_file_are_up_to_date() -> None:
+    assert local_routes.main(["--check"]) == 0
