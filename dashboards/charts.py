@@ -33,6 +33,7 @@ def trend(
     latency: bool = False,
     stacked: bool = False,
     logarithmic: bool = False,
+    many: bool = False,
     empty: str | None = None,
 ) -> Placed:
     """Draw values over time.
@@ -42,6 +43,7 @@ def trend(
         line: a number to draw as a red line though no alert compares with it.
         latency: show exemplars, each of which leads to its trace.
         stacked: pile the lines up; for parts of a whole.
+        many: there are so many lines that they are listed beside, the highest first.
     """
     drawn = (
         timeseries.Panel()
@@ -63,13 +65,7 @@ def trend(
             .mode(styles.TooltipDisplayMode.MULTI)
             .sort(styles.SortOrder.DESCENDING)
         )
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(styles.LegendDisplayMode.LIST)
-            .placement(styles.LegendPlacement.BOTTOM)
-            .show_legend(True)
-            .calcs([])
-        )
+        .legend(_beside() if many else _below())
     )
     value = line if limit is None else limit.value
     if value is not None:
@@ -115,3 +111,25 @@ def states(
     if empty is not None:
         drawn.no_value(empty)
     return Placed(drawn.build(), width, height)
+
+
+def _below() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .display_mode(styles.LegendDisplayMode.LIST)
+        .placement(styles.LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs([])
+    )
+
+
+def _beside() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .display_mode(styles.LegendDisplayMode.TABLE)
+        .placement(styles.LegendPlacement.RIGHT)
+        .show_legend(True)
+        .calcs(["max"])
+        .sort_by("Max")
+        .sort_desc(True)
+    )

@@ -8,6 +8,7 @@ from dashboards.panel import limit_of
 from dashboards.query import Query, age, count, increase, mean, quantile, rate, series
 from dashboards.tiles import Column, listing, note
 from telemetry import catalogue
+from telemetry.catalogue import Metric
 from telemetry.thresholds import ALERT_CONDITIONS, LOOP_ERRORS_LIMIT, LOOP_RUN_LIMIT_S
 
 _GRANTED_S = next(each.value for each in ALERT_CONDITIONS if each.alert == "TapewatchLoopStalled")
@@ -17,6 +18,10 @@ _INTERVALS_LATE = (
     f"clamp_min(max by (loop) (({age(catalogue.LOOP_LAST_SUCCESS)} - {_GRANTED_S:g})"
     f" / ({series(catalogue.LOOP_INTERVAL)} > 0)), 0)"
 )
+
+
+def _in_5_minutes(counter: Metric) -> str:
+    return increase(series(counter), "loop", window="5m")
 
 
 def _each(expression: str) -> str:
@@ -57,7 +62,7 @@ _RUNS = Row(
             "list above, and its log lines.",
             "ops",
             Query(rate(series(catalogue.LOOP_RUNS), "loop"), "{{loop}}"),
-            width=6,
+            many=True,
         ),
         trend(
             "Failed runs",
@@ -66,12 +71,12 @@ _RUNS = Row(
             "percentunit",
             Query(
                 f"{rate(series(catalogue.LOOP_ERRORS), 'loop')}"
-                f" / {rate(series(catalogue.LOOP_RUNS), 'loop')}",
+                f" / {rate(series(catalogue.LOOP_RUNS), 'loop')} > 0",
                 "{{loop}}",
             ),
-            width=6,
+            empty="No run failed",
         ),
-        loop_errors(),
+        loop_errors(8),
         trend(
             "Duration of runs",
             "99th percentile by loop; a logarithmic scale. Beyond the line a run is traced: the "
@@ -81,7 +86,8 @@ _RUNS = Row(
             line=LOOP_RUN_LIMIT_S,
             latency=True,
             logarithmic=True,
-            width=6,
+            many=True,
+            width=24,
         ),
     ),
 )
@@ -116,8 +122,7 @@ _TROUBLE = Row(
                 "recovered: {{loop}}",
             ),
             Query(
-                f"{increase(series(catalogue.LOOP_ERROR_STREAKS), 'loop', window='5m')} > 0",
-                "beyond the limit: {{loop}}",
+                f"{_in_5_minutes(catalogue.LOOP_ERROR_STREAKS)} > 0", "beyond the limit: {{loop}}"
             ),
             empty="No loop failed",
         ),
@@ -126,25 +131,25 @@ _TROUBLE = Row(
             "Runs past their deadline, or without a sign of life for as long, in 5 minutes. Bad: "
             "a call hangs; the trace of the run names it.",
             "short",
-            Query(increase(series(catalogue.LOOP_OVERRUNS), "loop", window="5m"), "{{loop}}"),
+            Query(f"{_in_5_minutes(catalogue.LOOP_OVERRUNS)} > 0", "{{loop}}"),
+            empty="No run overran",
         ),
         trend(
             "Restarts",
             "Loops that died and were started again, in 5 minutes. Each is a bug: the log has its "
             "error.",
             "short",
-            Query(increase(series(catalogue.LOOP_RESTARTS), "loop", window="5m"), "{{loop}}"),
+            Query(f"{_in_5_minutes(catalogue.LOOP_RESTARTS)} > 0", "{{loop}}"),
+            empty="No loop died",
         ),
         trend(
             "Abandoned and stuck",
             "Runs that did not end when told to, in 5 minutes, and whether one still does not. "
             "Bad: restart the process, and look for what does not give in.",
             "short",
-            Query(
-                increase(series(catalogue.LOOP_ABANDONED), "loop", window="5m"),
-                "abandoned: {{loop}}",
-            ),
-            Query(_each(series(catalogue.LOOP_STUCK)), "stuck: {{loop}}"),
+            Query(f"{_in_5_minutes(catalogue.LOOP_ABANDONED)} > 0", "abandoned: {{loop}}"),
+            Query(f"{_each(series(catalogue.LOOP_STUCK))} > 0", "stuck: {{loop}}"),
+            empty="Every run ended when it was told to",
         ),
     ),
 )

@@ -11,7 +11,7 @@ from dashboards.limits import (
     slow_messages,
 )
 from dashboards.promise import HEADING, NO_TRIGGER, budget_left, burn, in_time, missed
-from dashboards.query import Query, count, quantile, rate, series
+from dashboards.query import Query, count, quantile, quantiles, rate, series
 from dashboards.tiles import alerts, note, tile
 from telemetry import catalogue
 from telemetry.thresholds import TRIGGER_COMMIT_LIMIT_S
@@ -154,9 +154,13 @@ _COMMANDS = Row(
         ),
         trend(
             "HTTP requests",
-            "Requests per second, by route. A route that falls silent is bad: look at its errors.",
+            "Requests per second, by status. A sudden fall while clients are connected is bad: "
+            "look at the load balancer. Many of one 4xx: a client release gone wrong.",
             "reqps",
-            Query(rate(count(catalogue.HTTP_REQUEST), "http_route"), "{{http_route}}"),
+            Query(
+                rate(count(catalogue.HTTP_REQUEST), "http_response_status_code"),
+                "{{http_response_status_code}}",
+            ),
             stacked=True,
         ),
         trend(
@@ -169,18 +173,40 @@ _COMMANDS = Row(
                     count(catalogue.HTTP_REQUEST, http_response_status_code_re="5.."),
                     "http_route",
                     "http_response_status_code",
-                ),
+                )
+                + " > 0",
                 "{{http_response_status_code}} {{http_route}}",
             ),
             empty="No request ended with 5xx",
         ),
         trend(
             "Duration of HTTP requests",
-            "99th percentile by route. Bad: follow a dot to its trace, it shows whether the time "
+            "How long requests take. Bad: follow a dot to its trace, it shows whether the time "
             "went into the database, Redis or a long answer.",
+            "s",
+            *quantiles(catalogue.HTTP_REQUEST),
+            latency=True,
+            empty="No request was sent",
+        ),
+        trend(
+            "HTTP requests by route",
+            "Requests per second, by route. One far above the usual: find who asks in its traces.",
+            "reqps",
+            Query(rate(count(catalogue.HTTP_REQUEST), "http_route"), "{{http_route}}"),
+            stacked=True,
+            many=True,
+            width=12,
+        ),
+        trend(
+            "Duration of HTTP requests by route",
+            "99th percentile by route. One line above the rest: what it reads grew, or misses the "
+            "cache; all lines: the event loop or PostgreSQL.",
             "s",
             Query(quantile(0.99, catalogue.HTTP_REQUEST, "http_route"), "{{http_route}}"),
             latency=True,
+            many=True,
+            width=12,
+            empty="No request was sent",
         ),
     ),
 )

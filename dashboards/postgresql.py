@@ -72,7 +72,7 @@ BOARD = Board(
             SYSTEM,
             "connection: the server is away; timeout: it is slow or locked; refused: a bug or a "
             "lost lease, the log says which.",
-            slow_calls(),
+            slow_calls(8),
         ),
         stores.pool(SYSTEM, limit_of("TapewatchDatabasePoolExhausted")),
     ),

@@ -202,7 +202,7 @@ BOARD = Board(
         stores.calls(
             SYSTEM,
             "connection: the server is away; timeout: it is slow, or somebody runs a long command.",
-            cache_misses(),
+            cache_misses(8),
         ),
         _CACHE,
         _EVENTS,

@@ -28,7 +28,7 @@ def calls(system: str, what_to_do: str, slow: Placed) -> Row:
                     ),
                     "{{db_operation_name}}",
                 ),
-                width=6,
+                many=True,
                 stacked=True,
             ),
             trend(
@@ -44,7 +44,6 @@ def calls(system: str, what_to_do: str, slow: Placed) -> Row:
                     + " > 0",
                     "{{db_operation_name}}: {{error_type}}",
                 ),
-                width=6,
                 empty="No call failed",
             ),
             slow,
@@ -55,7 +54,6 @@ def calls(system: str, what_to_do: str, slow: Placed) -> Row:
                 "s",
                 *quantiles(catalogue.STORE_OPERATION, db_system_name=system),
                 latency=True,
-                width=6,
             ),
             trend(
                 "Duration by operation",
@@ -72,8 +70,9 @@ def calls(system: str, what_to_do: str, slow: Placed) -> Row:
                     "{{db_operation_name}}",
                 ),
                 latency=True,
+                many=True,
                 logarithmic=True,
-                width=24,
+                width=16,
             ),
         ),
     )
