@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
 from service.domain.money import format_money
 from service.loops.cache_audit import ACCOUNTS_IN_RUN
+from service.storage.errors import Unreachable
 from telemetry import catalogue
 from tests.adversity.book import FILLED_TWICE, GAPS, UNBALANCED
 from tests.soak.facts import differences, facts_of, missing_entries, rebuilt
@@ -21,6 +22,9 @@ SETTLE_TIMEOUT_S = 60.0
 POLL_S = 0.05
 # What counts something that must never happen, and the labels that may.
 _NEVER = (catalogue.MISSED_TRIGGERS, catalogue.RECONCILED_ORDERS, catalogue.CACHE_DIFFERENCES)
+
+
+Result = TypeVar("Result")
 
 
 class Laps(Random):
@@ -56,8 +60,8 @@ class Checkpoint:
         faults = [*insolvent(shard.desk, shard.clock.now), *missing_entries(shard.desk)]
         faults += differences(facts_of(shard.desk), await rebuilt(self._dsn))
         faults += await self._ledger()
-        await shard.sweeps.run_once()
-        await self._reconciliation.run_lap()
+        await _reached(shard.sweeps.run_once)
+        await _reached(self._reconciliation.run_lap)
         faults += await self._cache()
         for metric in _NEVER:
             if counts := shard.counts(metric):
@@ -116,7 +120,7 @@ class Checkpoint:
         wrong: list[str] = []
 
         async def agrees() -> bool:
-            await self._portfolio.run_once()
+            await _reached(self._portfolio.run_once)
             wrong[:] = await self._valued_otherwise()
             return not wrong
 
@@ -126,7 +130,7 @@ class Checkpoint:
         except TimeoutError:
             return wrong
         for _ in range(-(-len(shard.desk.accounts) // ACCOUNTS_IN_RUN)):
-            if found := await self._audit.run_once():
+            if found := await _reached(self._audit.run_once):
                 wrong.append(f"the audit found {found} differences")
         return wrong
 
@@ -142,6 +146,16 @@ class Checkpoint:
             if shown != held:
                 found.append(f"account {account.account_id} is worth {held}, the job says {shown}")
         return found
+
+
+async def _reached(ask: Callable[[], Awaitable[Result]]) -> Result:
+    """Ask as a loop does: again while a server does not answer in time."""
+    async with asyncio.timeout(SETTLE_TIMEOUT_S):
+        while True:
+            try:
+                return await ask()
+            except Unreachable:
+                await asyncio.sleep(POLL_S)
 
 
 async def _within(seconds: float, holds: Callable[[], Awaitable[bool]]) -> None:
