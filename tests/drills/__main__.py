@@ -17,8 +17,9 @@ from pathlib import Path
 
 from alerts.monitor.binaries import find_programs
 from tests.drills.catalogue import DRILLS, NOT_DRILLED
-from tests.drills.drill import Drill, Outcome, run_drill
+from tests.drills.drill import Drill, Outcome
 from tests.drills.page import write_page
+from tests.drills.running import run_drill
 from tests.drills.soak import run_healthy
 from tests.drills.universe import GROUP_INTERVAL_S, INTERVAL_S
 from tests.monitoring import FOLDER

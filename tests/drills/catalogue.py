@@ -24,7 +24,7 @@ DRILLS = (
     Drill(
         "TapewatchEventLoopLag",
         clients.starved,
-        "the process is stopped (SIGSTOP) for 0.3 s of every 0.6 s",
+        "the process is stopped (SIGSTOP) for 0.2 s of every 1.2 s",
         true_s=30,
         resolve_s=2 * TWO_MINUTES_S + ROOM_S,
         warm_s=CACHE_WARM_S,
@@ -81,7 +81,7 @@ DRILLS = (
     Drill(
         "TapewatchCacheMissRateHigh",
         stores.cache_flushed,
-        "FLUSHALL five times a second",
+        "FLUSHALL twice a second",
         true_s=60,
         resolve_s=TWO_MINUTES_S + 60 + ROOM_S,
         labels={"cache": "static_orders"},
@@ -230,7 +230,7 @@ DRILLS = (
     Drill(
         "TapewatchWebSocketSlow",
         clients.held_at_messages,
-        "the process is stopped (SIGSTOP) for 0.15 s while it handles long messages",
+        "the process is stopped (SIGSTOP) for 0.12 s while it handles long messages",
         true_s=60,
         resolve_s=2 * TWO_MINUTES_S + ROOM_S,
     ),

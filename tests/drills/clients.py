@@ -23,7 +23,7 @@ MESSAGES_IN_BURST = 8
 INTO_THE_BURST_S = 0.004
 # Beyond 0.1 s for the message, and rarely for the event loop's sampler, ten times a second.
 BURST_HELD_S, BURST_FREE_S = 0.115, 3.0
-PULSE_HELD_S, PULSE_FREE_S = 0.3, 0.3
+PULSE_HELD_S, PULSE_FREE_S = 0.2, 1.0
 
 
 @asynccontextmanager
@@ -69,7 +69,7 @@ async def held_at_messages(on: Universe) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def starved(on: Universe) -> AsyncIterator[None]:
-    """Stop the process half of the time, as a machine does that has too much to do."""
+    """Stop the process now and then, as a machine does that has too much to do."""
 
     async def hold() -> None:
         on.service.send(signal.SIGSTOP)

@@ -87,10 +87,12 @@ async def memory_contradicted(on: Universe) -> AsyncIterator[None]:
 
 
 async def _restart(on: Universe, *statements: str) -> None:
-    """Execute statements while the service is away for a moment."""
+    """Execute statements while the service is away for a moment, and let Redis forget prices."""
     await on.service.stop()
     for statement in statements:
         await on.execute(statement)
+    async with on.valkey_client() as client:
+        await client.delete("{group:standard}:prices", "{group:raw}:prices")
     on.service.start()
     await on.service.ready()
 

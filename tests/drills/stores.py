@@ -17,7 +17,7 @@ SHORT_LOCK_S = 0.2
 BETWEEN_LOCKS_S = 0.02
 AUDIT_READERS = 12
 LATE_S = 0.06  # each way: a round trip is beyond 0.1 s, and no call of several beyond 0.5 s
-FLUSH_S = 0.2
+FLUSH_S = 0.5
 REFUSED_ACCOUNT = 2
 
 
