@@ -39,7 +39,7 @@ check: setup ## format, lint, types, the page of metrics and the dashboards
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict service telemetry dashboards alerts tests
-	$(BIN)/python -m telemetry.metrics_page --check
+	$(BIN)/python -m dashboards.metrics_page --check
 	$(BIN)/python -m alerts.monitor.local_routes --check
 	$(BIN)/python -m dashboards --check
 
@@ -62,8 +62,8 @@ token: setup ## print a bearer token for a demo account
 routes: setup ## write deploy/alertmanager/alertmanager.yml anew from the shipped routes
 	$(BIN)/python -m alerts.monitor.local_routes
 
-metrics: setup ## write telemetry/METRICS.md anew from the catalogue
-	$(BIN)/python -m telemetry.metrics_page
+metrics: setup ## write telemetry/METRICS.md anew
+	$(BIN)/python -m dashboards.metrics_page
 
 dashboards: setup ## write dashboards/generated anew from the catalogue
 	$(BIN)/python -m dashboards

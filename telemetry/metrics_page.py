@@ -1,9 +1,10 @@
-"""`telemetry/METRICS.md`, the catalogue for people: written and checked from the catalogue itself.
+"""`telemetry/METRICS.md`, the catalogue for people, as text.
 
-`python -m telemetry.metrics_page` writes it; with `--check` it only tells whether it is up to date.
+`make metrics` writes it and `make check` compares it: `dashboards/metrics_page.py`, which knows who
+looks at which metric.
 """
 
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from telemetry.catalogue import METRICS, Kind, Label, Metric
@@ -21,13 +22,18 @@ Every series of closed labels exists from the start, at 0. The budget is {SERIES
 for a whole service; `tapewatch_exported_series` says how many there are. No label is ever an \
 account, an order or a trace. Asked for OpenMetrics (`Accept: application/openmetrics-text`), \
 histograms give exemplars: the `trace_id` of the last traced value of a bucket. A histogram with \
-negative edges has neither sum nor count; its last bucket is the count.
+negative edges has neither sum nor count; its last bucket is the count. The last column names the \
+dashboards, then the alerts, that look at a metric.
 """
 
 
-def page() -> str:
-    """Return the page as the catalogue would have it."""
-    rows = [_row(metric) for metric in METRICS]
+def page(used_by: Mapping[str, Sequence[str]]) -> str:
+    """Return the page as the catalogue would have it.
+
+    Args:
+        used_by: the dashboards and alerts that look at a metric, by its name.
+    """
+    rows = [_row(metric, used_by[metric.name]) for metric in METRICS]
     labels: dict[str, list[Label]] = {}
     for metric in METRICS:
         for label in metric.labels:
@@ -37,8 +43,8 @@ def page() -> str:
     return "\n".join(
         (
             _HEAD,
-            "| Metric | Type | Unit | Labels | Meaning | Buckets |",
-            "|---|---|---|---|---|---|",
+            "| Metric | Type | Unit | Labels | Meaning | Buckets | Used by |",
+            "|---|---|---|---|---|---|---|",
             *rows,
             "",
             "## Label values",
@@ -51,14 +57,15 @@ def page() -> str:
     )
 
 
-def _row(metric: Metric) -> str:
+def _row(metric: Metric, users: Sequence[str]) -> str:
     labels = ", ".join(f"`{label.name}`" for label in metric.labels)
     buckets = ", ".join(f"{edge:g}" for edge in metric.buckets)
     unit = metric.unit or (
         "0 or 1" if metric.kind is Kind.GAUGE and "else 0" in metric.help else ""
     )
     return (
-        f"| `{metric.name}` | {metric.kind.value} | {unit} | {labels} | {metric.help} | {buckets} |"
+        f"| `{metric.name}` | {metric.kind.value} | {unit} | {labels} | {metric.help} | {buckets} "
+        f"| {', '.join(users)} |"
     )
 
 
@@ -67,18 +74,3 @@ def _label_row(label: Label) -> str:
     if label.values is None:
         return f"| `{label.name}` | {users} | as they come, few |"
     return f"| `{label.name}` | {users} | {', '.join(f'`{value}`' for value in label.values)} |"
-
-
-def main(arguments: list[str]) -> int:
-    """Write the page, or with `--check` return 1 where it is not up to date."""
-    if arguments == ["--check"]:
-        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page():
-            return 0
-        print(f"{PAGE} is not up to date with the catalogue: run make metrics", file=sys.stderr)
-        return 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
