@@ -42,10 +42,10 @@ def limit_of(alert: str) -> AlertLimit:
 
 
 def with_limit(description: str, limit: AlertLimit | None) -> str:
-    """Add to a description what its red line means."""
+    """Add to a description what is red in the panel."""
     if limit is None:
         return description
-    return f"{description} Red line: {limit.alert} beyond {_number(limit)}, {limit.meaning}."
+    return f"{description} Red beyond {_number(limit)}: {limit.alert} ({limit.meaning})."
 
 
 def target(query: Query, letter: str, *, exemplars: bool = False) -> prometheus.Dataquery:

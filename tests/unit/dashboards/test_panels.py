@@ -105,7 +105,7 @@ def test_a_red_line_is_the_number_of_its_alert() -> None:
     named = set()
     for dashboard in DASHBOARDS.values():
         for panel in with_data(dashboard):
-            found = re.search(r"Red line: (\w+) beyond", panel["description"])
+            found = re.search(r"Red beyond [^:]+: (\w+) ", panel["description"])
             if found is not None:
                 named.add(found[1])
                 steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
