@@ -57,6 +57,18 @@ def test_promtool_accepts_the_configuration_with_the_rules(tmp_path: Path) -> No
     assert f"{len(list((ROOT / 'alerts' / 'rules').glob('*.yml')))} rule files found" in said.stdout
 
 
+def test_amtool_accepts_the_routes_with_the_templates(tmp_path: Path) -> None:
+    routes = tmp_path / "alertmanager.yml"
+    routes.write_text((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())
+    templates = mounts("alertmanager")["/etc/alertmanager/templates"]
+    (tmp_path / "templates").symlink_to(DEPLOY / templates)
+    said = subprocess.run(
+        [programs().amtool, "check-config", routes], capture_output=True, text=True, timeout=60
+    )
+    assert said.returncode == 0, said.stderr
+    assert "1 templates" in said.stdout
+
+
 def test_every_job_is_a_service_at_the_port_it_listens_on() -> None:
     for job in PROMETHEUS["scrape_configs"]:
         ((target,),) = [each["targets"] for each in job["static_configs"]]
