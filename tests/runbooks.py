@@ -24,10 +24,14 @@ _FACTS = re.compile(
 class Fence(NamedTuple):
     """A block of code; `note` is what follows its language."""
 
+    runbook: str
     section: str
     language: str
     note: str
     text: str
+
+    def __str__(self) -> str:
+        return f"{self.runbook}: {self.text.splitlines()[0][:60]}"
 
 
 class Runbook:
@@ -59,7 +63,7 @@ class Runbook:
 
     def fences(self, language: str) -> list[Fence]:
         return [
-            Fence(section, language, note, text)
+            Fence(self.name, section, language, note, text)
             for section, content in self.sections.items()
             for found, note, text in _FENCE.findall(content)
             if found == language
@@ -68,6 +72,12 @@ class Runbook:
 
 def runbooks() -> list[Runbook]:
     return [Runbook(path) for path in sorted(FOLDER.glob("*.md")) if path != README]
+
+
+def set_up() -> str:
+    """Return the lines that set up the shell for all of them."""
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
+    return str(block)
 
 
 def spoken(limit: AlertLimit | None) -> str:

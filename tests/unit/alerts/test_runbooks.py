@@ -13,7 +13,7 @@ import pytest
 from service.api.gateway import ROUTES
 from service.cli import main
 from tests.promql import complaints
-from tests.runbooks import FOLDER, HEADINGS, LIMITS, README, ROOT, Runbook, runbooks, spoken
+from tests.runbooks import FOLDER, HEADINGS, LIMITS, README, ROOT, Runbook, runbooks, set_up, spoken
 
 MAX_LINES = 80
 CLOSING_WORDS = ("**Do not**", "**Recovered when**", "**Escalate**")
@@ -96,8 +96,7 @@ def test_the_lines_to_look_for_are_written_by_the_code(runbook: Runbook) -> None
 
 
 def test_the_shell_is_set_up_as_bash_can_read_it() -> None:
-    (block,) = re.findall(r"^```sh\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
-    subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+    subprocess.run(["bash", "-n"], input=set_up(), text=True, check=True)
 
 
 @cache
