@@ -5,10 +5,13 @@ import contextlib
 import io
 import re
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from service.api.gateway import ROUTES
 from service.cli import main
@@ -20,6 +23,10 @@ CLOSING_WORDS = ("**Do not**", "**Recovered when**", "**Escalate**")
 LANGUAGES = {"sh", "sql", "promql", "log", "text"}
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CALL = re.compile(r'(?:(?:-X )?(PUT|GET|POST|DELETE) )?"?\$API(/[^\s"?`]*)"?([^`\n]*)')
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    assert {runbook.name for runbook in runbooks()} == _alerts().keys()
 
 
 @pytest.fixture(params=runbooks(), ids=repr)
@@ -43,6 +50,18 @@ def test_it_ends_with_what_not_to_do_how_to_see_the_end_and_whom_to_call(runbook
 
 def test_its_limit_is_that_of_the_thresholds(runbook: Runbook) -> None:
     assert runbook.facts["limit"] == spoken(LIMITS.get(runbook.name))
+
+
+def test_its_severity_and_its_dashboard_are_those_of_the_alert(runbook: Runbook) -> None:
+    alert = _alerts()[runbook.name]
+    assert runbook.facts["severity"] == alert["labels"]["severity"]
+    opened = alert["annotations"]["dashboard_url"].partition("/d/")[2].partition("?")[0]
+    assert runbook.facts["dashboard"] == opened
+
+
+def test_the_alerts_it_names_exist(runbook: Runbook) -> None:
+    told = re.sub(r"^```.*?^```$", "", runbook.text, flags=re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"Tapewatch[A-Z]\w+", told)) <= _alerts().keys()
 
 
 def test_its_links_lead_somewhere(runbook: Runbook) -> None:
@@ -97,6 +116,17 @@ def test_the_lines_to_look_for_are_written_by_the_code(runbook: Runbook) -> None
 
 def test_the_shell_is_set_up_as_bash_can_read_it() -> None:
     subprocess.run(["bash", "-n"], input=set_up(), text=True, check=True)
+
+
+@cache
+def _alerts() -> Mapping[str, dict[str, Any]]:
+    return {
+        rule["alert"]: rule
+        for path in (ROOT / "alerts" / "rules").glob("*.yml")
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
 
 
 @cache
