@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import yaml
 from aiohttp import web
 
-from alerts.monitor.alertmanager import SHIPPED, Alertmanager
+from alerts.monitor.alertmanager import Alertmanager
+from alerts.monitor.local_routes import SHIPPED
 from alerts.monitor.server import LOOPBACK
 from tests.monitoring import programs
 from tests.support import eventually

@@ -1,5 +1,6 @@
 """The configuration of Alertmanager: right, without surprises, and of the alerts there are."""
 
+import math
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from alerts.monitor.alertmanager import SHIPPED
+from alerts.monitor.local_routes import SHIPPED
 from tests.monitoring import programs
 from tests.shipped_alerts import RULES, ShippedAlert, shipped_alerts
 
@@ -49,6 +50,16 @@ def test_an_alert_goes_where_its_severity_says(alert: ShippedAlert) -> None:
 def test_what_is_no_alert_of_ours_reaches_somebody() -> None:
     route = (programs().amtool, "config", "routes", "test", f"--config.file={SHIPPED}")
     assert _ask(*route, "alertname=Other", "severity=info").strip() == "mail"
+
+
+def test_the_heartbeat_comes_once_a_minute() -> None:
+    """A flush just when the last one is a repeat interval old may find it younger than that."""
+    (route,) = (each for each in CONFIG["route"]["routes"] if each["receiver"] == "heartbeat")
+    flush_s, repeat_s = (
+        int(route[name].removesuffix("s")) for name in ("group_interval", "repeat_interval")
+    )
+    assert repeat_s % flush_s
+    assert math.ceil(repeat_s / flush_s) * flush_s == 60
 
 
 def test_no_secret_is_in_it() -> None:
