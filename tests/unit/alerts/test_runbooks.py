@@ -19,6 +19,7 @@ from tests.promql import complaints
 from tests.runbooks import FOLDER, HEADINGS, LIMITS, README, ROOT, Runbook, runbooks, set_up, spoken
 
 MAX_LINES = 80
+TRIAL = "TapewatchTest"  # sent by hand, to try the way of a notification
 CLOSING_WORDS = ("**Do not**", "**Recovered when**", "**Escalate**")
 LANGUAGES = {"sh", "sql", "promql", "log", "text"}
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -60,8 +61,7 @@ def test_its_severity_and_its_dashboard_are_those_of_the_alert(runbook: Runbook)
 
 
 def test_the_alerts_it_names_exist(runbook: Runbook) -> None:
-    told = re.sub(r"^```.*?^```$", "", runbook.text, flags=re.MULTILINE | re.DOTALL)
-    assert set(re.findall(r"Tapewatch[A-Z]\w+", told)) <= _alerts().keys()
+    assert set(re.findall(r"Tapewatch[A-Z]\w+", runbook.text)) - {TRIAL} <= _alerts().keys()
 
 
 def test_its_links_lead_somewhere(runbook: Runbook) -> None:
