@@ -13,7 +13,7 @@ last bucket is the count.
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Generic, TypeVar
 
@@ -163,13 +163,13 @@ class Family(Generic[Child]):
 
 
 class Metrics:
-    """Every metric of the catalogue, once."""
+    """Every metric of the catalogue, or of a part of it, once."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Iterable[Metric] = METRICS) -> None:
         self._counters: dict[str, Family[Counter]] = {}
         self._gauges: dict[str, Family[Gauge]] = {}
         self._histograms: dict[str, Family[Histogram]] = {}
-        for metric in METRICS:
+        for metric in metrics:
             match metric.kind:
                 case Kind.COUNTER:
                     self._counters[metric.name] = Family(metric, Counter)

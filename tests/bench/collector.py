@@ -18,10 +18,8 @@ within 2 s, the service within 5 s.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 import msgspec
 import uvloop
@@ -33,8 +31,7 @@ from tests.bench.feed_desk import feed_upstream
 from tests.bench.feed_turns import Turn
 from tests.bench.processes import answer, process, tell
 from tests.bench.report import Report, shuffled_turns
-from tests.bench.server import BUILD
-from tests.service_process import Service, environment
+from tests.bench.whole_service import whole_service
 
 # Enough ticks that a batch of their spans leaves within the turn.
 TURN = Turn(quotes=1_500, triggering=0.1, per_s=2_000)
@@ -101,7 +98,8 @@ async def measure_stops(report: Report, endpoints: Mapping[str, str]) -> None:
     async with AsyncExitStack() as stack:
         services = {}
         for way, endpoint in tqdm(endpoints.items(), "services", leave=False):
-            services[way] = await stack.enter_async_context(_service(endpoint))
+            starting = whole_service(endpoint, TRACE_RATIO=1, FEED_RATE=FEED_RATE)
+            services[way] = await stack.enter_async_context(starting)
         for service in services.values():
             await service.ready()
         await asyncio.sleep(TRADING_S)
@@ -111,20 +109,6 @@ async def measure_stops(report: Report, endpoints: Mapping[str, str]) -> None:
             seconds = time.monotonic() - started
             report.add(f"{way}: the service ends, s", seconds)
             report.figure(f"{way}: the service ends", [seconds], "s", at_most=MAX_STOP_S)
-
-
-@asynccontextmanager
-async def _service(endpoint: str) -> AsyncIterator[Service]:
-    BUILD.mkdir(exist_ok=True)
-    with TemporaryDirectory(prefix="bench-", dir=BUILD) as folder:
-        settings = environment(Path(folder).resolve() / "data", TRACE_RATIO=1, FEED_RATE=FEED_RATE)
-        settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
-        service = Service(settings, Path(folder) / "run.log")
-        try:
-            yield service
-        finally:
-            if not service.has_ended:
-                await service.stop()
 
 
 def _conclude(report: Report, ways: Mapping[str, str]) -> None:
