@@ -162,7 +162,7 @@ def test_traces_go_from_the_service_through_the_collector_to_tempo() -> None:
     assert (endpoint.hostname, endpoint.port) == ("otel-collector", OTLP_PORT)
     received = COLLECTOR["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
     assert received == f"0.0.0.0:{OTLP_PORT}"
-    assert COLLECTOR["exporters"]["otlp"]["endpoint"] == f"tempo:{OTLP_PORT}"
+    assert COLLECTOR["exporters"]["otlp_grpc"]["endpoint"] == f"tempo:{OTLP_PORT}"
     tempo = TEMPO["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
     assert tempo == f"0.0.0.0:{OTLP_PORT}"
 
