@@ -38,7 +38,7 @@ class Case(NamedTuple):
 
 DATABASE_CONSEQUENCES = (
     alert("DatabaseSlow", db_operation_name="commit"),
-    alert("DatabasePoolExhausted", db_system_name="postgresql"),
+    alert("DatabasePoolExhausted"),
     alert("WriterQueueLong"),
     alert("LoopFailing", loop="pending_sweep"),
     alert("LoopStalled", loop="save_quotes"),
@@ -69,7 +69,7 @@ CASES = (
     Case(
         "the whole job gone",
         alert("InstanceDown", JOB),
-        (alert("NoLeaseHolder", JOB), alert("FeedSilent", JOB)),
+        (alert("NoLeaseHolder", JOB), alert("LeaseFlapping", JOB)),
         (alert("LoopFailing", ONE), alert("NoLeaseHolder", {"job": "elsewhere"})),
     ),
     Case(
@@ -90,6 +90,7 @@ CASES = (
             alert("CacheMissRateHigh", cache="static_orders"),
             alert("CacheDiffers"),
             alert("RedisMemoryHigh"),
+            alert("DatabasePoolExhausted"),
             alert("LoopFailing", loop="portfolio"),
             alert("LoopStalled", loop="price_writer"),
             alert("LoopRecoveredSlowly", loop="events"),
@@ -112,6 +113,18 @@ CASES = (
         (alert("UnpricedPositions"),),
     ),
     Case(
+        "cache misses",
+        alert("CacheMissRateHigh", cache="static_orders"),
+        (alert("DatabasePoolExhausted"),),
+        (alert("DatabasePoolExhausted", OTHER), alert("DatabaseSlow")),
+    ),
+    Case(
+        "event loop late",
+        alert("EventLoopLag"),
+        (alert("DatabaseSlow", db_operation_name="ping"),),
+        (alert("WebSocketSlow"), alert("DatabaseSlow", OTHER, db_operation_name="ping")),
+    ),
+    Case(
         "loop failing",
         alert("LoopFailing", loop="faults"),
         (alert("LoopStalled", loop="faults"), alert("LoopRecoveredSlowly", loop="faults")),
@@ -125,9 +138,9 @@ CASES = (
     ),
     Case(
         "budget burns fast",
-        alert("TriggerBudgetBurnsFast", JOB),
-        (alert("TriggerBudgetBurns", JOB),),
-        (alert("TriggerBudgetBurns", {"job": "elsewhere"}),),
+        alert("TriggerBudgetBurnsFast"),
+        (alert("TriggerBudgetBurns"),),
+        (alert("TriggerBudgetBurns", OTHER),),
     ),
 )
 

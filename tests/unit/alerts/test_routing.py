@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ RECEIVERS = {"critical": "page", "warning": "ticket", "none": "heartbeat"}
 MAY_BE_SECRET = re.compile(r"(key|token|password|secret|credentials)$|api_url$")
 CONFIG: dict[str, Any] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
 INHIBITIONS: list[dict[str, Any]] = CONFIG["inhibit_rules"]
+SERVICE = Path(__file__).resolve().parents[3] / "service"
 WHOLE_JOB = "TapewatchInstanceDown"
 
 
@@ -81,6 +83,15 @@ def test_what_is_equal_is_on_both_sides(rule: dict[str, Any]) -> None:
         if WHOLE_JOB not in {each.name for each in sources}:
             assert set(rule["equal"]) <= alert.named_labels, alert.name
     assert not {each.name for each in sources} & {each.name for each in targets}
+
+
+def test_loops_that_are_silenced_are_loops() -> None:
+    matchers = [each for rule in INHIBITIONS for each in rule["target_matchers"]]
+    (named,) = (each for each in matchers if each.startswith("loop="))
+    added = re.compile(r"""loops\.(?:keep|repeat)\(\s*"(\w+)\"""")
+    code = [path.read_text(encoding="utf-8") for path in SERVICE.rglob("*.py")]
+    loops = {name for text in code for name in added.findall(text)}
+    assert set(re.findall(r"\w+", named.partition("=~")[2])) <= loops
 
 
 def test_alerts_that_silence_are_alerts() -> None:
