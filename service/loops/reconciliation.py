@@ -156,6 +156,8 @@ class Reconciliation:
     def _stands(self, difference: Difference) -> bool:
         """Tell whether memory is still what was compared, so that the difference is one."""
         desk = self._trading.desk
+        if difference.account_id in desk.faults:
+            return False  # half changed, and loaded anew in any case
         account = desk.accounts.get(difference.account_id)
         sequence = None if account is None else account.sequence
         if sequence != difference.sequence:

@@ -119,6 +119,7 @@ class Reloading:
             order
             for state, order in live
             if order is not None
+            and order.account.account_id not in engine.desk.faults  # where it is half changed
             and order.status is state.status
             and (order.trigger, order.stop_loss_trigger, order.take_profit_trigger)
             != (state.trigger, state.stop_loss_trigger, state.take_profit_trigger)

@@ -13,7 +13,7 @@ import pytest
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.instructions import ModifyOrder
-from service.domain.order import OrderStatus, OrderType
+from service.domain.order import Order, OrderStatus, OrderType
 from service.domain.rejection import Rejected
 from service.loops import reconciliation as module
 from service.loops.administration import Author
@@ -167,6 +167,30 @@ async def test_an_account_that_cannot_be_loaded_poisons_no_other(shard: Shard) -
         await reconciliation.run_lap()
     assert reconciled(shard) == {"account": 1, "differs": 1}
     assert shard.desk.orders[STOP_LIMIT].volume == 200
+
+
+async def test_an_account_whose_rules_raise_is_left_to_the_faults(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds is half changed: nothing of that is compared, nor stored by loading it anew."""
+
+    def fail(_: Order) -> Any:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("service.domain.judgement.price_opening", fail)
+    shard.quote(108_900)
+    assert list(shard.desk.faults) == [1]
+    assert shard.desk.orders[PENDING].trigger is None
+    assert await reconciliation_of(shard).run_lap() == 0
+    assert await shard.trading.reload_account(1)
+    assert list(shard.desk.faults) == [1], "the order has raised again"
+    await shard.drained()
+    assert shard.trading.is_leading
+    monkeypatch.undo()
+    assert await shard.trading.reload_account(1)
+    await shard.drained()
+    assert shard.desk.orders[PENDING].status is OrderStatus.OPEN
+    assert await repaired(shard) == {}
 
 
 # What is on its way
