@@ -144,7 +144,7 @@ class CacheAudit:
             kinds = [] if read is None else group_differences(read, before, truth)
             if kinds:
                 wrong[group] = kinds
-                await self._cache.groups.write_prices(group, (truth.prices or {}).values())
+                await self._cache.groups.replace_prices(group, (truth.prices or {}).values())
                 await self._cache.groups.write_symbols(group, truth.symbols or [])
         self._count("moved", len(moving) - len(wrong))
         self._tell("group", wrong)

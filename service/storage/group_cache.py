@@ -122,16 +122,19 @@ class GroupCache:
 
     async def write_prices(self, group: str, prices: Iterable[PriceView]) -> None:
         """Store changed prices of a group among its others."""
-        key = prices_key(group)
-        fields: list[str | bytes] = []
-        for price in prices:
-            fields += [price.symbol, _encode(price)]
+        if commands := _stores(group, prices):
+            await self._write_prices(commands)
 
+    async def replace_prices(self, group: str, prices: Iterable[PriceView]) -> None:
+        """Store all prices of a group in place of whatever is there."""
+        delete: Command = ("DEL", prices_key(group))
+        await self._write_prices([("MULTI",), delete, *_stores(group, prices), ("EXEC",)])
+
+    async def _write_prices(self, commands: Sequence[Command]) -> None:
         async def ask() -> None:
-            await self._link.pipeline([("HSET", key, *fields), ("EXPIRE", key, PRICES.expiry_s)])
+            await self._link.pipeline(commands)
 
-        if fields:
-            await self._link.call("write_prices", WRITE_TIMEOUT_S, ask)
+        await self._link.call("write_prices", WRITE_TIMEOUT_S, ask)
 
     async def write_symbols(self, group: str, symbols: Sequence[GroupSymbolView]) -> bool:
         """Store all symbols of a group, and then have every process drop its copy.
@@ -183,3 +186,11 @@ class GroupCache:
     def _count(self, cache: str, *, failed: bool, found: bool) -> None:
         result = "error" if failed else "hit" if found else "miss"
         self._instruments.cache_request(cache, result)
+
+
+def _stores(group: str, prices: Iterable[PriceView]) -> list[Command]:
+    key = prices_key(group)
+    fields: list[str | bytes] = []
+    for price in prices:
+        fields += [price.symbol, _encode(price)]
+    return [("HSET", key, *fields), ("EXPIRE", key, PRICES.expiry_s)] if fields else []

@@ -189,6 +189,17 @@ async def test_a_groups_stored_symbols_and_prices_are_compared_and_written_anew(
     assert found(world) == {"group_prices": 1, "group_symbols": 1}
 
 
+async def test_a_price_of_what_is_not_priced_is_taken_away(world: World) -> None:
+    price = b'{"symbol":"GONE","buy":"1.2","sell":"1.1","time":"2026-01-05T08:00:00.000Z"}'
+    await world.client.hset(prices_key("gold"), "GONE", price)
+    before = await world.client.hgetall(prices_key("gold"))
+    assert await world.audit.run_once() == 1
+    after = await world.client.hgetall(prices_key("gold"))
+    assert after == {name: each for name, each in before.items() if name != b"GONE"} != {}
+    assert await world.client.ttl(prices_key("gold")) > 0
+    assert await world.audit.run_once() == 0
+
+
 async def test_prices_that_move_are_no_difference(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
