@@ -149,7 +149,10 @@ class ShippedAlertmanager(Alertmanager):
         secrets = self.folder / "secrets"
         secrets.mkdir(parents=True, exist_ok=True)
         for name, secret in SECRETS.items():
-            (secrets / name).write_text(secret or f"{self._sink.url}/slack", encoding="utf-8")
+            # As `echo` writes them; this one is sent as it stands.
+            end = "" if name == "smtp_password" else "\n"
+            content = secret or f"{self._sink.url}/slack"
+            (secrets / name).write_text(content + end, encoding="utf-8")
         return (
             text.replace(SHIPPED_SECRETS, str(secrets))
             .replace("https://heartbeat.example.com/tapewatch", f"{self._sink.url}/heartbeat")
