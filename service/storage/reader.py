@@ -1,7 +1,7 @@
 """Reads of committed state: each is of one moment, on a connection borrowed for just that.
 
-`Unreachable` is raised when the database is away. Lists are newest first and paged by key: `before`
-is the id the page before ended with.
+`Unreachable` is raised when the database is away, or the symbols are not loaded yet. Lists are
+newest first and paged by key: `before` is the id the page before ended with.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from service.domain.times import format_time
 from service.storage.audit import AUDIT_PAGE, AuditView, audit_from
 from service.storage.database import Database
 from service.storage.dealt import DEALT, POSTED, Dealt, dealt_from
+from service.storage.errors import Unreachable
 from service.storage.rows import ORDER_SELECT, order_from
 from service.storage.views import (
     AccountView,
@@ -119,7 +120,6 @@ class Reader:
         self, account_ids: Sequence[int]
     ) -> dict[int, tuple[AccountView, list[OrderView]]]:
         """Return accounts with their pending and open orders, all of one moment."""
-        symbols = self._symbols()
         found: dict[int, tuple[AccountView, list[OrderView]]] = {}
         rows = await self._fetch("live_orders", LIVE_ORDERS, account_ids)
         for number, row in enumerate(rows, 1):
@@ -131,7 +131,7 @@ class Reader:
                 entry = found[values[0]] = (account_from(values[:_ACCOUNT_WIDTH]), [])
             if values[_ACCOUNT_WIDTH] is not None:
                 state = order_from(values[_ACCOUNT_WIDTH:])
-                entry[1].append(order_view(state, symbols[state.symbol]))
+                entry[1].append(order_view(state, self._symbol(state.symbol)))
         return found
 
     async def orders(
@@ -183,7 +183,7 @@ class Reader:
         rows = await self._fetch(
             "deals", DEALS_PAGE, account_id, _NO_BOUND if before is None else before, limit
         )
-        return [deal_from(row, self._symbols()[row["symbol"]]) for row in rows]
+        return [deal_from(row, self._symbol(row["symbol"])) for row in rows]
 
     async def audit(self, limit: int, before: int | None = None) -> list[AuditView]:
         """Return a page of the audit."""
@@ -228,15 +228,21 @@ class Reader:
                 kind=EventKind.PLACED,
                 balance=format_money(balance),
                 margin=format_decimal(margin),
-                order=order_view(state, self._symbols()[state.symbol]),
+                order=order_view(state, self._symbol(state.symbol)),
                 deal=None,
                 in_margin_call=in_margin_call,
             )
         )
 
+    def _symbol(self, name: str) -> Symbol:
+        symbol = self._symbols().get(name)
+        if symbol is None:  # settings are loaded a moment after the API listens
+            raise Unreachable(f"symbol {name} is not loaded yet")
+        return symbol
+
     def _order(self, row: asyncpg.Record) -> OrderView:
         state = order_from(tuple(row))
-        return order_view(state, self._symbols()[state.symbol])
+        return order_view(state, self._symbol(state.symbol))
 
     async def _fetch(
         self, operation: str, statement: str, *arguments: object

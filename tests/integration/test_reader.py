@@ -17,7 +17,7 @@ from service.loops.administration import Author
 from service.storage import database
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.errors import Unreachable
-from service.storage.reader import LedgerView
+from service.storage.reader import LedgerView, Reader
 from service.storage.views import DealView, EventView, OrderView
 from telemetry import catalogue
 from telemetry.vocabulary import FAILURES
@@ -350,3 +350,13 @@ async def test_a_reader_that_finds_all_connections_busy_is_told(
         for each in held:
             await each.__aexit__(None, None, None)
     assert await shard.reader.account(1) is not None
+
+
+async def test_orders_are_unreachable_until_their_symbols_are_loaded(shard: Shard) -> None:
+    starting = Reader(shard.database, dict)
+    with pytest.raises(Unreachable, match="not loaded yet"):
+        await starting.live_orders([1])
+    with pytest.raises(Unreachable, match="not loaded yet"):
+        await starting.orders(1, None, None, 1)
+    with pytest.raises(Unreachable, match="not loaded yet"):
+        await starting.deals(1, 1)
