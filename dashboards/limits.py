@@ -7,6 +7,9 @@ from dashboards.tiles import tile
 from telemetry import catalogue
 from telemetry.thresholds import DATABASE_QUERY_LIMIT_S, WEBSOCKET_PROCESSING_LIMIT_S
 
+WARM_CACHES = "static_orders|group_symbols"
+"""The caches whose misses the alert counts; the others miss by nature."""
+
 
 def slow_messages(width: int = 6) -> Placed:
     """Draw the share of client messages beyond the limit of WebSocket processing."""
@@ -47,11 +50,11 @@ def cache_misses(width: int = 6) -> Placed:
     """Draw the share of cache requests that missed."""
     return trend(
         "Cache misses",
-        "Share of entries asked of Redis that it did not have, by cache. Bad: keys were evicted or "
-        "flushed, or the warm-up has not ended; reads go to PostgreSQL then. The alert watches "
-        "static_orders and group_symbols.",
+        "Share of entries asked of Redis that it did not have, of the caches that are filled "
+        "before anybody asks. Bad: keys were evicted or flushed, or the warm-up has not ended; "
+        "reads go to PostgreSQL meanwhile.",
         "percentunit",
-        Query(miss_rate("cache"), "{{cache}}"),
+        Query(miss_rate("cache", cache_re=WARM_CACHES), "{{cache}}"),
         limit=limit_of("TapewatchCacheMissRateHigh"),
         width=width,
         empty="Nothing was asked of the cache",

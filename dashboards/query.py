@@ -100,10 +100,10 @@ def share_over_within(window: str, histogram: Metric, limit: float) -> str:
     return f"1 - {within} / {increase(count(histogram), window=window)}"
 
 
-def miss_rate(*by: str) -> str:
+def miss_rate(*by: str, **labels: str) -> str:
     """Return the share of entries asked of the cache that it did not have; errors are no misses."""
-    missed = rate(series(CACHE_REQUESTS, result="miss"), *by)
-    answered = rate(series(CACHE_REQUESTS, result_re="hit|miss"), *by)
+    missed = rate(series(CACHE_REQUESTS, result="miss", **labels), *by)
+    answered = rate(series(CACHE_REQUESTS, result_re="hit|miss", **labels), *by)
     return f"{missed} / {answered}"
 
 

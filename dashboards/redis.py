@@ -5,7 +5,7 @@ from dashboards.board import Board, Row
 from dashboards.charts import states, trend
 from dashboards.limits import cache_misses
 from dashboards.panel import limit_of
-from dashboards.query import RATE, Query, increase, rate, series
+from dashboards.query import RATE, Query, increase, miss_rate, rate, series
 from dashboards.tiles import note, tile
 from telemetry import catalogue
 
@@ -61,7 +61,7 @@ _CACHE = Row(
             "answer, PostgreSQL was read instead.",
             "cps",
             Query(rate(series(catalogue.CACHE_REQUESTS), "result"), "{{result}}"),
-            width=6,
+            width=8,
             stacked=True,
         ),
         trend(
@@ -70,8 +70,17 @@ _CACHE = Row(
             "which route on Overview.",
             "cps",
             Query(rate(series(catalogue.CACHE_REQUESTS), "cache"), "{{cache}}"),
-            width=6,
+            width=8,
             stacked=True,
+        ),
+        trend(
+            "Misses by cache",
+            "Share of entries asked of each cache that it did not have. Those of portfolios and of "
+            "copies miss whenever nobody asked lately; a change in the others is bad.",
+            "percentunit",
+            Query(miss_rate("cache"), "{{cache}}"),
+            width=8,
+            empty="Nothing was asked of the cache",
         ),
         trend(
             "Updates by events",
@@ -96,7 +105,7 @@ _CACHE = Row(
             "hour: the loop cache_audit fails, see Loops.",
             "cps",
             Query(rate(series(catalogue.CACHE_AUDITED), "result"), "{{result}}"),
-            width=12,
+            width=6,
             stacked=True,
         ),
         trend(
@@ -104,7 +113,7 @@ _CACHE = Row(
             "What the audit found to differ and repaired, in 5 minutes, by kind. It stays 0.",
             "short",
             Query(increase(series(catalogue.CACHE_DIFFERENCES), "kind", window="5m"), "{{kind}}"),
-            width=12,
+            width=6,
         ),
     ),
 )

@@ -87,7 +87,7 @@ def listing(
     height: int = 9,
     empty: str | None = None,
 ) -> Placed:
-    """Show a row for each value of the label `row`, as it is now."""
+    """Show a row for each value of a label, `row`, as it is now: the most of the first on top."""
     drawn = table.Panel().title(title).description(description).datasource(DATASOURCE).unit("short")
     names = letters(columns)
     drawn.targets(
@@ -117,7 +117,10 @@ def listing(
         drawn.override_by_name(column.heading, _properties(column))
     if empty is not None:
         drawn.no_value(empty)
-    return Placed(drawn.build(), width, height)
+    panel = drawn.build()
+    # The SDK's own would have a footer, which Grafana has done away with since.
+    panel.options = {"sortBy": [{"displayName": columns[0].heading, "desc": True}]}
+    return Placed(panel, width, height)
 
 
 def alerts(
