@@ -25,7 +25,7 @@ from tests.drills.universe import GROUP_INTERVAL_S, INTERVAL_S
 from tests.monitoring import FOLDER
 
 LOGS = Path("build/drills")
-PER_PROCESSOR = 3
+PER_PROCESSOR = 4
 APART_S = 2.0
 
 

@@ -63,7 +63,11 @@ async def held_at_messages(on: Universe) -> AsyncIterator[None]:
                 on.service.send(signal.SIGCONT)
             await asyncio.sleep(BURST_FREE_S)
 
-        async with meanwhile(hold, socket.receive):
+        async def listen() -> None:
+            message = await socket.receive()
+            assert message.type is aiohttp.WSMsgType.TEXT, message
+
+        async with meanwhile(hold, listen):
             yield
 
 

@@ -19,6 +19,7 @@ AUDIT_READERS = 12
 LATE_S = 0.06  # each way: a round trip is beyond 0.1 s, and no call of several beyond 0.5 s
 FLUSH_S = 0.5
 REFUSED_ACCOUNT = 2
+BALLAST = "x" * 50_000
 
 
 @asynccontextmanager
@@ -175,7 +176,8 @@ async def memory_limited(on: Universe) -> AsyncIterator[None]:
     """Fill Redis a little and lower its limit to just above that."""
     async with on.valkey_client() as client:
         before = str((await client.config_get("maxmemory"))["maxmemory"])
-        await client.set("ballast", b"x" * 50_000_000, ex=3600)
+        await client.hset("ballast", mapping={str(each): BALLAST for each in range(400)})
+        await asyncio.sleep(1.0)  # until the buffers of that are given back
         used = (await client.info("memory"))["used_memory"]
         await client.config_set("maxmemory", round(used / 0.95))
         try:
