@@ -12,8 +12,8 @@ Then how long telemetry takes to close with a full queue, and how many spans wer
 counted, or the run fails. At last how long a whole service (`tapewatch run`, every trace sampled,
 500 quotes a second) takes from SIGTERM to its exit, its database and cache included.
 
-Targets: the 99th percentile at most 1.05 times that with a collector that works; telemetry closes
-within 2 s, the service within 5 s.
+Targets: the 99th percentiles at most 1.05 times those with a collector that works, missed if the
+whole interval of the ratio is above; telemetry closes within 2 s, the service within 5 s.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from tests.bench.whole_service import whole_service
 
 # Enough ticks that a batch of their spans leaves within the turn.
 TURN = Turn(quotes=1_500, triggering=0.1, per_s=2_000)
-ROUNDS = 24
+ROUNDS = 20
 WARM_UPS = 1
 MAX_RATIO = 1.05
 MAX_CLOSE_S = 2.0
@@ -119,13 +119,13 @@ def _conclude(report: Report, ways: Mapping[str, str]) -> None:
     for way in ways:
         if way == WORKS:
             continue
-        at_most = None if way == WORKS_TOO else MAX_RATIO
         for name, series in (("a tick's p99", "decided_p99"), ("of processing", "judged_p99")):
             report.ratio(
                 f"{way}: {name} : works",
                 f"{way}: {series}, µs",
                 f"{WORKS}: {series}, µs",
-                at_most=at_most if series == "decided_p99" else None,
+                within_noise=True,
+                at_most=None if way == WORKS_TOO else MAX_RATIO,
             )
     for way in ways:
         (close_s,) = rounds[f"{way}: close_s"]

@@ -53,19 +53,24 @@ class Report:
         unit: str,
         *,
         is_ratio: bool = False,
+        within_noise: bool = False,
         at_most: float | None = None,
         at_least: float | None = None,
     ) -> None:
-        """Make the median of `values` a figure, judged by at most one target."""
+        """Make the median of `values` a figure, judged by at most one target.
+
+        `within_noise`: `at_most` is missed only by a ratio whose whole interval is above it.
+        """
         median = statistics.median(values)
+        interval = median_interval(values) if is_ratio and len(values) > 1 else None
         target = verdict = None
         if at_most is not None:
-            target = f"<= {at_most:,g} {unit}"
-            verdict = "met" if median <= at_most else "missed"
+            judged = interval[0] if within_noise and interval is not None else median
+            target = f"<= {at_most:,g} {unit}{', within noise' if within_noise else ''}"
+            verdict = "met" if judged <= at_most else "missed"
         elif at_least is not None:
             target = f">= {at_least:,g} {unit}"
             verdict = "met" if median >= at_least else "missed"
-        interval = median_interval(values) if is_ratio and len(values) > 1 else None
         self.figures.append(Figure(name, median, unit, _spread(values), interval, target, verdict))
 
     def ratio(
@@ -74,6 +79,7 @@ class Report:
         series: str,
         baseline: str,
         *,
+        within_noise: bool = False,
         at_most: float | None = None,
         at_least: float | None = None,
     ) -> None:
@@ -83,7 +89,15 @@ class Report:
         """
         pairs = zip(self.rounds[series], self.rounds[baseline], strict=True)
         values = [value / base for value, base in pairs]
-        self.figure(name, values, "x", is_ratio=True, at_most=at_most, at_least=at_least)
+        self.figure(
+            name,
+            values,
+            "x",
+            is_ratio=True,
+            within_noise=within_noise,
+            at_most=at_most,
+            at_least=at_least,
+        )
 
 
 def turns(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:

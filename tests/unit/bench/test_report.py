@@ -25,11 +25,19 @@ def test_a_ratio_is_of_pairs_and_judged_by_its_median() -> None:
         report.add("on", base * 1.04)
     report.ratio("on : off", "on", "off", at_most=1.05)
     report.ratio("on : off, strictly", "on", "off", at_most=1.03)
-    met, missed = report.figures
+    report.ratio("on : off, as far as shown", "on", "off", within_noise=True, at_most=1.03)
+    for ratio in (0.9, 1.2, 1.3):
+        report.add("noisy", 10.0 * ratio)
+        report.add("quiet", 10.0)
+    report.ratio("noisy : quiet", "noisy", "quiet", within_noise=True, at_most=1.05)
+    met, missed, shown, noisy = report.figures
     assert met.value == pytest.approx(1.04)
     assert met.interval == pytest.approx((1.04, 1.04))
     assert (met.target, met.verdict) == ("<= 1.05 x", "met")
-    assert missed.verdict == "missed"
+    assert missed.verdict == shown.verdict == "missed"
+    assert noisy.verdict == "met"
+    assert noisy.value == pytest.approx(1.2)
+    assert noisy.target == "<= 1.05 x, within noise"
 
 
 def test_shuffled_turns_let_each_follow_each() -> None:
