@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.monitoring import programs
 from tests.support import eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +104,10 @@ class Terminal:
 @pytest.fixture
 def blocks(tmp_path: Path) -> list[Block]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
+    webhook = free_port()
     for written, replacement in (
+        ("make monitor\n", f"make monitor ARGS='{_monitor_arguments(tmp_path, webhook)}'\n"),
+        ("127.0.0.1:9095", f"127.0.0.1:{webhook}"),
         ("127.0.0.1:8080", f"127.0.0.1:{free_port()}"),
         ("127.0.0.1:9464", f"127.0.0.1:{free_port()}"),
         (".tapewatch/", f"{tmp_path / 'data'}/"),
@@ -147,7 +151,8 @@ def terminals(tmp_path: Path, blocks: list[Block]) -> Iterator[dict[str, Termina
 async def test_the_walk_through_works_as_written(
     blocks: list[Block], terminals: dict[str, Terminal], tmp_path: Path
 ) -> None:
-    service, commands, watch = (terminals[name] for name in ("service", "commands", "watch"))
+    names = ("service", "commands", "watch", "monitor")
+    service, commands, watch, monitor = (terminals[name] for name in names)
     seen = ""
     for block in blocks:
         if block.sight is not None:
@@ -156,7 +161,7 @@ async def test_the_walk_through_works_as_written(
         if block.terminal == "commands":
             output = await _run_as_told(commands, block)
             assert "urn:tapewatch:problem" not in output, f"{block.text}\n{output}"
-            assert "Error" not in output, f"{block.text}\n{output}"
+            assert not re.search(r"Traceback|\| ERROR ", output), f"{block.text}\n{output}"
             seen += output
         else:
             terminals[block.terminal].type(block.text)
@@ -179,12 +184,33 @@ async def test_the_walk_through_works_as_written(
     assert "CLOSED" in kinds
     assert "CANCELLED" in kinds
 
+    assert seen.count("# TapewatchDatabaseDown\n") == 1
+    assert '{"status":"not_ready","checks":{"database":{"ok":false' in seen
+    assert '{"status":"ready"' in seen.partition('"status":"not_ready"')[2]
+    assert set(re.findall(r"FIRING +(?:critical|warning) +(\w+)", monitor.shown)) == {
+        "TapewatchDatabaseDown"
+    }
+    monitor.interrupt()
+    await eventually(lambda: monitor.has_ended)
+    assert "Traceback" not in monitor.shown
+
     watch.interrupt()
     service.interrupt()
     await eventually(lambda: service.has_ended)
     assert "stopping" in service.shown
     assert "Traceback" not in service.shown
     assert not list((tmp_path / "data").glob("*/server.pid")), "a server was left running"
+
+
+def _monitor_arguments(folder: Path, webhook: int) -> str:
+    """Return a monitor's ports and folder, where the programs are that the tests have."""
+    own = folder / "monitoring"
+    own.mkdir()
+    unpacked = programs().folder
+    if unpacked != Path("/"):
+        (own / unpacked.name).symlink_to(unpacked)
+    ports = f"--prometheus-port {free_port()} --alertmanager-port {free_port()}"
+    return f"--folder {own} {ports} --webhook-port {webhook}"
 
 
 async def _run_as_told(commands: Terminal, block: Block) -> str:

@@ -60,4 +60,14 @@ def test_every_path_it_names_exists() -> None:
 def test_every_target_it_names_is_in_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
-    assert set(re.findall(r"\bmake (run|test|check|bench|replay|token|help)\b", TEXT)) <= targets
+    assert set(re.findall(r"(?:`|^)make (\w+)", TEXT, re.MULTILINE)) <= targets
+
+
+def test_every_dashboard_is_told() -> None:
+    for path in (ROOT / "dashboards" / "generated").glob("*.json"):
+        assert f"| `{path.stem}` |" in TEXT
+
+
+def test_its_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#:\s]+)", TEXT):
+        assert (ROOT / link).exists(), link
