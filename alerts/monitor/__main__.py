@@ -94,6 +94,7 @@ def _greet(monitor: Monitor, targets: list[str]) -> None:
         f"watching {', '.join(targets)}",
         f"  Prometheus    {monitor.prometheus.url}",
         f"  Alertmanager  {monitor.alertmanager.url}/api/v2/alerts",
+        f"  dashboards    {monitor.webhook.url}/d/tapewatch-overview",
         f"  runbooks      {monitor.webhook.runbooks_url}/README.md",
         "Notifications follow; Ctrl-C ends.",
     ]

@@ -1,6 +1,7 @@
 """Webhook, Alertmanager and Prometheus, each told where the others are, started and stopped as one.
 
-The stop is in the reverse order of the start, so that nothing is told to somebody who is gone.
+The stop is in the reverse order of the start, so that nothing is told to somebody who is gone. The
+links to dashboards lead to the webhook, which draws them: there is no Grafana here.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from alerts.monitor import local_routes, prometheus, webhook
 from alerts.monitor.alertmanager import Alertmanager
 from alerts.monitor.binaries import Programs
+from alerts.monitor.drawn import Drawn
 from alerts.monitor.notification import Notification
 from alerts.monitor.prometheus import Prometheus
 from alerts.monitor.webhook import Webhook
@@ -59,9 +61,15 @@ async def open_monitor(
     Raises:
         MonitorError: one of them cannot start; the message says why.
     """
+    drawn = Drawn(interval_s)
     async with AsyncExitStack() as stack:
         taker = await stack.enter_async_context(
-            Webhook(on_notification, runbooks=runbooks, port=ports.webhook)
+            Webhook(
+                on_notification,
+                runbooks=runbooks,
+                dashboards=drawn.page,
+                port=ports.webhook,
+            )
         )
         notifier = Alertmanager(
             programs,
@@ -79,9 +87,10 @@ async def open_monitor(
             targets={"tapewatch": targets, "alertmanager": (notifier.address,)},
             alertmanager=notifier.address,
             interval_s=interval_s,
-            external_labels={"runbooks_url": taker.runbooks_url},
+            external_labels={"grafana_url": taker.url, "runbooks_url": taker.runbooks_url},
             rules=rules,
             port=ports.prometheus,
         )
         await stack.enter_async_context(watcher)
+        drawn.prometheus_url = watcher.url
         yield Monitor(watcher, notifier, taker)

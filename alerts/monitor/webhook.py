@@ -1,6 +1,7 @@
 """The webhook at the end of the line: takes notifications, and serves the runbooks they link to.
 
-`POST /notify/RECEIVER` is Alertmanager's webhook, `GET /runbooks/NAME.md` a runbook as plain text.
+`POST /notify/RECEIVER` is Alertmanager's webhook, `GET /runbooks/NAME.md` a runbook as plain text,
+`GET /d/UID` a dashboard, where there is somebody who draws it.
 
 Invariants: a notification counts once it was read whole; what is no notification is refused (400)
 and changes nothing. At most `KEPT` are remembered, the newest.
@@ -9,7 +10,7 @@ and changes nothing. At most `KEPT` are remembered, the newest.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,6 +33,7 @@ class Webhook:
     Args:
         on_notification: called with each, in the order they arrive.
         runbooks: folder of the runbooks.
+        dashboards: answers requests for them.
         host: address to listen on.
         port: to listen on; None takes a free one.
     """
@@ -41,12 +43,14 @@ class Webhook:
         on_notification: Callable[[Notification], None] | None = None,
         *,
         runbooks: Path = RUNBOOKS,
+        dashboards: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
         host: str = LOOPBACK,
         port: int | None = None,
     ) -> None:
         self.notifications: deque[Notification] = deque(maxlen=KEPT)
         self._on_notification = on_notification
         self._runbooks = runbooks
+        self._dashboards = dashboards
         self._host = host
         self._port = port or 0
         self._arrived = asyncio.Condition()
@@ -73,6 +77,8 @@ class Webhook:
                 web.get("/runbooks/{name}", self._runbook),
             ]
         )
+        if self._dashboards is not None:
+            application.router.add_get("/d/{uid}", self._dashboards)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:

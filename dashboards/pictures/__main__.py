@@ -5,16 +5,15 @@ Exit codes: 0, 1 where Prometheus cannot be asked, 2 for a wrong argument.
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from pathlib import Path
 
 import aiohttp
 
-from dashboards.files import BOARDS, FOLDER
 from dashboards.pictures.answers import Span, ask
 from dashboards.pictures.picture import picture
+from dashboards.pictures.source import known, read
 
 ANY = ".+"
 
@@ -22,7 +21,7 @@ ANY = ".+"
 def main(arguments: list[str] | None = None) -> int:
     """Ask, draw, write, and return the exit code."""
     options = _parser().parse_args(arguments)
-    dashboard = json.loads((FOLDER / f"{options.uid}.json").read_text(encoding="utf-8"))
+    dashboard = read(options.uid)
     end = time.time() if options.end is None else options.end
     span = Span(end - 60 * options.minutes, end, options.interval)
     chosen = {"job": options.job, "instance": options.instance}
@@ -44,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m dashboards.pictures",
         description="Draw a dashboard from a Prometheus, without Grafana, as SVG.",
     )
-    parser.add_argument("uid", choices=sorted(board.uid for board in BOARDS))
+    parser.add_argument("uid", choices=known())
     parser.add_argument("--prometheus", default="http://127.0.0.1:9090", metavar="URL")
     parser.add_argument("--minutes", type=float, default=60.0, help="of the past (default 60)")
     parser.add_argument("--end", type=float, metavar="UNIX_TIME", help="until when (default now)")

@@ -83,9 +83,10 @@ async def _lines(
     span: Span,
     chosen: Mapping[str, str],
 ) -> list[Line]:
+    rate_s = max(4 * span.interval_s, span.step_s + span.interval_s)
     macros = {
-        "__rate_interval": f"{max(4 * span.interval_s, span.step_s + span.interval_s):g}s",
-        "__range": f"{span.end - span.start:.0f}s",
+        "__rate_interval": f"{rate_s * 1000:.0f}ms",
+        "__range": f"{(span.end - span.start) * 1000:.0f}ms",
         **chosen,
     }
     query = _MACRO.sub(lambda found: macros[found[1] or found[2]], target["expr"])

@@ -102,6 +102,27 @@ async def monitor(service: Service, tmp_path: Path) -> AsyncIterator[Monitor]:
         yield monitor
 
 
+async def test_a_dashboard_is_drawn_where_alerts_link_to(
+    monitor: Monitor, service: Service
+) -> None:
+    async with aiohttp.ClientSession(monitor.webhook.url) as client:
+        chosen = {"var-job": "tapewatch", "var-instance": service.address}
+        while True:  # until it was scraped, which makes a tile green
+            async with client.get("/d/tapewatch-overview", params=chosen) as answer:
+                page = await answer.text()
+            assert answer.status == 200, page
+            if "scraped " + service.address in page:
+                break
+            await asyncio.sleep(0.2)
+        assert answer.content_type == "text/html"
+        assert "Tapewatch / Overview" in page
+        assert f"/d/tapewatch-loops?var-job=tapewatch&amp;var-instance={service.address}" in page
+        refused = {"/d/other": 404, "/d/tapewatch-loops?from=2000&to=1000": 400}
+        for path, status in refused.items():
+            async with client.get(path) as answer:
+                assert answer.status == status
+
+
 async def test_an_alert_arrives_with_its_links_and_is_resolved(
     monitor: Monitor, service: Service
 ) -> None:
@@ -116,7 +137,7 @@ async def test_an_alert_arrives_with_its_links_and_is_resolved(
         "severity": "warning",
     }
     assert alert.annotations["summary"] == "A fault of 3"
-    assert alert.annotations["dashboard_url"] == "http://localhost:3000/d/x?var-job=tapewatch"
+    assert alert.annotations["dashboard_url"] == f"{monitor.webhook.url}/d/x?var-job=tapewatch"
     runbook = alert.annotations["runbook_url"]
     async with aiohttp.ClientSession() as client, client.get(runbook) as answer:
         assert (answer.content_type, await answer.text()) == ("text/plain", "# Faulty\n")

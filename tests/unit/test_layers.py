@@ -39,7 +39,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "telemetry.metrics_page",
         "telemetry.thresholds",
     ),
-    "alerts": ("alerts", "telemetry.catalogue"),
+    "alerts": ("alerts", "telemetry.catalogue", "dashboards.pictures"),
 }
 
 # Modules that do input or output, wait, log, take chances or read a clock.
