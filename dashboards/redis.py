@@ -156,7 +156,7 @@ _SERVER = Row(
                 "used",
             ),
             limit=limit_of("TapewatchRedisMemoryHigh"),
-            width=6,
+            width=8,
             empty="Redis has no memory limit",
         ),
         trend(
@@ -166,7 +166,7 @@ _SERVER = Row(
             "bytes",
             Query(f"max({series(catalogue.REDIS_MEMORY)})", "used"),
             Query(f"max({series(catalogue.REDIS_MEMORY_MAX)})", "may be"),
-            width=6,
+            width=8,
         ),
         trend(
             "Keys found and not found",
@@ -175,18 +175,22 @@ _SERVER = Row(
             "ops",
             Query(f"max by (job) (rate({series(catalogue.REDIS_HITS)}[{RATE}]))", "found"),
             Query(f"max by (job) (rate({series(catalogue.REDIS_MISSES)}[{RATE}]))", "not found"),
-            width=6,
+            width=8,
         ),
         trend(
-            "Clients and evictions",
-            "Clients connected to Redis, and keys it evicted per second. Clients that only grow: "
-            "somebody does not close its connections.",
+            "Clients",
+            "Clients connected to Redis. If they only grow, somebody does not close connections.",
             "short",
             Query(f"max({series(catalogue.REDIS_CLIENTS)})", "clients"),
-            Query(
-                f"max by (job) (rate({series(catalogue.REDIS_EVICTED)}[{RATE}]))", "evicted per s"
-            ),
-            width=6,
+            width=12,
+        ),
+        trend(
+            "Evicted keys",
+            "Keys Redis evicted for want of memory, per second. Bad above 0: what is evicted is "
+            "read from PostgreSQL.",
+            "ops",
+            Query(f"max by (job) (rate({series(catalogue.REDIS_EVICTED)}[{RATE}]))", "evicted"),
+            width=12,
         ),
     ),
 )
