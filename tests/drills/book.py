@@ -1,4 +1,4 @@
-"""The broker of a drill: symbols that are always open, a group without and one with markup."""
+"""The broker of a drill: symbols that are always open, groups without and with markup."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -21,7 +21,7 @@ SYMBOLS = ("EURUSD", "USDJPY", "GBPUSD", "XAUUSD", "AUDUSD", "USDCHF", "EURCHF")
 RICH_ACCOUNTS = range(1, 41)
 POOR_ACCOUNTS = range(101, 141)
 RICH, POOR = Decimal("1000000.00"), Decimal("1000.00")
-_GROUPS = ("standard", "raw")
+FEW_GROUPS = 2
 
 
 class DrillAccount(NamedTuple):
@@ -39,18 +39,30 @@ def instruments(names: tuple[str, ...] = SYMBOLS) -> list[Instrument]:
     return [each for each in INSTRUMENTS if each.symbol.name in names]
 
 
-def drill_book() -> Opening:
-    """Return the book; poor accounts hold a position that is near the end of its margin."""
+def group_name(number: int) -> str:
+    """Return the name of a group, numbered from 0."""
+    return f"group-{number}"
+
+
+def drill_book(groups: int) -> Opening:
+    """Return the book, with accounts spread over so many groups and no orders."""
     traded = [each.symbol for each in instruments()]
     return Opening(
         traded,
-        [Group(name, Decimal(100), Decimal(50), True, FillPolicy.MARKET) for name in _GROUPS],
-        [_terms(group, symbol.name, symbol.digits) for group in _GROUPS for symbol in traded],
+        [
+            Group(group_name(number), Decimal(100), Decimal(50), True, FillPolicy.MARKET)
+            for number in range(groups)
+        ],
+        [
+            _terms(number, symbol.name, symbol.digits)
+            for number in range(groups)
+            for symbol in traded
+        ],
         [
             DrillAccount(
                 account_id,
                 UserType.LIVE if account_id % 2 else UserType.DEMO,
-                _GROUPS[account_id % 2],
+                group_name(account_id % groups),
                 Decimal(100),
                 balance,
             )
@@ -61,11 +73,11 @@ def drill_book() -> Opening:
     )
 
 
-def _terms(group: str, symbol: str, digits: int) -> GroupSymbol:
+def _terms(number: int, symbol: str, digits: int) -> GroupSymbol:
     return GroupSymbol(
-        group,
+        group_name(number),
         symbol,
-        spread=Decimal(_GROUPS.index(group)),
+        spread=Decimal(number % 2),
         spread_pip=Decimal(1).scaleb(-digits),
         commission_type=CommissionType.ENTRY,
         commission_value_type=CommissionValueType.PER_LOT,
@@ -76,11 +88,11 @@ def _terms(group: str, symbol: str, digits: int) -> GroupSymbol:
     )
 
 
-async def store_book(dsn: str, time_ns: int) -> None:
+async def store_book(dsn: str, time_ns: int, groups: int) -> None:
     """Make the schema in an empty database and open the book."""
     await apply_migrations(dsn)
     connection = await asyncpg.connect(dsn)
     try:
-        await open_book(connection, drill_book(), time_ns)
+        await open_book(connection, drill_book(groups), time_ns)
     finally:
         await connection.close()

@@ -230,9 +230,10 @@ DRILLS = (
     Drill(
         "TapewatchWebSocketSlow",
         clients.held_at_messages,
-        "the process is stopped (SIGSTOP) for 0.12 s while it handles long messages",
+        "the process is stopped (SIGSTOP) for 0.12 s in the middle of a client's messages",
         true_s=60,
         resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+        groups=clients.MANY_GROUPS,
     ),
     Drill(
         "TapewatchSlowClientsDropped",

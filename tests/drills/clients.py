@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,12 +14,10 @@ from tests.drills.universe import Universe
 DEAF_ACCOUNTS = range(21, 31)
 MESSAGES_AT_ONCE = 50
 DEAF_PAUSE_S = 0.1
-# A message near the limit of its size, which names symbols that are not there.
-LONG_MESSAGE = json.dumps(
-    {"type": "subscribe", "symbols": [f"NO{number:05}" for number in range(1_500)]}
-)
-MESSAGES_IN_BURST = 8
-INTO_THE_BURST_S = 0.004
+# Whoever follows many groups asks for all of their prices.
+MANY_GROUPS = 32
+BROAD_ACCOUNTS = range(5, 5 + MANY_GROUPS)
+MESSAGES_IN_BURST = 10
 # Beyond 0.1 s for the message, and rarely for the event loop's sampler, ten times a second.
 BURST_HELD_S, BURST_FREE_S = 0.115, 3.0
 PULSE_HELD_S, PULSE_FREE_S = 0.2, 1.0
@@ -49,23 +46,28 @@ async def clients_deaf(on: Universe) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def held_at_messages(on: Universe) -> AsyncIterator[None]:
-    """Stop the process for a moment, now and then, while it handles long messages."""
-    async with on.traders.stream(20) as socket:
+    """Stop the process for a moment, now and then, in the middle of a client's messages."""
+    answered = asyncio.Event()
+
+    async with on.traders.stream(*BROAD_ACCOUNTS) as socket:
+
+        async def listen() -> None:
+            message = await socket.receive()
+            assert message.type is aiohttp.WSMsgType.TEXT, message
+            if message.data.startswith('{"type":"subscribed"'):
+                answered.set()
 
         async def hold() -> None:
+            answered.clear()
             for _ in range(MESSAGES_IN_BURST):
-                await socket.send_str(LONG_MESSAGE)
-            await asyncio.sleep(INTO_THE_BURST_S)
+                await socket.send_str('{"type":"subscribe"}')
+            await answered.wait()
             on.service.send(signal.SIGSTOP)
             try:
                 await asyncio.sleep(BURST_HELD_S)
             finally:
                 on.service.send(signal.SIGCONT)
             await asyncio.sleep(BURST_FREE_S)
-
-        async def listen() -> None:
-            message = await socket.receive()
-            assert message.type is aiohttp.WSMsgType.TEXT, message
 
         async with meanwhile(hold, listen):
             yield

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
+from tests.drills.book import FEW_GROUPS
 from tests.drills.rules import Rule, receivers
 from tests.drills.sightings import Sighting
 from tests.drills.universe import Universe
@@ -36,7 +37,7 @@ class Drill:
         warm_s: how long the universe is healthy before.
         hold_s: how long the fault lasts after the notification, so that others could fire.
         also: what else may be told, by why.
-        processes, is_traced, settings: of the universe.
+        processes, groups, is_traced, settings: of the universe.
     """
 
     alert: str
@@ -49,6 +50,7 @@ class Drill:
     hold_s: float = HOLD_S
     also: dict[str, str] = field(default_factory=dict)
     processes: int = 1
+    groups: int = FEW_GROUPS
     is_traced: bool = False
     settings: dict[str, object] = field(default_factory=dict)
 

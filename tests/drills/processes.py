@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.drills.book import FEW_GROUPS, group_name
 from tests.drills.instance import Instance
 from tests.drills.universe import Universe
 
@@ -92,7 +93,9 @@ async def _restart(on: Universe, *statements: str) -> None:
     for statement in statements:
         await on.execute(statement)
     async with on.valkey_client() as client:
-        await client.delete("{group:standard}:prices", "{group:raw}:prices")
+        await client.delete(
+            *(f"{{group:{group_name(number)}}}:prices" for number in range(FEW_GROUPS))
+        )
     on.service.start()
     await on.service.ready()
 

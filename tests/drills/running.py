@@ -29,13 +29,15 @@ async def run_drill(drill: Drill, folder: Path, seed: int, *, until_told: bool =
             folder,
             seed,
             processes=drill.processes,
+            groups=drill.groups,
             is_traced=drill.is_traced,
             settings=drill.settings,
         ) as everything:
             try:
                 await _drill(drill, everything, outcome, until_told=until_told)
             finally:
-                outcome.log = _last_lines(everything.service.log)
+                fired = [f"fired: {each.labels}" for each in everything.sightings.seen]
+                outcome.log = "\n".join([*fired, _last_lines(everything.service.log)])
     except Exception as error:
         outcome.failures.append(f"{type(error).__name__}: {error}")
     return outcome

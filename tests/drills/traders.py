@@ -140,7 +140,7 @@ class Traders:
                 number = 0
                 while not listening.done():
                     number += 1
-                    await socket.send_json({"type": "ping", "id": number})
+                    await socket.send_json({"type": "ping", "id": str(number)})
                     if number % 4 == 0:
                         await socket.send_json({"type": "subscribe", "symbols": ["EURUSD"]})
                     await asyncio.sleep(TALK_S)

@@ -27,7 +27,7 @@ from alerts.monitor.binaries import find_programs
 from alerts.monitor.prometheus import Prometheus
 from alerts.monitor.webhook import Webhook
 from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
-from tests.drills.book import RICH_ACCOUNTS, instruments, store_book
+from tests.drills.book import FEW_GROUPS, RICH_ACCOUNTS, instruments, store_book
 from tests.drills.drill_alertmanager import DrillAlertmanager
 from tests.drills.instance import Instance
 from tests.drills.sightings import Sightings
@@ -98,6 +98,7 @@ async def universe(
     *,
     processes: int = 1,
     traders: int = TRADERS,
+    groups: int = FEW_GROUPS,
     is_traced: bool = False,
     settings: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[Universe]:
@@ -106,6 +107,7 @@ async def universe(
     Args:
         processes: of the service on the same stores; the first one leads.
         traders: how many trade at the first process.
+        groups: of accounts.
         is_traced: whether its spans go to a collector.
         settings: of the service, as environment variables without their prefix.
     """
@@ -114,7 +116,7 @@ async def universe(
         enter = stack.enter_async_context
         postgres = await enter(EmbeddedPostgres(folder / "postgres", durable=False))
         valkey = await enter(EmbeddedValkey(folder / "valkey"))
-        await store_book(postgres.dsn, time.time_ns())
+        await store_book(postgres.dsn, time.time_ns(), groups)
         database = await enter(_proxy(postgres.dsn))
         redis_proxy = await enter(_proxy(valkey.url))
         upstream = await enter(Upstream(instruments(), random, RATE))
