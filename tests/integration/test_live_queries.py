@@ -4,6 +4,8 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,13 +21,16 @@ from tests.asked import (
     runbook_queries,
     variable_queries,
 )
-from tests.integration.watched import Known, Watched, watched_service
+from tests.drills.book import POOR, POOR_ACCOUNTS
+from tests.integration.at_work import STOPPED_OUT, SYMBOL, watched_service
+from tests.integration.watched import Known, Watched
 from tests.promql import selectors
-from tests.runbooks import ROOT, runbooks, set_up
+from tests.runbooks import FOLDER, ROOT, Runbook, runbooks, set_up
 
 SHELL_TIMEOUT_S = 240.0
 PSQL_VARIABLES = {"account": 1, "order": 1, "deal": 1, "symbol": "EURUSD"}
-TOLERANCE = 0.1  # rates extrapolate to the ends of their windows
+COMMISSION = Decimal("2.00")  # of opening a lot
+TOLERANCE = 0.15  # rates extrapolate to the ends of their windows
 # A sum, by some labels or of all, of one metric: as it is, its rate, or its increase.
 _COUNTING = re.compile(
     r"(?P<sum>sum (?:by \([^)]*\) )?\(|sum\()?"
@@ -131,6 +136,25 @@ async def test_the_statements_and_the_commands_of_the_diagnoses_work(watched: Wa
     said = await _in_a_shell(watched.with_addresses(set_up()) + "".join(checked), watched)
     assert "FAILED" not in said, said
     assert "urn:tapewatch:problem" not in said, said
+
+
+async def test_a_bad_tick_is_taken_back_as_the_runbook_says(watched: Watched) -> None:
+    runbook = Runbook(FOLDER / "TapewatchStopOutBurst.md")
+    (commands,) = (each for each in runbook.fences("sh") if each.section == "Mitigation")
+    text = f"{commands.text}\nadmin $API/admin/audit\n"
+    for written, ours in (
+        ("SYMBOL=EURUSD", f"SYMBOL={SYMBOL}"),
+        (r"FROM='[^']*'", f"FROM='{datetime.fromtimestamp(watched.began, UTC)}'"),
+        (r"TO='[^']*'", f"TO='{datetime.fromtimestamp(watched.counted, UTC)}'"),
+    ):
+        text, replaced = re.subn(written, ours, text)
+        assert replaced == 1, written
+    said = await _in_a_shell(watched.with_addresses(set_up()) + text, watched)
+    assert said.count('"kind":"CORRECTED"') == STOPPED_OUT, said
+    for account_id in POOR_ACCOUNTS[:STOPPED_OUT]:
+        account = await watched.traders.call(account_id, "GET", "/account")
+        assert Decimal(account["balance"]) == POOR - COMMISSION
+        assert len(account["positions"]) == 1
 
 
 async def _in_a_shell(text: str, watched: Watched) -> str:
