@@ -22,7 +22,7 @@ from alerts.monitor.prometheus import Prometheus
 from alerts.monitor.webhook import Webhook
 from service.api.auth import Role
 from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
-from tests.drills.book import POOR_ACCOUNTS, RICH_ACCOUNTS, instruments, store_book
+from tests.drills.book import FEW_GROUPS, POOR_ACCOUNTS, RICH_ACCOUNTS, instruments, store_book
 from tests.drills.instance import Instance
 from tests.drills.traders import Traders
 from tests.drills.upstream import Upstream
@@ -56,7 +56,7 @@ async def watched_service(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         dsn = await enter(fresh_database(postgres))
-        await store_book(dsn, time.time_ns())
+        await store_book(dsn, time.time_ns(), FEW_GROUPS)
         upstream = await enter(Upstream(instruments(), random, QUOTES_A_SECOND))
         service = Instance(
             "watched",
