@@ -82,8 +82,8 @@ _QUOTES = Row(
         ),
         trend(
             "Age of quotes on arrival",
-            "How old quotes are by their own time when they arrive; every 64th is looked at. Bad: "
-            "the network or the provider is slow, or one of the two clocks is wrong.",
+            "How old quotes are by their own time when they arrive; one in 10 ms is looked at. "
+            "Bad: the network or the provider is slow, or one of the two clocks is wrong.",
             "s",
             *quantiles(catalogue.QUOTE_AGE),
             latency=True,

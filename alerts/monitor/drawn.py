@@ -52,10 +52,10 @@ class Drawn:
         if not self.prometheus_url:
             raise web.HTTPServiceUnavailable(text="Prometheus has not started yet\n")
         try:
-            answers, alerts = await ask(dashboard, self.prometheus_url, span, chosen)
+            answers = await ask(dashboard, self.prometheus_url, span, chosen)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise web.HTTPBadGateway(text=f"Prometheus does not answer: {error}\n") from error
-        drawn = picture(dashboard, answers, alerts, span)
+        drawn = picture(dashboard, answers, span)
         return web.Response(
             text=_page(request.query_string, dashboard["title"], drawn), content_type="text/html"
         )

@@ -26,11 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     span = Span(end - 60 * options.minutes, end, options.interval)
     chosen = {"job": options.job, "instance": options.instance}
     try:
-        answers, alerts = asyncio.run(ask(dashboard, options.prometheus, span, chosen))
+        answers = asyncio.run(ask(dashboard, options.prometheus, span, chosen))
     except (aiohttp.ClientError, TimeoutError) as error:
         print(f"Prometheus at {options.prometheus} cannot be asked: {error}", file=sys.stderr)
         return 1
-    drawn = picture(dashboard, answers, alerts, span)
+    drawn = picture(dashboard, answers, span)
     if options.output is None:
         print(drawn, end="")
     else:

@@ -44,12 +44,14 @@ class Line:
 
 Answers = Mapping[tuple[int, str], list[Line]]
 """Lines by panel and query letter."""
+ALERTS = "alerts"
+"""The letter of what a list of alerts asks for."""
 
 
 async def ask(
     dashboard: Mapping[str, Any], url: str, span: Span, chosen: Mapping[str, str]
-) -> tuple[Answers, list[dict[str, Any]]]:
-    """Ask all queries of a dashboard; return the answers, and the alerts that are not well.
+) -> Answers:
+    """Ask all queries of a dashboard, and for the alerts it lists.
 
     Args:
         url: of Prometheus.
@@ -69,12 +71,18 @@ async def ask(
         asked = {
             (panel["id"], target["refId"]): asyncio.ensure_future(lines(panel, target))
             for panel in dashboard["panels"]
-            for target in panel.get("targets", ())
+            for target in targets_of(panel)
         }
         await asyncio.gather(*asked.values())
-        async with session.get("/api/v1/alerts") as response:
-            alerts: list[dict[str, Any]] = (await response.json())["data"]["alerts"]
-    return {key: found.result() for key, found in asked.items()}, alerts
+    return {key: found.result() for key, found in asked.items()}
+
+
+def targets_of(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a panel asks for; Grafana gets its lists of alerts by another way."""
+    if panel["type"] != "alertlist":
+        return list(panel.get("targets", ()))
+    query = f"ALERTS{panel['options']['alertInstanceLabelFilter']}"
+    return [{"refId": ALERTS, "expr": query, "instant": True}]
 
 
 async def _lines(

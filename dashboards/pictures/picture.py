@@ -1,11 +1,12 @@
 """A whole dashboard as a picture."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from dashboards.pictures.answers import Answers, Span
-from dashboards.pictures.panels import Place, Shown, draw
+from dashboards.pictures.answers import Answers, Span, targets_of
+from dashboards.pictures.frame import Place, Shown
+from dashboards.pictures.panels import draw
 from dashboards.pictures.svg import FAINT, Drawing
 
 COLUMN, LINE, GAP, TOP = 58.0, 30.0, 6.0, 46.0
@@ -15,7 +16,6 @@ NOTICE = "Drawn by Tapewatch from Prometheus; not Grafana"
 def picture(
     dashboard: Mapping[str, Any],
     answers: Answers,
-    alerts: Sequence[Mapping[str, Any]],
     span: Span,
 ) -> str:
     """Return a dashboard as SVG, with what was answered to its queries."""
@@ -34,9 +34,9 @@ def picture(
             continue
         lines_by = {
             target["refId"]: answers.get((panel["id"], target["refId"]), [])
-            for target in panel.get("targets", ())
+            for target in targets_of(panel)
         }
-        draw(drawing, Shown(panel, place, lines_by, span, alerts))
+        draw(drawing, Shown(panel, place, lines_by, span))
     return drawing.text()
 
 

@@ -41,13 +41,9 @@ async def test_what_is_chosen_is_asked_for() -> None:
         asked.append(str((await request.post())["query"]))
         return web.json_response({"data": {"resultType": "vector", "result": []}})
 
-    async def alerts(_: web.Request) -> web.Response:
-        return web.json_response({"data": {"alerts": []}})
-
     prometheus = web.Application()
     prometheus.router.add_post("/api/v1/query", query)
     prometheus.router.add_post("/api/v1/query_range", query)
-    prometheus.router.add_get("/api/v1/alerts", alerts)
     async with TestServer(prometheus) as server:
         drawn = Drawn(5.0)
         drawn.prometheus_url = str(server.make_url(""))

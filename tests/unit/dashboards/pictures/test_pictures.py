@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from dashboards.pictures.__main__ import main
-from dashboards.pictures.answers import Line, Span, ask
+from dashboards.pictures.answers import Line, Span, ask, targets_of
 from dashboards.pictures.picture import picture
 from dashboards.pictures.svg import cut, lines_of
 from dashboards.pictures.units import shown
@@ -31,6 +31,7 @@ class FakePrometheus:
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
         self.status = 200
+        self.alerts: list[dict[str, Any]] = []
 
     async def query(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
@@ -39,6 +40,8 @@ class FakePrometheus:
             return web.Response(status=self.status)
         start = float(form.get("start", SPAN.start))
         values = [[start + 15 * at, str(at % 3)] for at in range(40)]
+        if form["query"].startswith("ALERTS{"):
+            return web.json_response({"data": {"resultType": "vector", "result": self.alerts}})
         lines: list[dict[str, Any]] = [
             {"metric": {"instance": name, "loop": name, "le": "0.1"}, "values": values}
             for name in ("one", "two")
@@ -47,10 +50,6 @@ class FakePrometheus:
             lines = [{"metric": line["metric"], "value": values[-1]} for line in lines]
         return web.json_response({"data": {"resultType": "matrix", "result": lines}})
 
-    async def alerts(self, _: web.Request) -> web.Response:
-        labels = {"alertname": "TapewatchFeedSilent", "severity": "critical"}
-        return web.json_response({"data": {"alerts": [{"labels": labels, "state": "firing"}]}})
-
 
 @pytest_asyncio.fixture
 async def prometheus() -> AsyncIterator[tuple[FakePrometheus, str]]:
@@ -58,7 +57,6 @@ async def prometheus() -> AsyncIterator[tuple[FakePrometheus, str]]:
     application = web.Application()
     application.router.add_post("/api/v1/query", fake.query)
     application.router.add_post("/api/v1/query_range", fake.query)
-    application.router.add_get("/api/v1/alerts", fake.alerts)
     async with TestServer(application) as server:
         yield fake, str(server.make_url(""))
 
@@ -71,29 +69,42 @@ def _words(drawn: str) -> str:
 async def test_every_dashboard_is_drawn(uid: str, prometheus: tuple[FakePrometheus, str]) -> None:
     fake, url = prometheus
     dashboard = DASHBOARDS[uid]
-    answers, alerts = await ask(dashboard, url, SPAN, CHOSEN)
-    drawn = picture(dashboard, answers, alerts, SPAN)
+    answers = await ask(dashboard, url, SPAN, CHOSEN)
+    drawn = picture(dashboard, answers, SPAN)
     words = _words(drawn)
     assert dashboard["title"] in words
     assert "not Grafana" in words
     for panel in dashboard["panels"]:
         assert panel["title"][:12] in words
-    assert len(fake.asked) == sum(len(panel.get("targets", ())) for panel in dashboard["panels"])
+    assert len(fake.asked) == sum(len(targets_of(panel)) for panel in dashboard["panels"])
     assert not [form for form in fake.asked if "$" in form["query"]]
 
 
 async def test_alerts_are_listed_with_what_they_are(
     prometheus: tuple[FakePrometheus, str],
 ) -> None:
-    answers, alerts = await ask(DASHBOARDS["tapewatch-overview"], prometheus[1], SPAN, CHOSEN)
-    drawn = picture(DASHBOARDS["tapewatch-overview"], answers, alerts, SPAN)
-    assert "TapewatchFeedSilent  (firing)" in _words(drawn)
+    fake, url = prometheus
+    fake.alerts = [
+        {
+            "metric": {"alertname": name, "severity": severity, "alertstate": state, "loop": loop},
+            "value": [SPAN.end, "1"],
+        }
+        for name, severity, state, loop in (
+            ("Slow", "warning", "firing", "one"),
+            ("Slow", "warning", "firing", "two"),
+            ("Later", "warning", "pending", ""),
+            ("Down", "critical", "firing", ""),
+        )
+    ]
+    dashboard = DASHBOARDS["tapewatch-overview"]
+    words = _words(picture(dashboard, await ask(dashboard, url, SPAN, CHOSEN), SPAN))
+    assert "Down  (firing) Later  (pending) Slow ×2  (firing)" in words
 
 
 def test_what_is_missing_is_said() -> None:
-    words = _words(picture(DASHBOARDS["tapewatch-loops"], {}, [], SPAN))
+    words = _words(picture(DASHBOARDS["tapewatch-loops"], {}, SPAN))
     assert "No loop died" in words
-    words = _words(picture(DASHBOARDS["tapewatch-overview"], {}, [], SPAN))
+    words = _words(picture(DASHBOARDS["tapewatch-overview"], {}, SPAN))
     assert "No data" in words
     assert "No alerts" in words
 
@@ -107,7 +118,7 @@ def _panel(title: str, **fields: Any) -> dict[str, Any]:
 
 def _drawn(panel: dict[str, Any], *lines: Line) -> str:
     board = {"title": "One", "panels": [panel]}
-    return picture(board, {(panel["id"], "A"): list(lines)}, [], SPAN)
+    return picture(board, {(panel["id"], "A"): list(lines)}, SPAN)
 
 
 @pytest.mark.parametrize(
