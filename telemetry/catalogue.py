@@ -107,7 +107,7 @@ IN_SESSION = _gauge(
 )
 QUOTE_AGE = _histogram(
     "tapewatch_quote_age_seconds",
-    "Age of a quote when it arrived, by its own time; every 64th is looked at.",
+    "Age of a quote when it arrived, by its own time; one in 10 ms is looked at.",
     "seconds",
     _AGE_S,
 )

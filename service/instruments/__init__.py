@@ -4,7 +4,7 @@ Everything above the domain tells an `Instruments` what happened; which metric t
 Label values must be those of `telemetry/vocabulary.py`: another one raises ValueError. Call it from
 the event loop's thread alone. A test takes a fresh `Instruments()`: there is no other double.
 
-Cost: `instruments.quotes.value += 1` is an attribute; the others add a call and a look-up.
+Cost: a call and a look-up. What would be told with every tick is asked for at scrape instead.
 """
 
 from service.instruments.dealing import DealingInstruments

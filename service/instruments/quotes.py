@@ -11,10 +11,13 @@ class QuoteInstruments:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
-        self.quotes = metrics.counter(catalogue.QUOTES).child()
         self._quotes_refused = metrics.counter(catalogue.QUOTES_REFUSED)
         self._quote_age = metrics.histogram(catalogue.QUOTE_AGE).child()
         self._feed_reconnects = metrics.counter(catalogue.FEED_RECONNECTS).child()
+
+    def watch_quotes(self, read: Callable[[], int]) -> None:
+        """Export how many quotes reached the engine, asked for at scrape."""
+        self.metrics.counter(catalogue.QUOTES).child().read = read
 
     def quote_refused(self, reason: str) -> None:
         """Count a quote that a guard refused (`QuoteRefusal`)."""

@@ -17,16 +17,14 @@ from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.instrument import Symbol
-from service.domain.quote import Quote, QuoteRefusal
 from service.domain.rejection import Rejected
-from service.domain.swap import next_rollover, owe_swaps
 from service.instruments import Instruments
 from service.loops.answers import Answer, Answers, Unavailable
 from service.loops.counting import count_commit
 from service.loops.desk_state import watch_desk
 from service.loops.reloading import Reloading
 from service.loops.settings_changes import SettingsChanges
-from service.loops.tick_span import TICK_LIMIT_NS, deciding_tick, slow_tick
+from service.loops.ticks import Ticks
 from service.storage.database import Database
 from service.storage.errors import Unreachable
 from service.storage.queue import Written
@@ -36,37 +34,25 @@ from service.storage.views import EventView
 from service.storage.writer import QUEUE_LIMIT, Writer
 from telemetry.spans import current_span
 
-QUOTES_PER_AGE = 64  # looking at each would cost the tick path a twentieth
 
-
-class Trading:
+class Trading(Ticks):
     """One shard's engine with its writer and the commands that wait."""
 
     def __init__(
         self, database: Database, reader: Reader, instruments: Instruments, engine: Engine
     ) -> None:
+        super().__init__(instruments, engine)
         self._reader = reader
-        self._instruments = instruments
-        self._tracing = instruments.tracing
-        self._looks_for_slow_ticks = self._tracing.is_on
-        self._quotes = instruments.quotes
-        self._writer: Writer | None = None
         self._answers = Answers()
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
         self.lead_hooks: list[Callable[[], None]] = []
         self.settings_hooks: list[Callable[[], None]] = []
         self.settings_changes = SettingsChanges()
         self._reloading = Reloading(database, instruments, self._answers, self.settings_changes)
-        self._next_rollover = 0
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
         instruments.watch_leading(lambda: self.is_leading)
         watch_desk(instruments, lambda: self.desk)
-
-    @property
-    def desk(self) -> Desk:
-        """The engine's state, for reading."""
-        return self.engine.desk
 
     @property
     def is_leading(self) -> bool:
@@ -103,13 +89,12 @@ class Trading:
         """Trade on a loaded engine."""
         self.follow(engine)
         self._writer = writer
-        self._next_rollover = 0
         for hook in (*self.lead_hooks, *self.settings_hooks):
             hook()
 
     def follow(self, engine: Engine) -> None:
         """Follow prices on an engine without judging them."""
-        self.engine = engine
+        super().follow(engine)
         self._commands = CommandDesk(engine.desk, engine.guard)
 
     def step_down(self) -> None:
@@ -123,44 +108,7 @@ class Trading:
         if self._writer is not None:
             await self._writer.drained()
 
-    # Quotes
-
-    def on_quote(self, quote: Quote) -> None:
-        """Take a live quote."""
-        now = time.time_ns()
-        if now >= self._next_rollover:
-            self.mark_rollover(now)
-        if not self._quotes.value % QUOTES_PER_AGE:
-            self._instruments.quote_age((now - quote.time) / 1e9)
-        self._take(quote, now, now)
-
-    def on_quote_at(self, quote: Quote, now: int) -> QuoteRefusal | None:
-        """Take a quote at clock `now`: judge it, or only follow the price when that cannot be."""
-        return self._take(quote, now, time.time_ns())
-
-    def _take(self, quote: Quote, now: int, received_ns: int) -> QuoteRefusal | None:
-        # Timed by the Unix time that live guards need anyway: without traces, a tick that decides
-        # nothing reads no clock to be measured.
-        writer = self._writer
-        if writer is None or writer.backlog >= QUEUE_LIMIT:
-            return self.prime(quote, now)
-        self._quotes.value += 1
-        try:
-            outcome = self.engine.on_quote(quote, now)
-        except Exception as error:
-            self.start_over(error)
-            return None
-        if outcome:
-            if isinstance(outcome, QuoteRefusal):
-                self._instruments.quote_refused(outcome)
-                return outcome
-            cause = deciding_tick(self._tracing, received_ns, len(outcome))
-            took_ns = max(0, time.time_ns() - received_ns)
-            writer.put(outcome, time.perf_counter_ns() - took_ns, cause)
-            self._instruments.tick_to_trigger(took_ns / 1e9, None if cause is None else cause.trace)
-        elif self._looks_for_slow_ticks and time.time_ns() - received_ns > TICK_LIMIT_NS:
-            slow_tick(self._tracing, received_ns)
-        return None
+    # What else than quotes decides
 
     def start_over(self, error: Exception) -> None:
         """Stop trading on a memory that may hold what no decision tells; it is loaded anew."""
@@ -169,16 +117,6 @@ class Trading:
         self.step_down()
         if writer is not None:
             writer.fail(error)
-
-    def prime(self, quote: Quote, now: int) -> QuoteRefusal | None:
-        """Follow a price without judging it."""
-        self._quotes.value += 1
-        refusal = self.engine.admit(quote, now)
-        if refusal is not None:
-            self._instruments.quote_refused(refusal)
-        return refusal
-
-    # The clock and the sweeps
 
     def decide(self, decide: Callable[[Engine], Sequence[Decision]]) -> Sequence[Decision]:
         """Let something else than a quote decide; nothing does while nothing can be written."""
@@ -189,16 +127,6 @@ class Trading:
         if decisions:
             writer.put(decisions, 0, current_span())
         return decisions
-
-    def mark_rollover(self, now: int) -> None:
-        """Mark who owes a swap at `now` (ns UTC); live, before anything else is decided then."""
-        if self._writer is None or now < self._next_rollover:
-            return
-        desk = self.desk
-        if not desk.rolled_until:
-            desk.rolled_until = now  # the first start: nothing is owed for the time before
-        owe_swaps(desk, now)
-        self._next_rollover = next_rollover(now)
 
     # Commands
 

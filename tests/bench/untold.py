@@ -5,15 +5,16 @@ statement left out that is there for a metric or a span alone, clock readings in
 anew. What is left is what a service without telemetry would have to do. Each fragment must stand
 exactly once where it is looked for, so that a change of the product is noticed here.
 
-Left in, as they decide and do not tell: the clock that guards judge by, the pulse that the
-supervisor restarts a feed by, the time of the last message that readiness asks for.
+Left in, as they decide and do not tell: the clock that guards judge by, the desk's number of the
+tick, the pulse that the supervisor restarts a feed by, the time of the last message that readiness
+asks for.
 """
 
 import inspect
+import sys
 import textwrap
 from typing import Any, NamedTuple
 
-from service.loops import trading
 from service.loops.trading import Trading
 
 
@@ -29,12 +30,14 @@ LEFT_OUT = (
     Left(
         "on_quote",
         """\
-    if not self._quotes.value % QUOTES_PER_AGE:
-        self._instruments.quote_age((now - quote.time) / 1e9)
+    if now >= self._next_look:
+        self._look(quote, now)
 """,
-        "",
+        """\
+    if now >= self._next_rollover:
+        self.mark_rollover(now)
+""",
     ),
-    Left("_take", "    self._quotes.value += 1\n", ""),
     Left("_take", "            self._instruments.quote_refused(outcome)\n", ""),
     Left(
         "_take",
@@ -50,7 +53,7 @@ LEFT_OUT = (
     ),
 )
 # What tells: nothing of the kind may be left.
-TELLING = ("_instruments", "_quotes", "_tracing", "perf_counter", "slow", "span")
+TELLING = ("_instruments", "_look", "_tracing", "perf_counter", "slow", "span")
 
 
 class Rotten(Exception):
@@ -65,7 +68,8 @@ def without_telemetry() -> type[Trading]:
     """
     methods: dict[str, Any] = {}
     for name in dict.fromkeys(each.method for each in LEFT_OUT):
-        source = textwrap.dedent(inspect.getsource(getattr(Trading, name)))
+        method = getattr(Trading, name)
+        source = textwrap.dedent(inspect.getsource(method))
         for left in LEFT_OUT:
             if left.method == name:
                 if source.count(left.fragment) != 1:
@@ -73,5 +77,6 @@ def without_telemetry() -> type[Trading]:
                 source = source.replace(left.fragment, left.instead)
         if told := [word for word in TELLING if word in source]:
             raise Rotten(f"Trading.{name} still tells by {', '.join(told)}:\n{source}")
-        exec(compile(source, trading.__file__, "exec"), vars(trading), methods)
+        module = sys.modules[method.__module__]
+        exec(compile(source, str(module.__file__), "exec"), vars(module), methods)
     return type("Untold", (Trading,), methods)

@@ -48,7 +48,7 @@ async def client(service: Service) -> AsyncIterator[Client]:
 
 
 async def test_metrics_are_what_a_prometheus_reads(service: Service, client: Client) -> None:
-    service.instruments.quotes.value += 2
+    service.instruments.watch_quotes(lambda: 2)
     response = await client.get("/metrics")
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("text/plain; version=")

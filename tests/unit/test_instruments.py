@@ -8,11 +8,9 @@ from service.instruments import Instruments
 from tests.unit.telemetry.test_metrics import samples
 
 
-def test_the_tick_path_adds_to_a_plain_number() -> None:
+def test_quotes_are_asked_for_at_scrape_and_refusals_counted() -> None:
     instruments = Instruments()
-    tally = instruments.quotes
-    tally.value += 1
-    tally.value += 1
+    instruments.watch_quotes(lambda: 2)
     instruments.quote_refused(QuoteRefusal.CROSSED)
     found = samples(instruments.metrics)
     assert found["tapewatch_quotes_total{}"] == 2
