@@ -15,21 +15,31 @@ SILENCE_LIMIT_S = 5.0
 
 
 class Dependency:
-    """A server this process uses: up until it has not answered for `SILENCE_LIMIT_S`.
+    """A server this process uses: up until it was asked in vain for `SILENCE_LIMIT_S`.
 
-    The start counts as an answer, so that nothing is told of a server before it was asked.
+    Time in which nobody asked counts for nothing, so that a process that was suspended does not
+    take its own silence for that of a server.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.answered()
+        self._asked_at = clock()
+        self._in_vain_since: float | None = None
 
-    def answered(self) -> None:
-        self._answered_at = self._clock()
+    def asks(self) -> None:
+        self._asked_at = self._clock()
+
+    def was_asked(self, *, answered: bool) -> None:
+        """Take what became of what was asked last."""
+        if answered:
+            self._in_vain_since = None
+        elif self._in_vain_since is None:
+            self._in_vain_since = self._asked_at
 
     @property
     def is_up(self) -> bool:
-        return self._clock() - self._answered_at <= SILENCE_LIMIT_S
+        since = self._in_vain_since
+        return since is None or self._clock() - since <= SILENCE_LIMIT_S
 
 
 class OwnState:
@@ -53,14 +63,17 @@ class OwnState:
     # A server that does not answer is no failure of the loop that asks.
 
     async def _ask_postgresql(self) -> None:
+        self._postgresql.asks()
         try:
             await self._database.ping()
         except Unreachable:
-            return
-        self._postgresql.answered()
+            self._postgresql.was_asked(answered=False)
+        else:
+            self._postgresql.was_asked(answered=True)
 
     async def _ask_redis(self) -> None:
+        self._redis.asks()
         state = await self._cache.state()
+        self._redis.was_asked(answered=state is not None)
         if state is not None:
-            self._redis.answered()
             self._instruments.redis_state(*state)

@@ -57,9 +57,26 @@ async def test_a_server_is_down_while_it_gives_no_answer(
         await store.close()
 
 
-def test_the_start_counts_as_an_answer() -> None:
-    times = iter((100.0, 100.0 + SILENCE_LIMIT_S, 100.1 + SILENCE_LIMIT_S, 110.0, 110.0))
-    dependency = Dependency(lambda: next(times))
-    told = [dependency.is_up, dependency.is_up]
-    dependency.answered()
-    assert [*told, dependency.is_up] == [True, False, True]
+def test_it_is_down_once_it_was_asked_in_vain_for_long_and_up_with_an_answer() -> None:
+    now = 100.0
+    dependency = Dependency(lambda: now)
+    told = [dependency.is_up]
+    dependency.asks()
+    now += SILENCE_LIMIT_S
+    dependency.was_asked(answered=False)
+    told.append(dependency.is_up)
+    dependency.asks()
+    dependency.was_asked(answered=False)  # the first of the failures counts
+    now += 0.1
+    told.append(dependency.is_up)
+    dependency.was_asked(answered=True)
+    assert [*told, dependency.is_up] == [True, True, False, True]
+
+
+def test_a_process_that_was_suspended_takes_no_server_for_down() -> None:
+    now = 100.0
+    dependency = Dependency(lambda: now)
+    dependency.asks()
+    dependency.was_asked(answered=True)
+    now += 10 * SILENCE_LIMIT_S
+    assert dependency.is_up
