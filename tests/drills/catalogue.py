@@ -65,7 +65,7 @@ DRILLS = (
     Drill(
         "TapewatchDatabasePoolExhausted",
         stores.pool_emptied,
-        "twelve readers at once of a table that is locked for 0.2 s, again and again",
+        "nine readers at once of a table whose rows take 0.2 s each, one more than the pool has",
         true_s=60,
         resolve_s=60 + ROOM_S,
     ),
@@ -163,7 +163,7 @@ DRILLS = (
     Drill(
         "TapewatchDecisionsFailed",
         stores.deals_refused,
-        "a trigger in PostgreSQL refuses the deals of one account",
+        "a trigger in PostgreSQL refuses the deals of an account, which then trades",
         true_s=60,
         resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
     ),
@@ -194,6 +194,9 @@ DRILLS = (
         also={
             "TapewatchWriterQueueLong": "the queue is full before anything is missed",
             "TapewatchTriggerBudgetBurnsFast": "what had waited was committed late",
+            "TapewatchDatabaseSlow": "a hundred thousand decisions are written at once",
+            "TapewatchEventLoopLag": "a hundred thousand decisions are written at once",
+            "TapewatchCacheMissRateHigh": "the cache starts over after that many events",
         },
     ),
     # Accounts

@@ -38,6 +38,7 @@ async def _leader(on: Universe) -> Instance:
 @asynccontextmanager
 async def leader_stopped(on: Universe) -> AsyncIterator[None]:
     """Stop the leader past its lease, with commands on their way to it, and let it go on."""
+    await on.traders.stop()
     leader = await _leader(on)
     leader.send(signal.SIGSTOP)
     orders = [

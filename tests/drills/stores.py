@@ -9,16 +9,17 @@ import aiohttp
 import asyncpg
 
 from service.api.auth import Role
+from service.storage.database import READ_POOL_SIZE
 from tests.drills.universe import Universe
 
 # What an administrator's or a migration's lock does to who reads a table, at most.
 LONG_LOCK_S = 1.5
-SHORT_LOCK_S = 0.2
 BETWEEN_LOCKS_S = 0.02
-AUDIT_READERS = 12
+SLOW_ROW_S = 0.2
+SLOW_READERS = READ_POOL_SIZE + 1
 LATE_S = 0.06  # each way: a round trip is beyond 0.1 s, and no call of several beyond 0.5 s
 FLUSH_S = 0.5
-REFUSED_ACCOUNT = 2
+REFUSED_ACCOUNT = 35
 BALLAST = "x" * 50_000
 
 
@@ -89,19 +90,31 @@ async def table_locked(on: Universe) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def pool_emptied(on: Universe) -> AsyncIterator[None]:
-    """Have more readers of a locked table than there are connections."""
+    """Have one more reader of what has become slow than there are connections."""
 
     async def read() -> None:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             await on.traders.call(1, "GET", "/admin/audit?limit=1", role=Role.ADMIN)
 
-    async with locking(on, "audit", SHORT_LOCK_S), meanwhile(*[read] * AUDIT_READERS):
-        yield
+    await on.execute(
+        "INSERT INTO audit (time, actor, action, target, reason) "
+        "VALUES (1, 'drill', 'deposit', '1', 'so that there is a row')"
+    )
+    await on.execute("ALTER TABLE audit RENAME TO audit_itself")
+    await on.execute(
+        f"CREATE VIEW audit AS SELECT * FROM audit_itself WHERE pg_sleep({SLOW_ROW_S}) IS NOT NULL"
+    )
+    try:
+        async with meanwhile(*[read] * SLOW_READERS):
+            yield
+    finally:
+        await on.execute("DROP VIEW audit")
+        await on.execute("ALTER TABLE audit_itself RENAME TO audit")
 
 
 @asynccontextmanager
 async def deals_refused(on: Universe) -> AsyncIterator[None]:
-    """Let PostgreSQL refuse every deal of one account."""
+    """Let PostgreSQL refuse every deal of an account, which then trades."""
     await on.execute(
         "CREATE FUNCTION refuse_deal() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'this account may not deal'; END $$"
@@ -110,6 +123,7 @@ async def deals_refused(on: Universe) -> AsyncIterator[None]:
         "CREATE TRIGGER refuse_deal BEFORE INSERT ON deals FOR EACH ROW "
         f"WHEN (NEW.account_id = {REFUSED_ACCOUNT}) EXECUTE FUNCTION refuse_deal()"
     )
+    assert await on.traders.place(REFUSED_ACCOUNT, "EURUSD", "BUY", "0.01") is None
     try:
         yield
     finally:
