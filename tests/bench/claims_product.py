@@ -28,11 +28,13 @@ from service.storage.cache import Cache
 from service.storage.database import Database
 from service.storage.loader import load_engine
 from service.storage.outbox import Outbox
+from service.storage.queue import Written
 from service.storage.reader import Reader
 from service.storage.writer import Writer
 from telemetry import catalogue, vocabulary
 from telemetry.log_line import json_text
 from telemetry.logs import Area, Logs
+from tests.bench.before.market import Triggered
 from tests.bench.before.stores import Counts
 
 LEASE_S = 3_600.0
@@ -51,6 +53,7 @@ class Product(NamedTuple):
     publisher: Publisher
     instruments: Instruments
     logs: Logs
+    written: list[Written]
 
     @staticmethod
     @asynccontextmanager
@@ -76,12 +79,13 @@ class Product(NamedTuple):
             reader = Reader(database, lambda: trading.symbols())
             trading = Trading(database, reader, instruments, engine)
             publisher = Publisher(cache, Outbox(database), instruments)
-            trading.written_hooks += [publisher.publish, OrderLog().written]
+            written: list[Written] = []
+            trading.written_hooks += [publisher.publish, OrderLog().written, written.extend]
             trading.lead_hooks += [publisher.lead, cache.renew]
             writer = Writer(database, lease, trading.symbols, trading)
             trading.lead(engine, writer)
             tasks = [asyncio.create_task(each.run()) for each in (writer, publisher)]
-            product = Product(trading, cache, reader, publisher, instruments, logs)
+            product = Product(trading, cache, reader, publisher, instruments, logs, written)
             try:
                 await product.settled()
                 yield product
@@ -109,12 +113,21 @@ class Product(NamedTuple):
             found = await self.reader.live_orders(part)
             await self.cache.fill_static_orders(ticket, list(found.values()))
 
-    async def take(self, quotes: Iterable[Quote]) -> None:
-        """Take quotes; return when all they triggered is stored and published."""
+    async def take(self, quotes: Iterable[Quote]) -> set[Triggered]:
+        """Take quotes; return what they triggered, when all of it is stored and published."""
+        self.written.clear()
         for quote in quotes:
             refusal = self.trading.on_quote_at(quote, quote.time)
             assert refusal is None, f"{quote} was refused: {refusal}"
         await self.settled()
+        decisions = [each.decision for each in self.written]
+        triggered = [
+            Triggered(decision.order.order_id, decision.deal.reason.value)
+            for decision in decisions
+            if decision.order is not None and decision.deal is not None
+        ]
+        assert len(triggered) == len(set(triggered)), "an order was executed twice"
+        return set(triggered)
 
     async def settled(self) -> None:
         await self.trading.drained()

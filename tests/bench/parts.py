@@ -20,6 +20,7 @@ PARTS = (
     "metrics",
     "overhead",
     "collector",
+    "claims",
 )
 
 

@@ -1,0 +1,139 @@
+"""(k) The performance report's claims: the loops before it, after it, and this service.
+
+Three contenders on one PostgreSQL (fsync on) and one Valkey, each with databases of its own and
+the same book: `tests.bench.before`, `tests.bench.report_after` and the service. They take turns,
+another one first each round, in one process on one event loop (uvloop). Each has to trigger exactly
+the orders that are meant to, for the reason that is meant.
+
+- Pending burst: one price triggers 1,000 orders of 200 accounts, from the price until all is
+  committed and told in Redis.
+- SL/TP: one price closes 1,000 of 10,000 positions in a symbol, in the same way. Every second of
+  the others has a stop loss and a take profit.
+- WebSocket message: three symbols move by a few points and trigger nothing, with 1,000 and 10,000
+  orders at rest, two in five of them positions; from where the market publishes it until the last
+  of 100 sockets is written to. The service shows prices and portfolios for each message, though it
+  need not more than ten times a second.
+- Portfolio cycle: 10,000 accounts of five positions in 20 groups. Before the report only a
+  hundredth of them is valued, in the keyspace of all; its figures are times 100.
+
+CPU time is that of this process, without the servers'. Besides are counted sessions on the
+database, statements (without BEGIN, COMMIT and savepoints), round trips to Redis and log lines; per
+tick and 1,000 ticks from the messages, a tick being one symbol of one message.
+
+Beside each ratio stands what the report claims: 30-50 % faster is 1.3-1.5 times. Targets are those
+of this project.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import uvloop
+
+from service.storage.embedded import EmbeddedValkey
+from tests.bench.claims_bursts import CLOSING, PENDING, Bursts, measure_bursts
+from tests.bench.claims_contenders import Name, Servers
+from tests.bench.claims_portfolios import PORTFOLIO, Portfolios, measure_portfolios
+from tests.bench.claims_sockets import Sockets, measure_sockets, row_of
+from tests.bench.report import Report
+from tests.bench.server import bench_postgres
+
+COUNTED = ("sessions", "statements", "Redis round trips", "log lines")
+FEWER_THAN_BEFORE, FEWER_THAN_AFTER = 95, 80
+
+
+class Sizes(NamedTuple):
+    """How much of everything."""
+
+    bursts: Bursts = Bursts()
+    sockets: Sockets = Sockets()
+    portfolios: Portfolios = Portfolios()
+
+
+class Speed(NamedTuple):
+    """How much faster the report claims to make a row, and the service is to be."""
+
+    row: str
+    claimed: str
+    over_before: float
+    over_after: float
+
+
+class Saving(NamedTuple):
+    """How much less often the report claims to ask a store, and the service is to; `per` what."""
+
+    row: str
+    what: str
+    per: str
+    units: float
+    claimed: str
+
+
+def run(report: Report) -> None:
+    """Measure all rows."""
+    uvloop.run(_run(report))
+
+
+async def _run(report: Report) -> None:
+    with TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        async with bench_postgres() as postgres, EmbeddedValkey(folder / "valkey") as valkey:
+            await measure(Servers(postgres, valkey.url.removesuffix("/0"), folder), report, Sizes())
+
+
+async def measure(servers: Servers, report: Report, sizes: Sizes) -> None:
+    """Measure all rows at these sizes, and draw the figures."""
+    await measure_bursts(servers, report, sizes.bursts)
+    await measure_sockets(servers, report, sizes.sockets)
+    await measure_portfolios(servers, report, sizes.portfolios)
+    messages = [row_of(orders) for orders in sizes.sockets.orders]
+    for speed in (
+        Speed(PENDING, "1.4-1.6", 25, 10),
+        Speed(CLOSING, "1.25-1.4", 25, 10),
+        *(Speed(row, "1.3-1.5", 20, 10) for row in messages),
+        Speed(PORTFOLIO, "1.2-1.35", 20, 5),
+    ):
+        _conclude_speed(report, speed)
+    per_tick = 1 / sizes.sockets.symbols
+    for saving in (
+        Saving(messages[-1], "statements", "1,000 ticks", 1_000 * per_tick, "15-25"),
+        Saving(messages[-1], "Redis round trips", "tick", per_tick, "30-45"),
+        Saving(PORTFOLIO, "Redis round trips", "portfolio cycle", 1, "30-45"),
+    ):
+        _conclude_saving(report, saving)
+
+
+def _conclude_speed(report: Report, speed: Speed) -> None:
+    row = speed.row
+    for name in Name:
+        rounds = {what: report.rounds[f"{row}: {name}: {what}"] for what in ("ms", "CPU, ms")}
+        report.figure(f"{row}: {name}", rounds["ms"], "ms")
+        report.figure(f"{row}: {name}: CPU", rounds["CPU, ms"], "ms")
+        for what in COUNTED:
+            report.figure(f"{row}: {name}: {what}", report.rounds[f"{row}: {name}: {what}"], "")
+    before, after, product = (f"{row}: {name}: ms" for name in Name)
+    claim = f"the report claims {speed.claimed}"
+    report.ratio(f"{row}: before : report after ({claim})", before, after)
+    report.ratio(f"{row}: before : product", before, product, at_least=speed.over_before)
+    report.ratio(f"{row}: report after : product", after, product, at_least=speed.over_after)
+
+
+def _conclude_saving(report: Report, saving: Saving) -> None:
+    row, what, per, units, claimed = saving
+    asked = {
+        name: [count * units for count in report.rounds[f"{row}: {name}: {what}"]] for name in Name
+    }
+    for name, counts in asked.items():
+        report.figure(f"{what} per {per}: {name}", counts, "")
+    for fewer, more, suffix, at_least in (
+        (Name.AFTER, Name.BEFORE, f" (the report claims {claimed} %)", None),
+        (Name.PRODUCT, Name.BEFORE, "", FEWER_THAN_BEFORE),
+        (Name.PRODUCT, Name.AFTER, "", FEWER_THAN_AFTER),
+    ):
+        pairs = zip(asked[fewer], asked[more], strict=True)
+        report.figure(
+            f"{what} per {per}: {fewer} below {more}{suffix}",
+            [100 * (1 - count / base) for count, base in pairs],
+            "%",
+            at_least=at_least,
+        )

@@ -1,0 +1,176 @@
+"""The three that are compared, each on a database and a Redis database of its own, alike filled.
+
+They stand in one process on one event loop and take turns. A round's wall-clock time, the CPU time
+of this process and what was asked of the stores are taken of each.
+"""
+
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from service.domain.desk import Desk
+from service.domain.order import OrderState, OrderStatus
+from service.domain.quote import Quote
+from service.storage.batch import ORDER_COLUMNS
+from service.storage.embedded import EmbeddedPostgres
+from tests.bench.before import market_pass as before
+from tests.bench.before.cache import SELECT_ORDERS, add_pending, fill_cache, order_fields
+from tests.bench.before.market import Prices, Triggered
+from tests.bench.before.stores import Counts, Stores
+from tests.bench.brokerage import INSTRUMENTS, accounts_for, opening_of, seat
+from tests.bench.claims_book import GROUP_NAMES, first_quotes, quoted_desk
+from tests.bench.claims_prices import prices_of
+from tests.bench.claims_product import Product
+from tests.bench.report import Report
+from tests.bench.report_after import market_pass as report_after
+from tests.bench.server import store_book
+from tests.support import fresh_database
+
+SYMBOLS = {instrument.symbol.name: instrument.symbol for instrument in INSTRUMENTS}
+TakePrices = Callable[[Stores, Prices, Sequence[str], int], Awaitable[list[Triggered]]]
+
+
+class Name(StrEnum):
+    BEFORE = "before"
+    AFTER = "report after"
+    PRODUCT = "product"
+
+
+class Servers(NamedTuple):
+    """A PostgreSQL, the URL of a Redis without the number of a database, and a folder for logs."""
+
+    postgres: EmbeddedPostgres
+    redis_url: str
+    folder: Path
+
+    def redis(self, name: Name) -> str:
+        return f"{self.redis_url}/{list(Name).index(name)}"
+
+
+class Loops(NamedTuple):
+    """The loops before or after the report."""
+
+    stores: Stores
+    take_prices: TakePrices
+
+    @staticmethod
+    @asynccontextmanager
+    async def on(servers: Servers, name: Name, dsn: str) -> "AsyncIterator[Loops]":
+        """Open the stores and fill the cache."""
+        is_before = name is Name.BEFORE
+        level = logging.DEBUG if is_before else logging.INFO
+        log_file = servers.folder / f"{name}.log"
+        async with Stores.on(dsn, servers.redis(name), log_file, level) as stores:
+            await stores.redis.flushdb()
+            await fill_cache(stores)
+            await before.store_prices(stores, prices_of(first_quotes(), SYMBOLS), GROUP_NAMES)
+            yield Loops(stores, before.take_prices if is_before else report_after.take_prices)
+
+    async def load(self, orders: Sequence[OrderState]) -> None:
+        """Cache the pending ones of orders that were stored."""
+        ids = [order.order_id for order in orders if order.status is OrderStatus.PENDING]
+        async with self.stores.session() as session:
+            rows = await session.fetch(SELECT_ORDERS + "WHERE o.order_id = ANY ($1)", ids)
+        await add_pending(self.stores, map(order_fields, rows))
+
+    async def take(self, quotes: Sequence[Quote]) -> set[Triggered]:
+        """Take quotes as one message; return what they triggered, when all is done."""
+        prices = prices_of(quotes, SYMBOLS)
+        triggered = await self.take_prices(self.stores, prices, GROUP_NAMES, quotes[0].time)
+        assert len(triggered) == len(set(triggered)), "an order was executed twice"
+        return set(triggered)
+
+    @property
+    def counts(self) -> Counts:
+        return self.stores.counts.copy()
+
+
+class Contenders(NamedTuple):
+    """All three, and the desk that orders are made up on."""
+
+    desk: Desk
+    dsns: dict[Name, str]
+    loops: dict[Name, Loops]
+    product: Product
+
+    def of(self, name: Name) -> Loops | Product:
+        return self.product if name is Name.PRODUCT else self.loops[name]
+
+    async def add(self, name: Name, orders: Sequence[OrderState]) -> None:
+        """Store orders and have a contender know them; not part of any measurement."""
+        connection = await asyncpg.connect(self.dsns[name])
+        try:
+            await connection.copy_records_to_table(
+                "orders", records=orders, columns=list(ORDER_COLUMNS)
+            )
+            await connection.execute("ANALYZE orders")
+        finally:
+            await connection.close()
+        await self.of(name).load(orders)
+
+
+@asynccontextmanager
+async def contenders(
+    servers: Servers, accounts: int, orders: Callable[[Desk], Iterator[OrderState]]
+) -> AsyncIterator[Contenders]:
+    """Open all three on the same book: accounts for so many orders, and the orders themselves."""
+    async with AsyncExitStack() as stack:
+        dsns = {}
+        for name in Name:
+            dsns[name] = await stack.enter_async_context(fresh_database(servers.postgres))
+            desk = quoted_desk()
+            seat(desk, accounts_for(accounts))
+            await store_book(dsns[name], opening_of(desk, accounts, orders(desk)))
+        loops = {
+            name: await stack.enter_async_context(Loops.on(servers, name, dsns[name]))
+            for name in (Name.BEFORE, Name.AFTER)
+        }
+        product = await stack.enter_async_context(
+            Product.on(dsns[Name.PRODUCT], servers.redis(Name.PRODUCT), first_quotes())
+        )
+        yield Contenders(desk, dsns, loops, product)
+
+
+class Cost(NamedTuple):
+    """What a piece of work took."""
+
+    seconds: float
+    cpu_s: float
+    counts: Counts
+
+
+async def measure(
+    contender: Loops | Product,
+    work: Callable[[], Awaitable[None]],
+    settled: Callable[[], Awaitable[None]] | None = None,
+) -> Cost:
+    """Do the work and return its cost; what is done for it until `settled` takes no time."""
+    gc.collect()
+    before_it = contender.counts
+    started, cpu = time.perf_counter(), time.process_time()
+    await work()
+    seconds = time.perf_counter() - started
+    if settled is not None:
+        await settled()
+    cpu_s = time.process_time() - cpu
+    return Cost(seconds, cpu_s, contender.counts.since(before_it))
+
+
+def note(report: Report, row: str, name: Name, cost: Cost, done: float = 1.0) -> None:
+    """Add a round to a row, of which this share of the work was done; sessions grow not with it."""
+    for what, value in (
+        ("ms", cost.seconds * 1e3 / done),
+        ("CPU, ms", cost.cpu_s * 1e3 / done),
+        ("sessions", cost.counts.sessions),
+        ("statements", cost.counts.statements / done),
+        ("Redis round trips", cost.counts.round_trips / done),
+        ("log lines", cost.counts.log_lines / done),
+    ):
+        report.add(f"{row}: {name}: {what}", value)
