@@ -149,5 +149,6 @@ def _conclude(report: Report, load: Load) -> None:
         series = _series(load, mode)
         report.ratio(f"{load.name}: {mode} : off", series, off, at_most=at_most)
         added = zip(report.rounds[series], report.rounds[off], strict=True)
-        report.figure("  adds", [(told - untold) * 1e3 for told, untold in added], "ns/quote")
+        nanoseconds = [(told - untold) * 1e3 for told, untold in added]
+        report.figure("  adds", nanoseconds, "ns/quote", is_paired=True)
     report.ratio(f"{load.name}: off again : off", _series(load, OFF_AGAIN), off)

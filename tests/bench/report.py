@@ -20,7 +20,7 @@ class Figure(NamedTuple):
     Attributes:
         spread: half the distance between the quartiles of the rounds, as a share of the median;
             None where there was one round.
-        interval: of a ratio, where the median of the pairs lies with a confidence of 95 %
+        interval: of what compares pairs, where their median lies with a confidence of 95 %
             (bootstrap); None for anything else, or with one pair.
         target: "<= 1.2 x", None where the figure is only told.
         verdict: "met" or "missed", None without a target.
@@ -52,17 +52,18 @@ class Report:
         values: Sequence[float],
         unit: str,
         *,
-        is_ratio: bool = False,
+        is_paired: bool = False,
         within_noise: bool = False,
         at_most: float | None = None,
         at_least: float | None = None,
     ) -> None:
         """Make the median of `values` a figure, judged by at most one target.
 
-        `within_noise`: `at_most` is missed only by a ratio whose whole interval is above it.
+        `is_paired`: each value compares two of one round. `within_noise`: `at_most` is missed only
+        if the whole interval of the pairs is above it.
         """
         median = statistics.median(values)
-        interval = median_interval(values) if is_ratio and len(values) > 1 else None
+        interval = median_interval(values) if is_paired and len(values) > 1 else None
         target = verdict = None
         if at_most is not None:
             judged = interval[0] if within_noise and interval is not None else median
@@ -93,7 +94,7 @@ class Report:
             name,
             values,
             "x",
-            is_ratio=True,
+            is_paired=True,
             within_noise=within_noise,
             at_most=at_most,
             at_least=at_least,
