@@ -10,8 +10,9 @@ from dashboards.limits import (
     slow_calls,
     slow_messages,
 )
+from dashboards.panel import limit_of
 from dashboards.promise import HEADING, NO_TRIGGER, budget_left, burn, in_time, missed
-from dashboards.query import Query, count, quantile, quantiles, rate, series
+from dashboards.query import Query, changes, count, quantile, quantiles, rate, series
 from dashboards.tiles import alerts, note, tile
 from telemetry import catalogue
 from telemetry.thresholds import TRIGGER_COMMIT_LIMIT_S
@@ -88,7 +89,7 @@ _NOW = Row(
             Query(series(catalogue.FEED_HEALTHY), "feed {{instance}}"),
             Query(series(catalogue.DEPENDENCY_UP), "{{dependency}} {{instance}}"),
             names=_DOWN_UP,
-            width=8,
+            width=6,
             height=9,
         ),
         states(
@@ -98,7 +99,17 @@ _NOW = Row(
             "lag.",
             Query(series(catalogue.LEADING), "{{instance}}"),
             names={0: ("stands by", "#6e7681"), 1: ("leads", "green")},
-            width=8,
+            width=5,
+            height=9,
+        ),
+        trend(
+            "Changes of the leader",
+            "How often the lease changed hands in 10 minutes. Once, at a deployment or a crash, is "
+            "meant; more: the leader cannot renew it, look at PostgreSQL and event-loop lag.",
+            "short",
+            Query(changes(catalogue.LEADING, "10m"), "changes"),
+            limit=limit_of("TapewatchLeaseFlapping"),
+            width=5,
             height=9,
         ),
     ),

@@ -10,10 +10,11 @@ from telemetry.thresholds import ALERT_LIMITS
 from tests.dashboard_linter import WITHOUT_DATA, expanded, panels, targets, with_data
 from tests.dashboards import read_dashboards
 from tests.promql import complaints, selectors
+from tests.rules import read_alerts
 
 DASHBOARDS = read_dashboards()
 # A window that is not Grafana's is that of the alert whose number the panel is compared with.
-ALERT_WINDOW = "5m"
+ALERT_WINDOWS = {"5m", "10m"}
 OVERLAPS = ("x", "y", "w", "h")
 
 
@@ -37,8 +38,8 @@ def test_a_query_asks_for_what_is_exposed(dashboard: dict[str, Any]) -> None:
 def test_a_window_is_grafanas_or_that_of_an_alert(dashboard: dict[str, Any]) -> None:
     for where, query in targets(dashboard):
         windows = set(re.findall(r"\[([^\]]+)\]", query))
-        assert windows <= {"$__rate_interval", "$__range", ALERT_WINDOW}, where
-        assert "increase(" in query or windows <= {"$__rate_interval"}, where
+        assert windows <= {"$__rate_interval", "$__range", *ALERT_WINDOWS}, where
+        assert "rate(" not in query or windows <= {"$__rate_interval"}, where
 
 
 def test_nothing_hides_that_there_is_no_data() -> None:
@@ -110,8 +111,16 @@ def test_a_red_line_is_the_number_of_its_alert() -> None:
                 named.add(found[1])
                 steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
                 assert steps[-1] == {"color": "red", "value": numbers[found[1]]}
-    # Those that have no line of their own: a slower window of one that has, and the leader's.
-    assert numbers.keys() - named == {"TapewatchTriggerBudgetBurns", "TapewatchLeaseFlapping"}
+    # The one that has no line of its own is a slower window of one that has.
+    assert numbers.keys() - named == {"TapewatchTriggerBudgetBurns"}
+
+
+def test_an_alert_opens_the_dashboard_that_draws_its_number() -> None:
+    numbers = {limit.alert for limit in ALERT_LIMITS} - {"TapewatchTriggerBudgetBurns"}
+    for rule in read_alerts():
+        uid = rule.annotations["dashboard_url"].partition("/d/")[2].partition("?")[0]
+        described = [panel.get("description", "") for panel in panels(DASHBOARDS[uid])]
+        assert rule.name not in numbers or any(rule.name in each for each in described), uid
 
 
 def test_links_keep_the_time_and_what_is_chosen(dashboard: dict[str, Any]) -> None:

@@ -65,6 +65,8 @@ def _of_call(call: Call) -> str:
             return "number" if measured_in == "per second" else measured_in
         case "timestamp" | "time":
             return "seconds"
+        case "changes":
+            return "number"
         case "clamp_min":
             return given(call.args[0])
         case "rate" | "increase":
@@ -90,6 +92,8 @@ def _of_two(op: str, left: Expr, right: Expr) -> str:
     assert op == "/", op
     if first == "seconds" and second in ("number", "per second"):
         return "seconds"
+    if isinstance(right, NumberLiteral):
+        return first
     return "number" if (first, second) == ("seconds", "seconds") else "share"
 
 
