@@ -65,7 +65,7 @@ DRILLS = (
     Drill(
         "TapewatchDatabasePoolExhausted",
         stores.pool_emptied,
-        "nine readers at once of a table whose rows take 0.2 s each, one more than the pool has",
+        "a table becomes slow, and has more readers at once than the pool has connections",
         true_s=60,
         resolve_s=60 + ROOM_S,
     ),

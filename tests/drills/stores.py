@@ -15,8 +15,8 @@ from tests.drills.universe import Universe
 # What an administrator's or a migration's lock does to who reads a table, at most.
 LONG_LOCK_S = 1.5
 BETWEEN_LOCKS_S = 0.02
-SLOW_ROW_S = 0.2
-SLOW_READERS = READ_POOL_SIZE + 1
+SLOW_ROW_S = 0.1
+SLOW_READERS = READ_POOL_SIZE + 6
 LATE_S = 0.06  # each way: a round trip is beyond 0.1 s, and no call of several beyond 0.5 s
 FLUSH_S = 0.5
 REFUSED_ACCOUNT = 35
@@ -90,7 +90,7 @@ async def table_locked(on: Universe) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def pool_emptied(on: Universe) -> AsyncIterator[None]:
-    """Have one more reader of what has become slow than there are connections."""
+    """Have more readers of what has become slow than there are connections."""
 
     async def read() -> None:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -100,16 +100,15 @@ async def pool_emptied(on: Universe) -> AsyncIterator[None]:
         "INSERT INTO audit (time, actor, action, target, reason) "
         "VALUES (1, 'drill', 'deposit', '1', 'so that there is a row')"
     )
-    await on.execute("ALTER TABLE audit RENAME TO audit_itself")
-    await on.execute(
+    await on.execute(  # both at once, since every commit names the table
+        "ALTER TABLE audit RENAME TO audit_itself; "
         f"CREATE VIEW audit AS SELECT * FROM audit_itself WHERE pg_sleep({SLOW_ROW_S}) IS NOT NULL"
     )
     try:
         async with meanwhile(*[read] * SLOW_READERS):
             yield
     finally:
-        await on.execute("DROP VIEW audit")
-        await on.execute("ALTER TABLE audit_itself RENAME TO audit")
+        await on.execute("DROP VIEW audit; ALTER TABLE audit_itself RENAME TO audit")
 
 
 @asynccontextmanager
