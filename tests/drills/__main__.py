@@ -19,6 +19,7 @@ from alerts.monitor.binaries import find_programs
 from tests.drills.catalogue import DRILLS, NOT_DRILLED
 from tests.drills.drill import Drill, Outcome
 from tests.drills.page import write_page
+from tests.drills.rules import alert_rules
 from tests.drills.running import run_drill
 from tests.drills.soak import run_healthy
 from tests.drills.universe import GROUP_INTERVAL_S, INTERVAL_S
@@ -73,8 +74,15 @@ async def _run(drills: Sequence[Drill], at_once: int, seed: int) -> list[Outcome
             (LOGS / f"{drill.alert}.log").write_text(outcome.log, encoding="utf-8")
         return outcome
 
-    longest_first = sorted(drills, key=lambda each: -(each.warm_s + each.true_s + each.resolve_s))
+    longest_first = sorted(drills, key=lambda each: -_expected_s(each))
     return await asyncio.gather(*(run(*each) for each in enumerate(longest_first)))
+
+
+def _expected_s(drill: Drill) -> float:
+    """Return how long a drill takes, roughly."""
+    rule = alert_rules()[drill.alert]
+    steps = (drill.warm_s, drill.true_s, rule.for_s, drill.hold_s, drill.window_s)
+    return sum(steps) + rule.keep_firing_for_s
 
 
 def _line(outcome: Outcome) -> str:

@@ -1,15 +1,13 @@
 """All drills, by alert, and why an alert has none.
 
-Ceilings: `true_s` is the fault's own way to the metric and the rule's window, with room for a busy
-machine; `resolve_s` the rule's window, its `keep_firing_for` and the group's interval, likewise.
+`true_s` is the fault's own way to the metric and through the rule's window, with room for a busy
+machine.
 """
 
 from tests.drills import backlog, clients, market, processes, stores
 from tests.drills.drill import Drill
 
-# How long a window looks back on what is over, and how long a notification takes at most.
 TWO_MINUTES_S, FIVE_MINUTES_S, TEN_MINUTES_S = 120.0, 300.0, 600.0
-ROOM_S = 45.0
 CACHE_WARM_S = 120.0
 
 DRILLS = (
@@ -19,14 +17,13 @@ DRILLS = (
         processes.killed,
         "kill -9 of the service",
         true_s=15,
-        resolve_s=60 + ROOM_S,
     ),
     Drill(
         "TapewatchEventLoopLag",
         clients.starved,
         "the process is stopped (SIGSTOP) for 0.2 s of every 1.2 s",
         true_s=30,
-        resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+        window_s=TWO_MINUTES_S,
         warm_s=CACHE_WARM_S,
     ),
     Drill(
@@ -34,14 +31,13 @@ DRILLS = (
         processes.lease_taken_by_nobody,
         "SQL gives the lease to a holder that does not exist",
         true_s=30,
-        resolve_s=ROOM_S,
     ),
     Drill(
         "TapewatchLeaseFlapping",
         processes.leaders_stopped_in_turn,
         "whoever of two processes leads is stopped (SIGSTOP) past its lease, five times",
         true_s=180,
-        resolve_s=TEN_MINUTES_S + ROOM_S,
+        window_s=TEN_MINUTES_S,
         processes=2,
         settings={"LEASE_S": processes.LEASE_S},
     ),
@@ -51,7 +47,6 @@ DRILLS = (
         stores.database_cut,
         "the connections to PostgreSQL are cut and no new ones accepted",
         true_s=20,
-        resolve_s=360 + ROOM_S,
         hold_s=90,
     ),
     Drill(
@@ -59,7 +54,7 @@ DRILLS = (
         stores.table_locked,
         "another client holds the lock of a table for 1.5 s, again and again",
         true_s=90,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
         labels={"db_operation_name": "quotes"},
     ),
     Drill(
@@ -67,7 +62,6 @@ DRILLS = (
         stores.pool_emptied,
         "a table becomes slow, and has more readers at once than the pool has connections",
         true_s=60,
-        resolve_s=60 + ROOM_S,
     ),
     # Redis
     Drill(
@@ -75,7 +69,6 @@ DRILLS = (
         stores.redis_cut,
         "the connections to Redis are cut and no new ones accepted",
         true_s=20,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
         hold_s=90,
     ),
     Drill(
@@ -83,7 +76,7 @@ DRILLS = (
         stores.cache_flushed,
         "FLUSHALL twice a second",
         true_s=60,
-        resolve_s=TWO_MINUTES_S + 60 + ROOM_S,
+        window_s=TWO_MINUTES_S,
         labels={"cache": "static_orders"},
         warm_s=CACHE_WARM_S,
     ),
@@ -92,7 +85,7 @@ DRILLS = (
         stores.cache_tampered_with,
         "another balance is written into a cached account",
         true_s=30,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
         labels={"kind": "balance"},
         settings={"CACHE_AUDIT_INTERVAL_S": 5},
     ),
@@ -101,7 +94,6 @@ DRILLS = (
         stores.memory_limited,
         "maxmemory is set to little more than what is in use",
         true_s=20,
-        resolve_s=TWO_MINUTES_S + ROOM_S,
     ),
     # Loops
     Drill(
@@ -109,7 +101,7 @@ DRILLS = (
         stores.table_gone,
         "the table one loop writes to is taken away",
         true_s=100,
-        resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+        window_s=TWO_MINUTES_S,
         labels={"loop": "save_quotes"},
     ),
     Drill(
@@ -117,7 +109,7 @@ DRILLS = (
         stores.table_gone_for_a_minute,
         "the table one loop writes to is taken away for a minute",
         true_s=120,
-        resolve_s=TWO_MINUTES_S + ROOM_S,
+        window_s=TWO_MINUTES_S,
         labels={"loop": "save_quotes"},
     ),
     # The feed
@@ -126,7 +118,6 @@ DRILLS = (
         market.feed_silent,
         "the upstream sends heartbeats and no quotes",
         true_s=35,
-        resolve_s=ROOM_S,
         warm_s=CACHE_WARM_S / 2,
         hold_s=120,
     ),
@@ -135,7 +126,6 @@ DRILLS = (
         market.symbol_silent,
         "the upstream does not quote one symbol",
         true_s=150,
-        resolve_s=TWO_MINUTES_S + ROOM_S,
         labels={"symbol": "AUDUSD"},
     ),
     Drill(
@@ -143,14 +133,14 @@ DRILLS = (
         market.feed_absurd,
         "the bid of three quotes in ten is above the ask",
         true_s=30,
-        resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+        window_s=TWO_MINUTES_S,
     ),
     Drill(
         "TapewatchFeedReconnecting",
         market.feed_dropping,
         "the upstream drops its connections every 8 s",
         true_s=60,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
     ),
     # Trading
     Drill(
@@ -158,21 +148,21 @@ DRILLS = (
         stores.database_late,
         "every message to and from PostgreSQL takes 60 ms longer",
         true_s=90,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
     ),
     Drill(
         "TapewatchDecisionsFailed",
         stores.deals_refused,
         "a trigger in PostgreSQL refuses the deals of an account, which then trades",
         true_s=60,
-        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
     ),
     Drill(
         "TapewatchWritesFenced",
         processes.leader_stopped,
         "the leader is stopped (SIGSTOP) past its lease with commands on their way to it",
         true_s=30,
-        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
         processes=2,
         settings={"LEASE_S": processes.LEASE_S},
     ),
@@ -181,7 +171,6 @@ DRILLS = (
         backlog.writer_held,
         "another client locks what every commit writes to, while 600 trailing stops follow a rise",
         true_s=30,
-        resolve_s=60 + ROOM_S,
         also={"TapewatchTriggerBudgetBurnsFast": "what had waited was committed late"},
     ),
     Drill(
@@ -189,7 +178,7 @@ DRILLS = (
         backlog.queue_filled,
         "the same with 2,000, until the queue is full and a quote crosses an order unjudged",
         true_s=120,
-        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
         labels={"trigger": "BUY_STOP"},
         also={
             "TapewatchWriterQueueLong": "the queue is full before anything is missed",
@@ -205,14 +194,14 @@ DRILLS = (
         processes.account_impossible,
         "the service starts with an account whose leverage is not a number, and triggers its order",
         true_s=40,
-        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
     ),
     Drill(
         "TapewatchMemoryRepaired",
         processes.memory_contradicted,
         "SQL changes the balance of an account",
         true_s=40,
-        resolve_s=2 * FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
         labels={"kind": "account"},
     ),
     Drill(
@@ -220,14 +209,13 @@ DRILLS = (
         market.market_crashed,
         "gold falls by 1.2 % on 40 accounts that have bought all they may",
         true_s=40,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
     ),
     Drill(
         "TapewatchUnpricedPositions",
         processes.rate_unknown,
         "the service starts without a quote of a pair that is needed to convert, and is shut",
         true_s=30,
-        resolve_s=ROOM_S,
     ),
     # Clients
     Drill(
@@ -235,7 +223,7 @@ DRILLS = (
         clients.held_at_messages,
         "the process is stopped (SIGSTOP) for 0.12 s in the middle of a client's messages",
         true_s=60,
-        resolve_s=2 * TWO_MINUTES_S + ROOM_S,
+        window_s=TWO_MINUTES_S,
         groups=clients.MANY_GROUPS,
     ),
     Drill(
@@ -243,7 +231,7 @@ DRILLS = (
         clients.clients_deaf,
         "ten clients ask and ask, and never read an answer",
         true_s=60,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
     ),
     # The monitoring itself
     Drill(
@@ -251,7 +239,7 @@ DRILLS = (
         processes.collector_gone,
         "the collector of traces is cut off",
         true_s=60,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
         is_traced=True,
         settings={"TRACE_RATIO": 1.0},
     ),
@@ -260,7 +248,7 @@ DRILLS = (
         processes.receiver_gone,
         "the receiver of the heartbeat is cut off",
         true_s=120,
-        resolve_s=FIVE_MINUTES_S + ROOM_S,
+        window_s=FIVE_MINUTES_S,
         labels={"job": "alertmanager"},
     ),
 )

@@ -17,6 +17,7 @@ from tests.drills.universe import Universe
 
 DETECT_SLACK_S = 30.0
 TELL_SLACK_S = 20.0
+OVER_SLACK_S = 45.0  # the end itself, and the interval of the group
 WARM_S = 45.0
 HOLD_S = 15.0
 
@@ -32,7 +33,7 @@ class Drill:
         fault: entered, it harms a universe; left, it heals it.
         does: what it does, for people.
         true_s: from the fault until the rule's expression is true, at most.
-        resolve_s: from the end of the fault until it is told that the alert is over, at most.
+        window_s: for how long the rule sees what is over.
         labels: what the alert must carry, besides its severity.
         warm_s: how long the universe is healthy before.
         hold_s: how long the fault lasts after the notification, so that others could fire.
@@ -44,7 +45,7 @@ class Drill:
     fault: Fault
     does: str
     true_s: float
-    resolve_s: float
+    window_s: float = 0.0
     labels: dict[str, str] = field(default_factory=dict)
     warm_s: float = WARM_S
     hold_s: float = HOLD_S
@@ -96,3 +97,7 @@ class Outcome:
     @property
     def tell_ceiling_s(self) -> float:
         return receivers()[self.rule.severity][1] + TELL_SLACK_S
+
+    @property
+    def resolve_ceiling_s(self) -> float:
+        return self.drill.window_s + self.rule.keep_firing_for_s + OVER_SLACK_S

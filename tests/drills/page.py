@@ -25,9 +25,9 @@ muting on weekends, which is lifted, are not those shipped.
 
 Times are seconds, each with its ceiling. **True**: from the fault until the rule's expression is.
 **Fires**: from there, at most its `for` and 30 s. **Told**: from there, at most the group's wait
-and 20 s. **Over**: from the end of the fault until the notification that it is resolved; most of it
-is the window that the rule looks back on. **Beside it** is what else fired; what is in brackets was
-silenced, since the alert of its cause told of it already.
+and 20 s. **Over**: from the end of the fault until the notification that it is resolved, at most
+the window that the rule looks back on, its `keep_firing_for` and 45 s. **Beside it** is what else
+fired; what is in brackets was silenced, since the alert of its cause told of it already.
 
 {machine}
 
@@ -57,7 +57,7 @@ def row(outcome: Outcome, seen: str) -> str:
         _time(outcome.true_s, drill.true_s),
         _time(outcome.detect_s, outcome.detect_ceiling_s),
         _time(outcome.tell_s, outcome.tell_ceiling_s),
-        _time(outcome.resolve_s, drill.resolve_s),
+        _time(outcome.resolve_s, outcome.resolve_ceiling_s),
         ", ".join(name.replace("Tapewatch", "") for name in beside) or "nothing",
         seen,
     )

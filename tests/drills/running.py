@@ -106,12 +106,14 @@ async def _resolve(drill: Drill, on: Universe, outcome: Outcome) -> None:
     def over() -> tuple[float, str, Alert] | None:
         return _find(on, drill, "resolved", outcome.healed_at)
 
-    found = await _first(over, drill.resolve_s + TELL_SLACK_S)
+    found = await _first(over, outcome.resolve_ceiling_s + TELL_SLACK_S)
     if found is None:
-        outcome.failures.append(f"not resolved within {drill.resolve_s + TELL_SLACK_S:.0f} s")
+        outcome.failures.append(
+            f"not resolved within {outcome.resolve_ceiling_s + TELL_SLACK_S:.0f} s"
+        )
         return
     outcome.resolved_at = found[0]
-    _limit(outcome, "resolved", outcome.resolve_s, drill.resolve_s)
+    _limit(outcome, "resolved", outcome.resolve_s, outcome.resolve_ceiling_s)
 
 
 def _last_lines(log: str) -> str:
