@@ -1,4 +1,4 @@
-"""Faults that let decisions pile up: the writer waits for a lock while stops trail the market.
+"""Faults of the writer: it is late, or waits for a lock while stops trail the market.
 
 Every quote of a market that rises moves the trailing stop of every position in it: that many
 decisions wait. Above its limit the queue takes no more, quotes are followed and not judged, and
@@ -15,9 +15,10 @@ from tests.drills.universe import Universe
 TRAILED, RISE = "GBPUSD", 0.0001
 CROSSED, CROSSING = "AUDUSD", 0.01
 HOLDERS = range(5, 40)
-FEW, MANY = 600, 2_000
+SOME, FEW, MANY = 100, 600, 2_000
+COMMIT_S = 0.12
 LONG_S, SHORT_S = 600.0, 0.2
-FEW_RISES = 10
+FEW_RISES, MANY_RISES = 10, 120
 QUEUE_FULL = 100_000
 WAITING = "tapewatch_writer_queue_decisions"
 MISSED_ACCOUNT = 40
@@ -34,6 +35,30 @@ async def _hold(on: Universe, positions: int) -> None:
         }
         for number in range(positions)
     )
+
+
+@asynccontextmanager
+async def commits_late(on: Universe) -> AsyncIterator[None]:
+    """Let every commit take longer than promised, and make good for it afterwards.
+
+    The second pair of windows is six hours and half an hour, of which this universe has minutes:
+    it takes many triggers in time for the late ones to be few.
+    """
+    await on.execute(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN PERFORM pg_sleep({COMMIT_S}); RETURN NULL; END $$"
+    )
+    await on.execute(
+        "CREATE TRIGGER dawdle AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
+    )
+    try:
+        yield
+    finally:
+        await on.execute("DROP TRIGGER dawdle ON outbox")
+        await _hold(on, SOME)
+        for _ in range(MANY_RISES):
+            on.upstream.move(RISE, TRAILED)
+            await asyncio.sleep(SHORT_S)
 
 
 @asynccontextmanager

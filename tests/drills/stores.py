@@ -17,7 +17,6 @@ LONG_LOCK_S = 1.5
 BETWEEN_LOCKS_S = 0.02
 SLOW_ROW_S = 0.1
 SLOW_READERS = READ_POOL_SIZE + 6
-LATE_S = 0.06  # each way: a round trip is beyond 0.1 s, and no call of several beyond 0.5 s
 FLUSH_S = 0.5
 REFUSED_ACCOUNT = 35
 BALLAST = "x" * 50_000
@@ -53,15 +52,6 @@ async def database_cut(on: Universe) -> AsyncIterator[None]:
         yield
     finally:
         await on.database.restore()
-
-
-@asynccontextmanager
-async def database_late(on: Universe) -> AsyncIterator[None]:
-    on.database.delay_s = LATE_S
-    try:
-        yield
-    finally:
-        on.database.delay_s = 0.0
 
 
 @asynccontextmanager
