@@ -119,6 +119,17 @@ CASES = (
         (alert("DatabasePoolExhausted", OTHER), alert("DatabaseSlow")),
     ),
     Case(
+        "writer queue long",
+        alert("WriterQueueLong"),
+        (
+            alert("TriggerBudgetBurnsFast"),
+            alert("TriggerBudgetBurns"),
+            alert("DatabaseSlow", db_operation_name="commit"),
+            alert("EventLoopLag"),
+        ),
+        (alert("WritesFenced"), alert("EventLoopLag", OTHER)),
+    ),
+    Case(
         "event loop late",
         alert("EventLoopLag"),
         (alert("DatabaseSlow", db_operation_name="ping"),),

@@ -35,6 +35,7 @@ TOLD_AFTERWARDS = {
     ("TapewatchDatabaseDown", "TapewatchLeaseFlapping"),
     ("TapewatchDatabaseDown", "TapewatchTriggerBudgetBurnsFast"),
     ("TapewatchDatabaseDown", "TapewatchTriggerBudgetBurns"),
+    ("TapewatchWriterQueueLong", "TapewatchTriggerBudgetBurnsFast"),
     ("TapewatchTriggerBudgetBurnsFast", "TapewatchTriggerBudgetBurns"),
 }
 OPEN_LABELS = {"job", "instance", "integration", "rule_group"}
