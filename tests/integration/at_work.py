@@ -1,4 +1,4 @@
-"""A service at work under the eyes of Prometheus: what is counted, alone; then a busy half minute.
+"""A service at work under the eyes of Prometheus: what is counted, alone; then all sorts.
 
 What is known to have happened happens while nothing else does, so that any query that counts it can
 be held to the number.
@@ -26,6 +26,7 @@ from tests.drills.book import FEW_GROUPS, POOR_ACCOUNTS, RICH_ACCOUNTS, instrume
 from tests.drills.instance import Instance
 from tests.drills.traders import Traders
 from tests.drills.upstream import Upstream
+from tests.integration.trouble import make_trouble
 from tests.integration.watched import INTERVAL_S, RATE_INTERVAL_S, Known, Watched
 from tests.monitoring import programs
 from tests.support import fresh_database
@@ -91,6 +92,14 @@ async def watched_service(
         watched = Watched(service, postgres, database, prometheus, upstream, traders)
         await _do_what_is_known(watched, valkey)
         await _be_busy(watched)
+        watched.fired_when_well = {
+            alert["labels"]["alertname"]
+            for alert in await prometheus.alerts()
+            if alert["state"] == "firing"
+        }
+        await make_trouble(watched, valkey)
+        await traders.stop()
+        watched.ended = time.time()
         yield watched
 
 
@@ -219,5 +228,3 @@ async def _be_busy(on: Watched) -> None:
     await asyncio.sleep(BUSY_S / 2)
     upstream.move(-0.002, "EURUSD")
     await asyncio.sleep(max(0.0, started + BUSY_S - time.monotonic()))
-    await traders.stop()
-    on.ended = time.time()

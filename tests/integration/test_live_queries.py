@@ -27,6 +27,15 @@ from tests.integration.watched import Known, Watched
 from tests.promql import selectors
 from tests.runbooks import FOLDER, ROOT, Runbook, runbooks, set_up
 
+# What no fault from outside brings about within a minute: drills do, or a long life.
+EMPTY_BY_NATURE = {
+    "tapewatch-loops: Abandoned and stuck: A",
+    "tapewatch-loops: Abandoned and stuck: B",
+    "tapewatch-loops: Overruns: A",
+    "tapewatch-loops: Recoveries and long rows of errors: B",
+    "tapewatch-loops: Restarts: A",
+    "tapewatch-process: Garbage collection pauses: A",
+}
 SHELL_TIMEOUT_S = 240.0
 PSQL_VARIABLES = {"account": 1, "order": 1, "deal": 1, "symbol": "EURUSD"}
 COMMISSION = Decimal("2.00")  # of opening a lot
@@ -53,18 +62,25 @@ async def watched(
 
 
 @pytest.mark.parametrize("asked", panel_queries(), ids=str)
-async def test_a_panel_shows_data_or_says_what_none_means(asked: Asked, watched: Watched) -> None:
-    await _assert_answered(asked, watched)
+async def test_a_panel_shows_data(asked: Asked, watched: Watched) -> None:
+    if asked.where in EMPTY_BY_NATURE:
+        assert asked.may_be_empty, "it must say what it means when there is nothing"
+        await _answers(asked, watched)
+    else:
+        await _assert_answered(asked, watched)
 
 
 @pytest.mark.parametrize("asked", annotation_queries(), ids=str)
 async def test_an_annotation_can_be_asked_for(asked: Asked, watched: Watched) -> None:
-    await _assert_answered(asked, watched)
+    await _answers(asked, watched)
 
 
 @pytest.mark.parametrize("asked", runbook_queries(), ids=str)
 async def test_a_query_of_a_runbook_is_answered(asked: Asked, watched: Watched) -> None:
-    await _assert_answered(asked, watched)
+    if asked.may_be_empty:
+        await _answers(asked, watched)
+    else:
+        await _assert_answered(asked, watched)
 
 
 @pytest.mark.parametrize("asked", rule_queries(), ids=str)
@@ -95,8 +111,7 @@ async def test_all_rules_are_evaluated_and_what_they_record_is_there(watched: Wa
 
 
 async def test_of_a_service_that_is_well_nothing_is_told(watched: Watched) -> None:
-    alerts = {alert["labels"]["alertname"] for alert in await watched.prometheus.alerts()}
-    assert alerts == {"TapewatchWatchdog"}
+    assert watched.fired_when_well == {"TapewatchWatchdog"}
 
 
 async def test_panels_that_count_return_what_was_done(watched: Watched) -> None:
@@ -173,16 +188,18 @@ async def _in_a_shell(text: str, watched: Watched) -> str:
 
 
 async def _assert_answered(asked: Asked, watched: Watched) -> None:
-    """Ask for it as Grafana does; some value must be a number."""
+    values = await _answers(asked, watched)
+    assert values
+    assert any(math.isfinite(value) for value in values)
+
+
+async def _answers(asked: Asked, watched: Watched) -> list[float]:
+    """Ask for it as Grafana does, and return all values."""
     query, end = asked.with_macros(watched.macros(watched.ended)), watched.ended
     if asked.is_range:
-        series = await watched.drawn(query, watched.began, end)
-        values = [value for each in series for _, value in each["values"]]
-    else:
-        values = [each["value"][1] for each in await watched.instant(query, end)]
-    if not asked.may_be_empty:
-        assert values, query
-        assert any(math.isfinite(float(value)) for value in values), query
+        drawn = await watched.drawn(query, watched.began, end)
+        return [float(value) for each in drawn for _, value in each["values"]]
+    return [float(each["value"][1]) for each in await watched.instant(query, end)]
 
 
 async def _count(asked: Asked, known: Known, watched: Watched) -> float | None:

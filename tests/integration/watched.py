@@ -36,6 +36,7 @@ class Watched:
         began, counted, ended: Unix times: from when on what is known was done, when it was
             counted, and when all was over.
         known: what was done between the first two.
+        fired_when_well: the alerts that fired before there was trouble.
         asked_of_cache: from when on accounts were asked of the cache: half of them in vain.
     """
 
@@ -50,6 +51,7 @@ class Watched:
     ended: float = 0.0
     known: list[Known] = field(default_factory=list)
     asked_of_cache: float = 0.0
+    fired_when_well: set[str] = field(default_factory=set)
 
     def macros(self, at: float) -> dict[str, str]:
         """Return what Grafana would put for its macros and variables at a Unix time."""
@@ -57,7 +59,7 @@ class Watched:
             "__rate_interval": f"{RATE_INTERVAL_S}s",
             "__range": f"{round(at - self.began) + RATE_INTERVAL_S}s",
             "__interval": f"{INTERVAL_S:g}s",
-            "job": "tapewatch",
+            "job": ".+",
             "instance": ".+",
         }
 
