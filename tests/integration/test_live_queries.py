@@ -27,7 +27,7 @@ from tests.integration.watched import Known, Watched
 from tests.promql import selectors
 from tests.runbooks import FOLDER, ROOT, Runbook, runbooks, set_up
 
-# What no fault from outside brings about within a minute: drills do, or a long life.
+# What no fault from outside brings about within a minute; test_panels_fill.py moves these too.
 EMPTY_BY_NATURE = {
     "tapewatch-loops: Abandoned and stuck: A",
     "tapewatch-loops: Abandoned and stuck: B",

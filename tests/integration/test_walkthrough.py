@@ -184,6 +184,7 @@ async def test_the_walk_through_works_as_written(
     assert "CLOSED" in kinds
     assert "CANCELLED" in kinds
 
+    assert "<title>Tapewatch / PostgreSQL</title>" in seen
     assert seen.count("# TapewatchDatabaseDown\n") == 1
     assert '{"status":"not_ready","checks":{"database":{"ok":false' in seen
     assert '{"status":"ready"' in seen.partition('"status":"not_ready"')[2]
