@@ -1,6 +1,7 @@
-"""The three that are compared, each on a database and a Redis database of its own, alike filled.
+"""The three that are compared, each on a database and a Redis of its own, alike filled.
 
-They stand in one process on one event loop and take turns. A round's wall-clock time, the CPU time
+They stand in one process on one event loop and take turns, with what was loaded frozen out of the
+garbage collector, as in production. A round's wall-clock time, the CPU time
 of this process and what was asked of the stores are taken of each.
 """
 
@@ -19,13 +20,14 @@ from service.domain.desk import Desk
 from service.domain.order import OrderState, OrderStatus
 from service.domain.quote import Quote
 from service.storage.batch import ORDER_COLUMNS
-from service.storage.embedded import EmbeddedPostgres
+from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.bench.before import market_pass as before
 from tests.bench.before.cache import SELECT_ORDERS, add_pending, fill_cache, order_fields
 from tests.bench.before.market import Prices, Triggered
 from tests.bench.before.stores import Counts, Stores
 from tests.bench.brokerage import INSTRUMENTS, accounts_for, opening_of, seat
 from tests.bench.claims_book import GROUP_NAMES, first_quotes, quoted_desk
+from tests.bench.claims_cpu import servers_cpu_s
 from tests.bench.claims_prices import prices_of
 from tests.bench.claims_product import Product
 from tests.bench.report import Report
@@ -44,14 +46,22 @@ class Name(StrEnum):
 
 
 class Servers(NamedTuple):
-    """A PostgreSQL, the URL of a Redis without the number of a database, and a folder for logs."""
+    """One PostgreSQL, a Redis for each (databases of one share their channels), a log folder."""
 
     postgres: EmbeddedPostgres
-    redis_url: str
+    redis_urls: dict[Name, str]
     folder: Path
 
-    def redis(self, name: Name) -> str:
-        return f"{self.redis_url}/{list(Name).index(name)}"
+    @staticmethod
+    @asynccontextmanager
+    async def on(postgres: EmbeddedPostgres, folder: Path) -> "AsyncIterator[Servers]":
+        """Run what else is needed in a folder that is empty."""
+        async with AsyncExitStack() as stack:
+            urls = {}
+            for name in Name:
+                valkey = EmbeddedValkey(folder / name.name.lower())
+                urls[name] = (await stack.enter_async_context(valkey)).url
+            yield Servers(postgres, urls, folder)
 
 
 class Loops(NamedTuple):
@@ -67,8 +77,8 @@ class Loops(NamedTuple):
         is_before = name is Name.BEFORE
         level = logging.DEBUG if is_before else logging.INFO
         log_file = servers.folder / f"{name}.log"
-        async with Stores.on(dsn, servers.redis(name), log_file, level) as stores:
-            await stores.redis.flushdb()
+        async with Stores.on(dsn, servers.redis_urls[name], log_file, level) as stores:
+            await stores.redis.flushall()
             await fill_cache(stores)
             await before.store_prices(stores, prices_of(first_quotes(), SYMBOLS), GROUP_NAMES)
             yield Loops(stores, before.take_prices if is_before else report_after.take_prices)
@@ -133,9 +143,12 @@ async def contenders(
             for name in (Name.BEFORE, Name.AFTER)
         }
         product = await stack.enter_async_context(
-            Product.on(dsns[Name.PRODUCT], servers.redis(Name.PRODUCT), first_quotes())
+            Product.on(dsns[Name.PRODUCT], servers.redis_urls[Name.PRODUCT], first_quotes())
         )
+        gc.collect()
+        gc.freeze()
         yield Contenders(desk, dsns, loops, product)
+    gc.unfreeze()
 
 
 class Cost(NamedTuple):
@@ -143,6 +156,7 @@ class Cost(NamedTuple):
 
     seconds: float
     cpu_s: float
+    servers_cpu_s: float
     counts: Counts
 
 
@@ -154,13 +168,15 @@ async def measure(
     """Do the work and return its cost; what is done for it until `settled` takes no time."""
     gc.collect()
     before_it = contender.counts
+    servers = servers_cpu_s()
     started, cpu = time.perf_counter(), time.process_time()
     await work()
     seconds = time.perf_counter() - started
     if settled is not None:
         await settled()
     cpu_s = time.process_time() - cpu
-    return Cost(seconds, cpu_s, contender.counts.since(before_it))
+    servers = servers_cpu_s() - servers
+    return Cost(seconds, cpu_s, servers, contender.counts.since(before_it))
 
 
 def note(report: Report, row: str, name: Name, cost: Cost, done: float = 1.0) -> None:
@@ -168,6 +184,7 @@ def note(report: Report, row: str, name: Name, cost: Cost, done: float = 1.0) ->
     for what, value in (
         ("ms", cost.seconds * 1e3 / done),
         ("CPU, ms", cost.cpu_s * 1e3 / done),
+        ("CPU of servers, ms", cost.servers_cpu_s * 1e3 / done),
         ("sessions", cost.counts.sessions),
         ("statements", cost.counts.statements / done),
         ("Redis round trips", cost.counts.round_trips / done),

@@ -30,7 +30,7 @@ class Portfolios(NamedTuple):
 
     accounts: int = 10_000
     accounts_before: int = 100
-    rounds: int = 5
+    rounds: int = 3
 
 
 async def measure_portfolios(servers: Servers, report: Report, sizes: Portfolios) -> None:

@@ -55,7 +55,7 @@ async def _serving(
 ) -> AsyncIterator[dict[Name, LoopsServer | ProductServer]]:
     """Serve all contenders' sockets."""
     loops, desk = all_three.loops, all_three.desk
-    redis_url = servers.redis(Name.PRODUCT)
+    redis_url = servers.redis_urls[Name.PRODUCT]
     async with (
         LoopsServer.on(loops[Name.BEFORE], ListenerBefore, desk, sockets) as before,
         LoopsServer.on(loops[Name.AFTER], ListenerAfter, desk, sockets) as after,

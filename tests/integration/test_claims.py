@@ -18,11 +18,11 @@ SIZES = claims.Sizes(
 
 
 async def test_all_contenders_do_all_of_the_work(
-    postgres_server: EmbeddedPostgres, redis_url: str, tmp_path: Path
+    postgres_server: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     report = Report()
-    servers = Servers(postgres_server, redis_url.removesuffix("/0"), tmp_path)
-    await claims.measure(servers, report, SIZES)
+    async with Servers.on(postgres_server, tmp_path) as servers:
+        await claims.measure(servers, report, SIZES)
     rows = ("pending burst", "SL/TP", "WebSocket message, 50 orders", "portfolio cycle")
     for row in rows:
         for name in Name:

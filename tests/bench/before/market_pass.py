@@ -24,8 +24,10 @@ async def take_prices(
     log.info("Market update with %s symbols", len(prices))
     await store_prices(stores, prices, groups)
     triggered = []
+    async with stores.session() as session:
+        for symbol in prices:
+            triggered += await check_positions(stores, session, symbol, groups, time)
     for symbol, price in prices.items():
-        triggered += await check_positions(stores, symbol, groups, time)
         triggered += await check_pending(stores, symbol, price, time)
     return triggered
 

@@ -24,16 +24,15 @@ ORDER BY o.order_id
 
 
 async def check_positions(
-    stores: Stores, symbol: str, groups: Sequence[str], time: int
+    stores: Stores, session: Session, symbol: str, groups: Sequence[str], time: int
 ) -> list[Triggered]:
     """Close what of these groups the last price of a symbol has reached."""
     closed = []
-    async with stores.session() as session:
-        for user_type in USER_TYPES:
-            for row in await session.fetch(_SELECT_OPEN, symbol, user_type, groups):
-                done = await _check(stores, session, row["order_id"], time)
-                if done is not None:
-                    closed.append(done)
+    for user_type in USER_TYPES:
+        for row in await session.fetch(_SELECT_OPEN, symbol, user_type, groups):
+            done = await _check(stores, session, row["order_id"], time)
+            if done is not None:
+                closed.append(done)
     return closed
 
 
