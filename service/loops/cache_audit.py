@@ -10,6 +10,7 @@ Only whoever trades audits. An audit asks Redis and the database for `ACCOUNTS_I
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
 from random import Random
 
@@ -31,6 +32,8 @@ from service.storage.group_views import (
 ACCOUNTS_IN_RUN = 100
 GROUPS_IN_RUN = 5
 RECHECK_S = 1.0
+# A process that was suspended this long knows old prices, and another may lead meanwhile.
+SUSPENDED_S = 3.0
 MAX_LOGGED = 10
 
 
@@ -133,8 +136,9 @@ class CacheAudit:
                 self._count("same", 1)
         if not moving:
             return 0
+        began = time.monotonic()
         await asyncio.sleep(RECHECK_S)
-        if not self._is_published():
+        if not self._is_published() or time.monotonic() - began >= SUSPENDED_S:
             self._count("moved", len(moving))
             return 0
         wrong: dict[str, list[str]] = {}

@@ -214,6 +214,19 @@ async def test_prices_that_move_are_no_difference(
     assert audited(world) == {"same": ACCOUNTS, "moved": 2}
 
 
+async def test_who_was_suspended_meanwhile_judges_no_prices(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another may lead, and what is in Redis be its prices, newer than ours."""
+    price = b'{"symbol":"EURUSD","buy":"1.2","sell":"1.1","time":"2026-01-05T08:00:00.000Z"}'
+    await world.client.hset(prices_key("gold"), "EURUSD", price)
+    monkeypatch.setattr(cache_audit, "SUSPENDED_S", 0.0)
+    assert await world.audit.run_once() == 0
+    assert await world.client.hget(prices_key("gold"), "EURUSD") == price
+    monkeypatch.undo()
+    assert await world.audit.run_once() == 1
+
+
 async def test_what_nobody_stored_of_a_group_is_absent(world: World) -> None:
     for group in world.shard.desk.groups:
         await world.client.delete(prices_key(group), symbols_key(group))
