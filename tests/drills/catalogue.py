@@ -38,6 +38,7 @@ DRILLS = (
         "whoever of two processes leads is stopped (SIGSTOP) past its lease, five times",
         true_s=180,
         window_s=TEN_MINUTES_S,
+        also={"TapewatchDatabaseSlow": "calls on their way when a process is stopped take as long"},
         processes=2,
         settings={"LEASE_S": processes.LEASE_S},
     ),
