@@ -13,6 +13,7 @@ from loguru import logger
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
+from service.loops.loop_status import describe_error
 from service.loops.trading import Trading
 from service.storage import lease as leases
 from service.storage.database import Database
@@ -93,7 +94,7 @@ class Leadership:
             except Exception as error:
                 if not is_transient(error):
                     raise
-                logger.warning("lost the database before trading began: {}", error)
+                logger.warning("lost the database before trading began: {}", describe_error(error))
                 await asyncio.sleep(RETRY_S)
             finally:
                 self._lease = None

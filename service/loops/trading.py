@@ -22,6 +22,7 @@ from service.instruments import Instruments
 from service.loops.answers import Answer, Answers, Unavailable
 from service.loops.counting import count_commit
 from service.loops.desk_state import watch_desk
+from service.loops.loop_status import describe_error
 from service.loops.reloading import Reloading
 from service.loops.settings_changes import SettingsChanges
 from service.loops.ticks import Ticks
@@ -234,7 +235,7 @@ class Trading(Ticks):
 
     def database_away(self, error: Exception) -> None:
         """Note that what is decided waits for the database."""
-        logger.warning("the writer waits for the database: {}", error)
+        logger.warning("the writer waits for the database: {}", describe_error(error))
 
     def database_back(self) -> None:
         """Note that it waits no longer."""
