@@ -38,6 +38,8 @@ from tests.rules import RULES, TESTS, Rule, read_rules
 
 SCRAPE_S = 15
 PROMTOOL_TIMEOUT_S = 120
+TRIAL = "trial.yml"
+EVERYTHING = "all.yml"
 OPERATORS = {
     **{">": ("<",), "<": (">",), ">=": (">", "<"), "==": ("!=",), "!=": ("==",)},
     **{"and": ("unless", "or"), "unless": ("and",), "or": ("and",)},
@@ -198,10 +200,10 @@ def is_noticed(mutant: Mutant) -> bool:
     """Tell whether a test fails on a mutant."""
     with tempfile.TemporaryDirectory(prefix="rule-mutant-") as name:
         folder = Path(name)
-        for file in _tests_of(mutant.rule):
-            _write(folder, file, mutant.rule)
+        for trial in _trials(mutant.rule.name):
+            _write(folder, trial, mutant.rule)
             result = subprocess.run(
-                [programs().promtool, "test", "rules", str(folder / file)],
+                [programs().promtool, "test", "rules", str(folder / TRIAL)],
                 capture_output=True,
                 text=True,
                 timeout=PROMTOOL_TIMEOUT_S,
@@ -212,65 +214,73 @@ def is_noticed(mutant: Mutant) -> bool:
     return False
 
 
-def survivors(chosen: Sequence[Mutant]) -> list[Mutant]:
-    """Return the mutants that no test noticed, except those that are equivalent."""
+def survivors(chosen: Sequence[Mutant]) -> Iterator[Mutant]:
+    """Yield the mutants that no test notices, except those that are equivalent."""
+    tried = [each for each in chosen if (each.rule.name, each.change) not in EQUIVALENT]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        noticed = list(pool.map(is_noticed, chosen))
-    return [
-        mutant
-        for mutant, is_dead in zip(chosen, noticed, strict=True)
-        if not is_dead and (mutant.rule.name, mutant.change) not in EQUIVALENT
+        for mutant, is_dead in zip(tried, pool.map(is_noticed, tried), strict=True):
+            if not is_dead:
+                yield mutant
+
+
+class Trial(NamedTuple):
+    """The tests of a file that are about some alerts, and the rules that these need."""
+
+    interval: str
+    tests: list[Any]
+    needed: frozenset[str]
+
+
+@cache
+def _trials(name: str) -> list[Trial]:
+    """Return the trials of an alert, or of what some alerts read, the shortest first."""
+    by_name = {rule.name: rule for rule in read_rules()}
+    readers = {each.name for each in by_name.values() if each.is_alert and name in each.expression}
+    trials = []
+    for path in sorted(TESTS.glob("*.yml"), key=lambda path: path.stat().st_size):
+        content = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        told = {
+            alert: [test for test in content["tests"] if re.search(rf"\b{alert}\b", repr(test))]
+            for alert in readers or {name}
+        }
+        tests = [test for test in content["tests"] if any(test in each for each in told.values())]
+        alerts = {alert for alert, about in told.items() if about}
+        recorded = {each for each in by_name if any(each in by_name[a].expression for a in alerts)}
+        if tests and path.name != EVERYTHING:
+            trials.append(
+                Trial(content["evaluation_interval"], tests, frozenset(alerts | recorded))
+            )
+    return trials
+
+
+@cache
+def _written() -> list[dict[str, Any]]:
+    """Return all rules as they are written, what is recorded first."""
+    rules = [
+        rule
+        for path in sorted(RULES.glob("*.yml"))
+        for rule in yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)["groups"][0][
+            "rules"
+        ]
     ]
+    return sorted(rules, key=lambda rule: "alert" in rule)
 
 
-@cache
-def _read(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
-
-
-@cache
-def _readers(name: str) -> frozenset[str]:
-    """Return the alerts that read what a rule records, or the alert itself."""
-    readers = {rule.name for rule in read_rules() if rule.is_alert and name in rule.expression}
-    return frozenset(readers or {name})
-
-
-def _tests_of(rule: Rule) -> list[str]:
-    """Return the test files that are about a rule, the quickest first."""
-    found = []
-    for path in TESTS.glob("*.yml"):
-        tests = _about(path.name, _readers(rule.name))
-        if tests:
-            found.append((len(path.read_bytes()), path.name))
-    return [name for _, name in sorted(found) if name != "all.yml"]
-
-
-@cache
-def _about(file: str, alerts: frozenset[str]) -> list[Any]:
-    """Return the tests of a file that name one of these alerts."""
-    names = re.compile("|".join(rf"\b{re.escape(alert)}\b" for alert in alerts))
-    return [test for test in _read(TESTS / file)["tests"] if names.search(repr(test))]
-
-
-def _write(folder: Path, file: str, mutant: Rule) -> None:
-    """Write a test file of a mutant, with the rules it needs and no others."""
-    alerts = _readers(mutant.name)
+def _write(folder: Path, trial: Trial, mutant: Rule) -> None:
+    """Write a trial of a mutant, with the rules it needs and no others."""
     rules = []
-    for path in sorted(RULES.glob("*.yml"), key=lambda path: path.name != "recording.yml"):
-        for rule in _read(path)["groups"][0]["rules"]:
-            name = rule.get("alert") or rule["record"]
-            if name == mutant.name:
-                rules.append(_as_written(rule, mutant))
-            elif name in alerts or "record" in rule:
-                rules.append(rule)
+    for rule in _written():
+        name = rule.get("alert") or rule["record"]
+        if name in trial.needed:
+            rules.append(_as_written(rule, mutant) if name == mutant.name else rule)
     content = {
         "rule_files": ["rules.yml"],
-        "evaluation_interval": _read(TESTS / file)["evaluation_interval"],
-        "tests": _about(file, alerts),
+        "evaluation_interval": trial.interval,
+        "tests": trial.tests,
     }
     groups = {"groups": [{"name": "mutant", "rules": rules}]}
     (folder / "rules.yml").write_text(yaml.dump(groups, Dumper=yaml.CSafeDumper), "utf-8")
-    (folder / file).write_text(yaml.dump(content, Dumper=yaml.CSafeDumper), "utf-8")
+    (folder / TRIAL).write_text(yaml.dump(content, Dumper=yaml.CSafeDumper), "utf-8")
 
 
 def _as_written(rule: dict[str, Any], mutant: Rule) -> dict[str, Any]:
@@ -282,11 +292,12 @@ def main(names: Sequence[str]) -> int:
     """Run the mutants of the named rules, or of all, and list the survivors."""
     rules = [rule for rule in read_rules() if not names or rule.name in names]
     chosen = [mutant for rule in rules for mutant in mutants(rule)]
-    alive = survivors(chosen)
-    for mutant in alive:
-        print(f"survives: {mutant}")
-    of_these = sum((mutant.rule.name, mutant.change) in EQUIVALENT for mutant in chosen)
-    print(f"{len(chosen)} mutants, {of_these} equivalent, {len(alive)} not noticed by any test")
+    alive = 0
+    for mutant in survivors(chosen):
+        alive += 1
+        print(f"survives: {mutant}", flush=True)
+    same = sum((mutant.rule.name, mutant.change) in EQUIVALENT for mutant in chosen)
+    print(f"{len(chosen)} mutants, {same} of them equivalent: {alive} noticed by no test")
     return 1 if alive else 0
 
 
