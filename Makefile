@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run monitor test check bench soak drill replay token routes metrics dashboards lock clean
+.PHONY: help setup run monitor test check bench soak mutants drill replay token routes metrics dashboards lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench: setup ## measure (ARGS picks the parts)
 
 soak: setup ## trade at random for ten minutes with everything on (ARGS='--minutes 2 --seed 7')
 	$(BIN)/python -m tests.soak $(ARGS)
+
+mutants: setup ## change every alert rule in every way: its tests must notice (ARGS names rules)
+	@$(BIN)/python -m tests.rule_mutants $(ARGS)
 
 drill: setup ## fire every alert for real (ARGS='--only TapewatchRedisDown', '--healthy 15')
 	@$(BIN)/python -m tests.drills $(ARGS)
