@@ -18,7 +18,7 @@ from pathlib import Path
 from alerts.monitor.binaries import find_programs
 from tests.drills.catalogue import DRILLS, NOT_DRILLED
 from tests.drills.drill import Drill, Outcome
-from tests.drills.page import write_page
+from tests.drills.page import write_row
 from tests.drills.rules import alert_rules
 from tests.drills.running import run_drill
 from tests.drills.soak import run_healthy
@@ -46,13 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(options.only or ()) - {each.alert for each in DRILLS}:
         parser.error(f"there is no drill of {', '.join(sorted(unknown))}")
     outcomes = asyncio.run(_run(chosen, max(1, options.at_once), options.seed))
-    write_page(
-        outcomes,
-        NOT_DRILLED,
-        interval_s=INTERVAL_S,
-        group_interval_s=GROUP_INTERVAL_S,
-        programs=_versions(),
-    )
     failed = [outcome for outcome in outcomes if outcome.failures]
     print(f"\n{len(outcomes) - len(failed)} of {len(outcomes)} drills passed")
     return 1 if failed else 0
@@ -61,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(drills: Sequence[Drill], at_once: int, seed: int) -> list[Outcome]:
     """Run drills, the longest first, `at_once` side by side."""
     gate = asyncio.Semaphore(at_once)
+    programs = _versions()
     started = time.monotonic()
 
     async def run(number: int, drill: Drill) -> Outcome:
@@ -69,6 +63,13 @@ async def _run(drills: Sequence[Drill], at_once: int, seed: int) -> list[Outcome
             with tempfile.TemporaryDirectory(prefix="drill-", ignore_cleanup_errors=True) as folder:
                 outcome = await run_drill(drill, Path(folder), seed + number)
         print(f"{time.monotonic() - started:6.0f} s  {_line(outcome)}", flush=True)
+        write_row(
+            outcome,
+            NOT_DRILLED,
+            interval_s=INTERVAL_S,
+            group_interval_s=GROUP_INTERVAL_S,
+            programs=programs,
+        )
         if outcome.failures:
             LOGS.mkdir(parents=True, exist_ok=True)
             (LOGS / f"{drill.alert}.log").write_text(outcome.log, encoding="utf-8")

@@ -1,7 +1,7 @@
 """alerts/DRILLS.md: what every alert was seen to do. A run replaces the rows of what it ran."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,17 +68,17 @@ def _time(took_s: float | None, ceiling_s: float) -> str:
     return "?" if took_s is None else f"{max(0.0, took_s):.0f} of {ceiling_s:.0f}"
 
 
-def write_page(
-    outcomes: Sequence[Outcome],
+def write_row(
+    outcome: Outcome,
     not_drilled: Mapping[str, str],
     *,
     interval_s: float,
     group_interval_s: float,
     programs: str,
 ) -> None:
-    """Write the rows of these outcomes into the page, and keep the others."""
+    """Write an outcome's row into the page, and keep the others."""
     seen = datetime.now(UTC).strftime("%Y-%m-%d")
-    rows = _rows() | {outcome.drill.alert: row(outcome, seen) for outcome in outcomes}
+    rows = _rows() | {outcome.drill.alert: row(outcome, seen)}
     machine = describe_machine()
     head = _HEAD.format(
         interval=interval_s,
