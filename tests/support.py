@@ -17,10 +17,14 @@ CONNECT_TIMEOUT_S = 10.0
 
 
 @asynccontextmanager
-async def fresh_database(server: EmbeddedPostgres) -> AsyncIterator[str]:
-    """Make an empty database, yield its DSN, and drop it with whoever is still connected."""
+async def fresh_database(server: EmbeddedPostgres, like: str | None = None) -> AsyncIterator[str]:
+    """Make an empty database, yield its DSN, and drop it with whoever is still connected.
+
+    `like` is the DSN of a database to copy instead, which nobody is connected to.
+    """
     name = f"test_{secrets.token_hex(6)}"
-    await _execute(server, f"CREATE DATABASE {name}")
+    template = "template1" if like is None else like.rpartition("/")[2]
+    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield server.dsn_of(name)
     finally:

@@ -9,10 +9,11 @@ the orders that are meant to, for the reason that is meant.
   committed and told in Redis.
 - SL/TP: one price closes 1,000 of 10,000 positions in a symbol, in the same way. Every second of
   the others has a stop loss and a take profit.
-- WebSocket message: three symbols move by a few points and trigger nothing, with 1,000 and 10,000
-  orders at rest, two in five of them positions; from where the market publishes it until the last
-  of 100 sockets is written to. The service shows prices and portfolios for each message, though it
-  need not more than ten times a second.
+- Message: three symbols move by a few points and trigger nothing, with 1,000 and 10,000 orders at
+  rest, two in five of them positions; from where the market publishes it until the last of 100
+  WebSockets is written to. The service shows prices and portfolios for each message, though it need
+  not more than ten times a second. Once more with one socket and 10 orders, where batching and
+  concurrency have little to gain.
 - Portfolio cycle: 10,000 accounts of five positions in 20 groups. Before the report only a
   hundredth of them is valued, in the keyspace of all; its figures are times 100.
 
@@ -48,6 +49,7 @@ class Sizes(NamedTuple):
 
     bursts: Bursts = Bursts()
     sockets: Sockets = Sockets()
+    alone: Sockets = Sockets(sockets=1, orders=(10,), rounds=15)
     portfolios: Portfolios = Portfolios()
 
 
@@ -56,8 +58,8 @@ class Speed(NamedTuple):
 
     row: str
     claimed: str
-    over_before: float
-    over_after: float
+    over_before: float | None = None
+    over_after: float | None = None
 
 
 class Saving(NamedTuple):
@@ -85,12 +87,15 @@ async def measure(servers: Servers, report: Report, sizes: Sizes) -> None:
     """Measure all rows at these sizes, and draw the figures."""
     await measure_bursts(servers, report, sizes.bursts)
     await measure_sockets(servers, report, sizes.sockets)
+    await measure_sockets(servers, report, sizes.alone)
     await measure_portfolios(servers, report, sizes.portfolios)
-    messages = [row_of(orders) for orders in sizes.sockets.orders]
+    messages = [row_of(sizes.sockets.sockets, orders) for orders in sizes.sockets.orders]
+    alone = row_of(sizes.alone.sockets, sizes.alone.orders[0])
     for speed in (
         Speed(PENDING, "1.4-1.6", 25, 10),
         Speed(CLOSING, "1.25-1.4", 25, 10),
         *(Speed(row, "1.3-1.5", 20, 10) for row in messages),
+        Speed(alone, "1.3-1.5"),
         Speed(PORTFOLIO, "1.2-1.35", 20, 5),
     ):
         _conclude_speed(report, speed)

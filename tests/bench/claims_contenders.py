@@ -132,12 +132,14 @@ async def contenders(
 ) -> AsyncIterator[Contenders]:
     """Open all three on the same book: accounts for so many orders, and the orders themselves."""
     async with AsyncExitStack() as stack:
-        dsns = {}
-        for name in Name:
-            dsns[name] = await stack.enter_async_context(fresh_database(servers.postgres))
-            desk = quoted_desk()
-            seat(desk, accounts_for(accounts))
-            await store_book(dsns[name], opening_of(desk, accounts, orders(desk)))
+        desk = quoted_desk()
+        seat(desk, accounts_for(accounts))
+        book = await stack.enter_async_context(fresh_database(servers.postgres))
+        await store_book(book, opening_of(desk, accounts, orders(desk)))
+        dsns = {
+            name: await stack.enter_async_context(fresh_database(servers.postgres, book))
+            for name in Name
+        }
         loops = {
             name: await stack.enter_async_context(Loops.on(servers, name, dsns[name]))
             for name in (Name.BEFORE, Name.AFTER)

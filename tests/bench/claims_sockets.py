@@ -1,4 +1,4 @@
-"""Rows of the claims: a message of prices, processed for 100 sockets, with orders at rest."""
+"""Rows of the claims: a message of prices, processed for many sockets, with orders at rest."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,8 +29,8 @@ class Sockets(NamedTuple):
     rounds: int = 3
 
 
-def row_of(orders: int) -> str:
-    return f"WebSocket message, {orders:,} orders"
+def row_of(sockets: int, orders: int) -> str:
+    return f"message, {sockets} socket{'s' * (sockets > 1)}, {orders:,} orders"
 
 
 async def measure_sockets(servers: Servers, report: Report, sizes: Sockets) -> None:
@@ -46,7 +46,7 @@ async def measure_sockets(servers: Servers, report: Report, sizes: Sockets) -> N
                 work = partial(sender.send, _quotes(number, sizes.symbols))
                 cost = await measure(all_three.of(name), work, sender.settled)
                 if number:
-                    note(report, row_of(orders), name, cost)
+                    note(report, row_of(sizes.sockets, orders), name, cost)
 
 
 @asynccontextmanager

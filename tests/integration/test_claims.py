@@ -13,6 +13,7 @@ from tests.bench.report import Report
 SIZES = claims.Sizes(
     Bursts(size=10, positions=20, rounds=1, warm_up=5),
     Sockets(sockets=2, orders=(50,), symbols=2, rounds=1),
+    Sockets(sockets=1, orders=(10,), symbols=2, rounds=1),
     Portfolios(accounts=20, accounts_before=5, rounds=1),
 )
 
@@ -23,11 +24,11 @@ async def test_all_contenders_do_all_of_the_work(
     report = Report()
     async with Servers.on(postgres_server, tmp_path) as servers:
         await claims.measure(servers, report, SIZES)
-    rows = ("pending burst", "SL/TP", "WebSocket message, 50 orders", "portfolio cycle")
-    for row in rows:
+    judged_rows = ("pending burst", "SL/TP", "message, 2 sockets, 50 orders", "portfolio cycle")
+    for row in (*judged_rows, "message, 1 socket, 10 orders"):
         for name in Name:
             assert len(report.rounds[f"{row}: {name}: ms"]) == 1
         asked = [report.rounds[f"{row}: {name}: Redis round trips"][0] for name in Name]
         assert asked == sorted(asked, reverse=True), f"{row}: before, after and product ask less"
     judged = [figure.name for figure in report.figures if figure.verdict is not None]
-    assert len(judged) == 2 * (len(rows) + 3)
+    assert len(judged) == 2 * (len(judged_rows) + 3)

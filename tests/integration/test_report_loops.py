@@ -48,9 +48,11 @@ async def test_all_trigger_the_same_orders_for_the_same_reasons(
     first, messages = _quotes(Random(1))
     dealt, counts = [], []
     async with AsyncExitStack() as stack:
-        dsns = [await stack.enter_async_context(fresh_database(postgres_server)) for _ in range(3)]
-        for dsn in dsns:
-            await store_book(dsn, _opening(Random(2), first))
+        book = await stack.enter_async_context(fresh_database(postgres_server))
+        await store_book(book, _opening(Random(2), first))
+        dsns = [
+            await stack.enter_async_context(fresh_database(postgres_server, book)) for _ in range(3)
+        ]
         async with Product.on(dsns[0], redis_url, first) as product:
             for message in messages:
                 await product.take(message)
