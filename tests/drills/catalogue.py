@@ -63,6 +63,7 @@ DRILLS = (
         stores.pool_emptied,
         "a table becomes slow, and has more readers at once than the pool has connections",
         true_s=60,
+        also={"TapewatchDatabaseSlow": "the wait for a connection is part of a call"},
     ),
     # Redis
     Drill(
