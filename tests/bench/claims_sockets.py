@@ -43,7 +43,8 @@ async def measure_sockets(servers: Servers, report: Report, sizes: Sockets) -> N
             total = (sizes.rounds + 1) * len(Name)
             for number, name in tqdm(turns(list(Name), sizes.rounds + 1), total=total, leave=False):
                 sender = senders[name]
-                work = partial(sender.send, _quotes(number, sizes.symbols))
+                symbols = sizes.symbols if number else 1  # to warm up
+                work = partial(sender.send, _quotes(number, symbols))
                 cost = await measure(all_three.of(name), work, sender.settled)
                 if number:
                     note(report, row_of(sizes.sockets, orders), name, cost)
