@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
+from redis.asyncio import Redis
 
 from service.domain.desk import Desk
 from service.domain.order import OrderState, OrderStatus
@@ -63,6 +64,12 @@ class Servers(NamedTuple):
                 urls[name] = (await stack.enter_async_context(valkey)).url
             yield Servers(postgres, urls, folder)
 
+    async def forget(self) -> None:
+        """Empty every Redis: what it knows of accounts is of another book."""
+        for url in self.redis_urls.values():
+            async with Redis.from_url(url) as client:
+                await client.flushall()
+
 
 class Loops(NamedTuple):
     """The loops before or after the report."""
@@ -78,7 +85,6 @@ class Loops(NamedTuple):
         level = logging.DEBUG if is_before else logging.INFO
         log_file = servers.folder / f"{name}.log"
         async with Stores.on(dsn, servers.redis_urls[name], log_file, level) as stores:
-            await stores.redis.flushall()
             await fill_cache(stores)
             await before.store_prices(stores, prices_of(first_quotes(), SYMBOLS), GROUP_NAMES)
             yield Loops(stores, before.take_prices if is_before else report_after.take_prices)
@@ -131,6 +137,7 @@ async def contenders(
     servers: Servers, accounts: int, orders: Callable[[Desk], Iterator[OrderState]]
 ) -> AsyncIterator[Contenders]:
     """Open all three on the same book: accounts for so many orders, and the orders themselves."""
+    await servers.forget()
     async with AsyncExitStack() as stack:
         desk = quoted_desk()
         seat(desk, accounts_for(accounts))

@@ -47,6 +47,7 @@ async def measure_portfolios(servers: Servers, report: Report, sizes: Portfolios
             if name is Name.PRODUCT:
                 await _show_prices(all_three)
             cost = await measure(all_three.of(name), works[name])
+            assert name is not Name.PRODUCT or not cost.counts.statements, "the cache is warm"
             if number:
                 done = sizes.accounts_before if name is Name.BEFORE else sizes.accounts
                 note(report, PORTFOLIO, name, cost, done / sizes.accounts)
