@@ -138,7 +138,9 @@ class CacheAudit:
             return 0
         began = time.monotonic()
         await asyncio.sleep(RECHECK_S)
-        if not self._is_published() or time.monotonic() - began >= SUSPENDED_S:
+        is_current = self._trading.is_leading and self._trading.desk is desk
+        is_current = is_current and time.monotonic() - began < SUSPENDED_S
+        if not is_current or not self._is_published():
             self._count("moved", len(moving))
             return 0
         wrong: dict[str, list[str]] = {}

@@ -151,6 +151,8 @@ class Reconciliation:
             found = await find_differences(connection, *lap.take())
         if changes.count != changes_before or trading.desk is not lap.desk:
             return 0
+        if not trading.is_leading:
+            return 0  # whoever leads now has stored what this memory does not know
         return await self._repair([each for each in found if self._stands(each)])
 
     def _stands(self, difference: Difference) -> bool:

@@ -227,6 +227,22 @@ async def test_who_was_suspended_meanwhile_judges_no_prices(
     assert await world.audit.run_once() == 1
 
 
+async def test_who_leads_no_longer_judges_no_prices(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = b'{"symbol":"EURUSD","buy":"1.2","sell":"1.1","time":"2026-01-05T08:00:00.000Z"}'
+    await world.client.hset(prices_key("gold"), "EURUSD", price)
+
+    async def step_down(seconds: float) -> None:
+        if seconds:
+            world.shard.trading.step_down()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "sleep", step_down)
+        assert await world.audit.run_once() == 0
+    assert await world.client.hget(prices_key("gold"), "EURUSD") == price
+
+
 async def test_what_nobody_stored_of_a_group_is_absent(world: World) -> None:
     for group in world.shard.desk.groups:
         await world.client.delete(prices_key(group), symbols_key(group))

@@ -18,6 +18,7 @@ from service.domain.rejection import Rejected
 from service.loops import reconciliation as module
 from service.loops.administration import Author
 from service.loops.reconciliation import Reconciliation, ReconciliationFailed
+from service.storage.differences import find_differences
 from telemetry import catalogue, vocabulary
 from tests.adversity.book import check_book, execute, locked_out
 from tests.adversity.shard import Shard, open_small_book, terms_of, trading_shard
@@ -194,6 +195,22 @@ async def test_an_account_whose_rules_raise_is_left_to_the_faults(
 
 
 # What is on its way
+
+
+async def test_who_leads_no_longer_compares_nothing(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has taken over stores what this memory cannot know."""
+    await execute(shard.database.dsn, "UPDATE accounts SET balance = balance + 1")
+
+    async def lose_the_lease_meanwhile(*arguments: Any) -> Any:
+        found = await find_differences(*arguments)
+        shard.trading.step_down()
+        return found
+
+    monkeypatch.setattr(module, "find_differences", lose_the_lease_meanwhile)
+    assert await reconciliation_of(shard).run_once() == 0
+    assert reconciled(shard) == {}
 
 
 async def test_what_is_in_flight_is_left_alone(shard: Shard) -> None:
