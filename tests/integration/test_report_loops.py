@@ -39,6 +39,14 @@ ORDERS = 300
 MESSAGES = 14
 TRADED = INSTRUMENTS[:6]
 SYMBOLS = {instrument.symbol.name: instrument.symbol for instrument in INSTRUMENTS}
+# The loops fill at the market, and convert all profits at one side.
+_FILLS = """
+SELECT order_id, event, d.price, d.profit
+FROM deals d JOIN orders USING (order_id) JOIN symbols USING (symbol)
+    JOIN accounts a ON a.account_id = d.account_id JOIN groups USING (group_name)
+WHERE fill_policy = 'market' AND profit_currency = 'USD'
+ORDER BY order_id, event
+"""
 GROUP_NAMES = [f"group-{number}" for number in range(GROUPS)]
 
 
@@ -77,6 +85,9 @@ async def test_all_trigger_the_same_orders_for_the_same_reasons(
                     (order_id, reason) for order_id, _, reason in await _deals(dsns[number])
                 )
         dealt = [await _deals(dsn) for dsn in dsns]
+        filled = [await _query(dsn, _FILLS) for dsn in dsns]
+    assert filled[0]
+    assert filled == [filled[0]] * len(filled)
     product_deals, *others = dealt
     assert others == [product_deals, product_deals]
     reasons = [reason for _, _, reason in product_deals]
@@ -90,14 +101,16 @@ def _use(counts: Counts) -> tuple[int, ...]:
 
 
 async def _deals(dsn: str) -> list[tuple[int, str, str]]:
+    rows = await _query(dsn, "SELECT order_id, event, reason FROM deals ORDER BY order_id, event")
+    return [(row["order_id"], row["event"], row["reason"]) for row in rows]
+
+
+async def _query(dsn: str, query: str) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(dsn)
     try:
-        rows = await connection.fetch(
-            "SELECT order_id, event, reason FROM deals ORDER BY order_id, event"
-        )
+        return await connection.fetch(query)
     finally:
         await connection.close()
-    return [(row["order_id"], row["event"], row["reason"]) for row in rows]
 
 
 def _quotes(random: Random) -> tuple[list[Quote], list[list[Quote]]]:

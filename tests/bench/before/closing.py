@@ -45,7 +45,10 @@ async def settle(
     rates: Prices,
     time: int,
 ) -> bool:
-    """Close a position in the database, under the lock of its user: order, balance, ledger."""
+    """Close a position in the database, under the lock of its user: order, balance, ledger.
+
+    The commission of its opening is charged now, with that of its closing.
+    """
     order_id, user_id, symbol = order["order_id"], order["user_id"], order["symbol"]
     account = await session.fetchrow(
         "SELECT * FROM accounts WHERE account_id = $1 FOR UPDATE", user_id
@@ -68,7 +71,8 @@ async def settle(
     gained = gross.quantize(CENT)
     charge = commission(lots, close_price, settings, is_entry=False)
     margin = max(ZERO, account["margin"] - hedged_margin(held) + hedged_margin(kept))
-    balance = account["balance"] + gained - charge
+    total_charge = Decimal(order["commission"]) + charge
+    balance = account["balance"] + gained - total_charge
     points = int(close_price.scaleb(info["digits"]))
     updated = await session.execute(
         "UPDATE orders SET status = 'CLOSED', close_price = $2, close_time = $3, profit = $4, "
@@ -82,8 +86,10 @@ async def settle(
     )
     after_profit = account["balance"] + gained
     await session.execute(_ADD_ENTRY, user_id, order_id, "PROFIT", gained, after_profit, time)
-    if charge:
-        await session.execute(_ADD_ENTRY, user_id, order_id, "COMMISSION", -charge, balance, time)
+    if total_charge:
+        await session.execute(
+            _ADD_ENTRY, user_id, order_id, "COMMISSION", -total_charge, balance, time
+        )
     await session.execute(
         *(ADD_ACTION, order_id, user_id, "CLOSE", reason, int(lots / LOTS), points),
         *(gained, charge, time),
