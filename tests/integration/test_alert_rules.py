@@ -12,7 +12,8 @@ import yaml
 
 from telemetry.metrics import Metrics
 from tests.monitoring import programs
-from tests.rule_mutants import EQUIVALENT, mutants, survivors
+from tests.rule_changes import mutants
+from tests.rule_mutants import EQUIVALENT, survivors
 from tests.rules import RULES, TESTS, read_alerts, read_rules
 
 FILES = sorted(TESTS.glob("*.yml"))
