@@ -27,7 +27,6 @@ from tests.monitoring import FOLDER
 
 LOGS = Path("build/drills")
 PER_PROCESSOR = 4
-APART_S = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +57,6 @@ async def _run(drills: Sequence[Drill], at_once: int, seed: int) -> list[Outcome
     started = time.monotonic()
 
     async def run(number: int, drill: Drill) -> Outcome:
-        await asyncio.sleep(APART_S * min(number, at_once))
         async with gate:
             with tempfile.TemporaryDirectory(prefix="drill-", ignore_cleanup_errors=True) as folder:
                 outcome = await run_drill(drill, Path(folder), seed + number)

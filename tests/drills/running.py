@@ -13,7 +13,7 @@ from tests.drills.sightings import Sighting
 from tests.drills.texts import faults_of
 from tests.drills.universe import Universe, universe
 
-WARM_TIMEOUT_S = 120.0
+WARM_TIMEOUT_S = 330.0  # longer than any window looks back on a moment of weakness
 POLL_S = 0.2
 LOG_LINES = 400
 

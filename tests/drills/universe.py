@@ -43,6 +43,7 @@ INTERVAL_S = 5.0
 GROUP_INTERVAL_S = 10.0
 RATE = 30.0
 TRADERS = 4
+_STARTING = asyncio.Semaphore(1)
 
 
 @dataclass
@@ -111,85 +112,100 @@ async def universe(
         is_traced: whether its spans go to a collector.
         settings: of the service, as environment variables without their prefix.
     """
-    random = Random(seed)
     async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        postgres = await enter(EmbeddedPostgres(folder / "postgres", durable=False))
-        valkey = await enter(EmbeddedValkey(folder / "valkey"))
-        await store_book(postgres.dsn, time.time_ns(), groups)
-        database = await enter(_proxy(postgres.dsn))
-        redis_proxy = await enter(_proxy(valkey.url))
-        upstream = await enter(Upstream(instruments(), random, RATE))
-        collector = await enter(_proxy((await enter(http_collector())).endpoint))
-        addresses = {
-            "DATABASE_URL": _through(postgres.dsn, database),
-            "REDIS_URL": _through(valkey.url, redis_proxy),
-            "FEED": "websocket",
-            "FEED_URL": upstream.url,
-            "JWT_SECRET": SECRET,
-            "LOG_LEVEL_ORDERS": "INFO",
-        }
-        instances = [
-            Instance(f"service-{number}", folder, **addresses, **settings)
-            for number in range(1, processes + 1)
-        ]
-        for instance in instances:
-            if is_traced:
-                instance.environment |= {
-                    "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{collector.port}",
-                    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-                }
-            stack.push_async_callback(instance.stop)
-            instance.start()
-            await (instance.ready() if instance is instances[0] else instance.alive())
-        webhook = await enter(Webhook())
-        heartbeat = await enter(_proxy(webhook.url))
-        programs = await asyncio.to_thread(find_programs, FOLDER)
-        alertmanager = await enter(
-            DrillAlertmanager(
-                programs,
-                folder / "alertmanager",
-                notify_url=webhook.notify_url,
-                heartbeat_url=f"http://{LOOPBACK}:{heartbeat.port}/notify/heartbeat",
-                group_interval_s=GROUP_INTERVAL_S,
+        # One after the other: to start takes a processor for seconds, which others would feel.
+        async with _STARTING:
+            everything = await _start(
+                stack, folder, Random(seed), processes, traders, groups, is_traced, settings
             )
+        yield everything
+
+
+async def _start(
+    stack: AsyncExitStack,
+    folder: Path,
+    random: Random,
+    processes: int,
+    traders: int,
+    groups: int,
+    is_traced: bool,
+    settings: Mapping[str, object],
+) -> Universe:
+    enter = stack.enter_async_context
+    postgres = await enter(EmbeddedPostgres(folder / "postgres", durable=False))
+    valkey = await enter(EmbeddedValkey(folder / "valkey"))
+    await store_book(postgres.dsn, time.time_ns(), groups)
+    database = await enter(_proxy(postgres.dsn))
+    redis_proxy = await enter(_proxy(valkey.url))
+    upstream = await enter(Upstream(instruments(), random, RATE))
+    collector = await enter(_proxy((await enter(http_collector())).endpoint))
+    addresses = {
+        "DATABASE_URL": _through(postgres.dsn, database),
+        "REDIS_URL": _through(valkey.url, redis_proxy),
+        "FEED": "websocket",
+        "FEED_URL": upstream.url,
+        "JWT_SECRET": SECRET,
+        "LOG_LEVEL_ORDERS": "INFO",
+    }
+    instances = [
+        Instance(f"service-{number}", folder, **addresses, **settings)
+        for number in range(1, processes + 1)
+    ]
+    for instance in instances:
+        if is_traced:
+            instance.environment |= {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{collector.port}",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            }
+        stack.push_async_callback(instance.stop)
+        instance.start()
+        await (instance.ready() if instance is instances[0] else instance.alive())
+    webhook = await enter(Webhook())
+    heartbeat = await enter(_proxy(webhook.url))
+    programs = await asyncio.to_thread(find_programs, FOLDER)
+    alertmanager = await enter(
+        DrillAlertmanager(
+            programs,
+            folder / "alertmanager",
+            notify_url=webhook.notify_url,
+            heartbeat_url=f"http://{LOOPBACK}:{heartbeat.port}/notify/heartbeat",
+            group_interval_s=GROUP_INTERVAL_S,
         )
-        prometheus = await enter(
-            Prometheus(
-                programs,
-                folder / "prometheus",
-                targets={
-                    JOB: [each.ops for each in instances],
-                    "alertmanager": [alertmanager.address],
-                },
-                alertmanager=alertmanager.address,
-                interval_s=INTERVAL_S,
-                external_labels={"runbooks_url": webhook.runbooks_url},
-            )
+    )
+    prometheus = await enter(
+        Prometheus(
+            programs,
+            folder / "prometheus",
+            targets={
+                JOB: [each.ops for each in instances],
+                "alertmanager": [alertmanager.address],
+            },
+            alertmanager=alertmanager.address,
+            interval_s=INTERVAL_S,
+            external_labels={"runbooks_url": webhook.runbooks_url},
         )
-        sightings = Sightings(prometheus)
-        await enter(_running(sightings))
-        clients = Traders(
-            lambda: instances[0].api, SECRET, RICH_ACCOUNTS[:traders], upstream, random
-        )
-        await enter(clients)
-        clients.start()
-        yield Universe(
-            folder,
-            postgres,
-            valkey,
-            database,
-            redis_proxy,
-            heartbeat,
-            collector,
-            upstream,
-            instances,
-            clients,
-            webhook,
-            prometheus,
-            alertmanager,
-            sightings,
-        )
+    )
+    sightings = Sightings(prometheus)
+    await enter(_running(sightings))
+    clients = Traders(lambda: instances[0].api, SECRET, RICH_ACCOUNTS[:traders], upstream, random)
+    await enter(clients)
+    clients.start()
+    return Universe(
+        folder,
+        postgres,
+        valkey,
+        database,
+        redis_proxy,
+        heartbeat,
+        collector,
+        upstream,
+        instances,
+        clients,
+        webhook,
+        prometheus,
+        alertmanager,
+        sightings,
+    )
 
 
 def _proxy(address: str) -> FaultProxy:
