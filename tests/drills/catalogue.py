@@ -173,7 +173,6 @@ DRILLS = (
         backlog.writer_held,
         "another client locks what every commit writes to, while 600 trailing stops follow a rise",
         true_s=30,
-        also={"TapewatchTriggerBudgetBurnsFast": "what had waited was committed late"},
     ),
     Drill(
         "TapewatchMissedTriggers",
@@ -184,9 +183,6 @@ DRILLS = (
         labels={"trigger": "BUY_STOP"},
         also={
             "TapewatchWriterQueueLong": "the queue is full before anything is missed",
-            "TapewatchTriggerBudgetBurnsFast": "what had waited was committed late",
-            "TapewatchDatabaseSlow": "a hundred thousand decisions are written at once",
-            "TapewatchEventLoopLag": "a hundred thousand decisions are written at once",
             "TapewatchCacheMissRateHigh": "the cache starts over after that many events",
         },
     ),
