@@ -177,7 +177,7 @@ DRILLS = (
     Drill(
         "TapewatchMissedTriggers",
         backlog.queue_filled,
-        "the same with 2,000, until the queue is full and a quote crosses an order unjudged",
+        "as for TapewatchWriterQueueLong, until the queue is full and a quote is not judged",
         true_s=120,
         window_s=FIVE_MINUTES_S,
         labels={"trigger": "BUY_STOP"},

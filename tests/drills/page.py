@@ -31,9 +31,13 @@ fired; what is in brackets was silenced, since the alert of its cause told of it
 
 {machine}
 
+{soak}
+
 | Alert | Fault | true | fires | told | over | Beside it | Seen |
 |---|---|---|---|---|---|---|---|
 """
+_NO_SOAK = "Left alone: not seen yet."
+_SOAK = re.compile(r"^Left alone.*$", re.MULTILINE)
 _TAIL = """
 ## Not drilled
 
@@ -87,6 +91,7 @@ def write_row(
             f"The last run was on {machine['cpus']} processors ({machine['processor']}), "
             f"{machine['system']}, with {programs}, PostgreSQL 18 and Valkey 9."
         ),
+        soak=_soak(),
     )
     names = [name for name in sorted(alert_rules()) if name in rows and name not in not_drilled]
     tail = "".join(f"| {name} | {why} |\n" for name, why in sorted(not_drilled.items()))
@@ -100,3 +105,22 @@ def _rows() -> dict[str, str]:
     drilled = PAGE.read_text(encoding="utf-8").partition(_TAIL.strip().splitlines()[0])[0]
     lines = drilled.splitlines()
     return {found[1]: line for line in lines if (found := _ROW.match(line)) is not None}
+
+
+def write_soak(minutes: float, traders: int, looks: int, heartbeats: int) -> None:
+    """Write into a page that is there what came of a soak of which nobody was told anything."""
+    seen = datetime.now(UTC).strftime("%Y-%m-%d")
+    line = (
+        f"Left alone for {minutes:g} minutes with {traders} traders (`make drill ARGS='--healthy "
+        f"{minutes:g}'`, seen {seen}), nothing but the Watchdog fired in {looks} looks at "
+        f"Prometheus, and nothing but its {heartbeats} heartbeats was sent."
+    )
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(_SOAK.sub(lambda _: line, text, count=1), encoding="utf-8")
+
+
+def _soak() -> str:
+    if not PAGE.exists():
+        return _NO_SOAK
+    found = _SOAK.search(PAGE.read_text(encoding="utf-8"))
+    return _NO_SOAK if found is None else found[0]

@@ -5,6 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.drills.page import write_soak
 from tests.drills.sightings import WATCHDOG
 from tests.drills.universe import universe
 
@@ -31,4 +32,7 @@ async def run_healthy(seconds: float, seed: int) -> int:
                 f"{seconds / 60:g} minutes, {on.sightings.looks} looks, {heartbeats} heartbeats, "
                 f"{told} other notifications, answers: {dict(on.traders.outcomes)}"
             )
-            return 1 if fired or told or not heartbeats else 0
+            if fired or told or not heartbeats:
+                return 1
+            write_soak(seconds / 60, SOAK_TRADERS, on.sightings.looks, heartbeats)
+            return 0
