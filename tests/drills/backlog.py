@@ -15,10 +15,10 @@ from tests.drills.universe import Universe
 TRAILED, RISE = "GBPUSD", 0.0001
 CROSSED, CROSSING = "AUDUSD", 0.01
 HOLDERS = range(5, 40)
-FEW, MANY = 600, 2_000
+FEW, MANY = 250, 2_000
 COMMIT_S = 0.12
 LONG_S, SHORT_S = 600.0, 0.2
-FEW_RISES = 10
+FEW_RISES = 20
 QUEUE_FULL = 100_000
 WAITING = "tapewatch_writer_queue_decisions"
 MISSED_ACCOUNT = 40

@@ -171,7 +171,7 @@ DRILLS = (
     Drill(
         "TapewatchWriterQueueLong",
         backlog.writer_held,
-        "another client locks what every commit writes to, while 600 trailing stops follow a rise",
+        "another client locks what every commit writes to, while 250 trailing stops follow a rise",
         true_s=30,
     ),
     Drill(
@@ -183,6 +183,7 @@ DRILLS = (
         labels={"trigger": "BUY_STOP"},
         also={
             "TapewatchWriterQueueLong": "the queue is full before anything is missed",
+            "TapewatchTriggerBudgetBurnsFast": "two thousand stops that move at once are late too",
             "TapewatchCacheMissRateHigh": "the cache starts over after that many events",
         },
     ),
