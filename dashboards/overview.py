@@ -78,7 +78,7 @@ _NOW = Row(
             "Active alerts",
             "Alerts that fire or are about to, the worst first. Open one for its runbook and for "
             "the dashboard that shows its cause.",
-            width=8,
+            width=7,
             height=9,
         ),
         states(
@@ -89,7 +89,7 @@ _NOW = Row(
             Query(series(catalogue.FEED_HEALTHY), "feed {{instance}}"),
             Query(series(catalogue.DEPENDENCY_UP), "{{dependency}} {{instance}}"),
             names=_DOWN_UP,
-            width=6,
+            width=8,
             height=9,
         ),
         states(
@@ -109,7 +109,7 @@ _NOW = Row(
             "short",
             Query(changes(catalogue.LEADING, "10m"), "changes"),
             limit=limit_of("TapewatchLeaseFlapping"),
-            width=5,
+            width=4,
             height=9,
         ),
     ),

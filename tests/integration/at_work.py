@@ -39,10 +39,11 @@ POLL_S = 0.1
 SYMBOL = "AUDUSD"
 SOCKETS, ORDERS, STOPPED_OUT, MISSES = 3, 12, 8, 10
 JUMPS_REFUSED = 2  # the third quote in a row that agrees is believed
+# An outage of three seconds must meet a run of the portfolio job, to be a failure and a recovery.
 SETTINGS = {
     "POSITIONS_SWEEP_INTERVAL_S": 2,
     "PENDING_SWEEP_INTERVAL_S": 2,
-    "PORTFOLIO_INTERVAL_S": 5,
+    "PORTFOLIO_INTERVAL_S": 1,
     "CACHE_AUDIT_INTERVAL_S": 5,
 }
 _FAR = 0.2  # share of the price that a resting order is away from it

@@ -85,7 +85,10 @@ async def test_a_query_of_a_runbook_is_answered(asked: Asked, watched: Watched) 
 
 @pytest.mark.parametrize("asked", rule_queries(), ids=str)
 async def test_what_a_rule_looks_at_is_there(asked: Asked, watched: Watched) -> None:
-    await _assert_answered(asked, watched)
+    if asked.may_be_empty:
+        await _answers(asked, watched)
+    else:
+        await _assert_answered(asked, watched)
 
 
 @pytest.mark.parametrize(("where", "series", "label"), variable_queries())
