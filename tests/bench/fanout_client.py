@@ -13,21 +13,18 @@ import socket
 import sys
 import time
 
-from service.api.auth import Role, issue_token
-from service.api.openapi import STREAM_PATH
 from tests.bench.fanout_accounts import FIRST_ACCOUNT
-from tests.bench.fanout_server import HOST, SECRET
+from tests.bench.fanout_server import SECRET
 from tests.bench.machine import allow_sockets
+from tests.bench.raw_socket import BUFFER_BYTES, open_stream
 
 SILENT_S = 0.5
-TOKEN_LIFE_S = 3_600.0
 RECEIVE_TIMEOUT_S = 60.0
-BUFFER_BYTES = 256 * 1024
 
 
 def main(port: int, count: int) -> None:
     """Open the sockets, then count for each line on stdin."""
-    sockets = [_connect(port, FIRST_ACCOUNT + number) for number in range(count)]
+    sockets = [open_stream(port, SECRET, FIRST_ACCOUNT + number) for number in range(count)]
     poll = select.epoll()
     by_number = {each.fileno(): each for each in sockets}
     for number in by_number:
@@ -40,22 +37,6 @@ def main(port: int, count: int) -> None:
     for line in sys.stdin:
         print("counting", flush=True)
         print(_count(poll, by_number, int(line), buffer), flush=True)
-
-
-def _connect(port: int, account_id: int) -> socket.socket:
-    token = issue_token(SECRET, account_id, Role.TRADER, TOKEN_LIFE_S)
-    connection = socket.create_connection((HOST, port))
-    connection.sendall(
-        f"GET {STREAM_PATH} HTTP/1.1\r\nHost: {HOST}:{port}\r\n"
-        f"Authorization: Bearer {token}\r\n"
-        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-    )
-    answer = connection.recv(BUFFER_BYTES)
-    if not answer.startswith(b"HTTP/1.1 101 "):
-        raise RuntimeError(f"the server refused a socket: {answer!r}")
-    connection.setblocking(False)
-    return connection
 
 
 def _count(
