@@ -9,7 +9,7 @@ from decimal import Decimal
 from random import Random
 from typing import NamedTuple
 
-from service.domain.account import Account
+from service.domain.account import Account, order_margin
 from service.domain.desk import Desk
 from service.domain.instrument import (
     CommissionType,
@@ -19,7 +19,8 @@ from service.domain.instrument import (
     GroupSymbol,
     UserType,
 )
-from service.domain.order import Order, OrderKind, OrderState, OrderType
+from service.domain.money import ZERO
+from service.domain.order import Order, OrderKind, OrderState, OrderStatus, OrderType
 from service.domain.quote import Quote
 from service.domain.record import order_state
 from service.scenario.instruments import choose_instruments
@@ -145,6 +146,13 @@ def resting_orders(desk: Desk, count: int) -> Iterator[OrderState]:
             OPENED_NS,
         )
         yield state_of(desk, order)
+
+
+def open_at(order: Order, price: int) -> None:
+    """Make an order a position that was opened at a price, free of commission."""
+    order.status = OrderStatus.OPEN
+    order.open_price, order.open_time, order.open_tick = price, OPENED_NS, 0
+    order.margin, order.commission = order_margin(order, price), ZERO
 
 
 def state_of(desk: Desk, order: Order) -> OrderState:

@@ -8,16 +8,15 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import NamedTuple
 
-from service.domain.account import order_margin
 from service.domain.desk import Desk
-from service.domain.money import ZERO
-from service.domain.order import Order, OrderState, OrderStatus, OrderType
+from service.domain.order import Order, OrderState, OrderType
 from service.domain.quote import Quote
 from tests.bench.brokerage import (
     INSTRUMENTS,
     OPENED_NS,
     ORDERS_PER_ACCOUNT,
     account_of,
+    open_at,
     state_of,
 )
 
@@ -90,8 +89,5 @@ def orders_of(desk: Desk, burst: Burst) -> Iterator[OrderState]:
             OPENED_NS,
         )
         if order_type is OrderType.BUY:
-            order.status = OrderStatus.OPEN
-            order.open_price = TOP_ASK_POINTS + terms.buy_markup
-            order.open_time, order.open_tick = OPENED_NS, 0
-            order.margin, order.commission = order_margin(order, order.open_price), ZERO
+            open_at(order, TOP_ASK_POINTS + terms.buy_markup)
         yield state_of(desk, order)

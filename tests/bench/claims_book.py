@@ -7,10 +7,8 @@ sell stops open, stop losses of long and take profits of short positions close.
 from collections.abc import Iterator
 from random import Random
 
-from service.domain.account import order_margin
 from service.domain.desk import Desk
-from service.domain.money import ZERO
-from service.domain.order import Order, OrderState, OrderStatus, OrderType
+from service.domain.order import Order, OrderState, OrderType
 from service.domain.quote import Quote
 from service.scenario.instruments import Instrument
 from tests.bench.brokerage import (
@@ -20,6 +18,7 @@ from tests.bench.brokerage import (
     SYMBOLS,
     account_of,
     desk_with_settings,
+    open_at,
     resting_orders,
     state_of,
 )
@@ -142,8 +141,5 @@ def _position(
         None,
         OPENED_NS,
     )
-    order.status = OrderStatus.OPEN
-    order.open_price = instrument.price
-    order.open_time, order.open_tick = OPENED_NS, 0
-    order.margin, order.commission = order_margin(order, order.open_price), ZERO
+    open_at(order, instrument.price)
     return state_of(desk, order)

@@ -28,11 +28,10 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from service.domain.account import order_margin
 from service.domain.engine import Engine
 from service.domain.instrument import InstrumentType, UserType
-from service.domain.money import ZERO, to_cents
-from service.domain.order import Order, OrderStatus, OrderType
+from service.domain.money import to_cents
+from service.domain.order import Order, OrderType
 from service.domain.quote import Quote, QuoteGuard, QuoteRefusal
 from tests.bench.brokerage import (
     GROUPS,
@@ -42,6 +41,7 @@ from tests.bench.brokerage import (
     TICK_INTERVAL_NS,
     BenchAccount,
     desk_with_settings,
+    open_at,
     seat,
 )
 from tests.bench.report import Report, turns
@@ -170,11 +170,7 @@ def _engine(book: Book) -> Engine:
                     OPENED_NS,
                 )
                 desk.next_order_id += 1
-                order.status = OrderStatus.OPEN
-                order.open_price = terms.buy if order_type.is_buy else terms.sell
-                order.open_time, order.open_tick = OPENED_NS, 0
-                order.margin = order_margin(order, order.open_price)
-                order.commission = ZERO
+                open_at(order, terms.buy if order_type.is_buy else terms.sell)
                 desk.orders[order.order_id] = order
                 desk.add_position(order)
         level = 100 + random.gammavariate(2, 400)

@@ -16,13 +16,20 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from service.domain.account import order_margin
 from service.domain.desk import Desk
 from service.domain.instrument import UserType
-from service.domain.money import ZERO, format_scaled
-from service.domain.order import Order, OrderState, OrderStatus, OrderType
+from service.domain.money import format_scaled
+from service.domain.order import Order, OrderState, OrderType
 from service.feed.upstream import UpstreamQuote
-from tests.bench.brokerage import GROUPS, INSTRUMENTS, OPENED_NS, BenchAccount, seat, state_of
+from tests.bench.brokerage import (
+    GROUPS,
+    INSTRUMENTS,
+    OPENED_NS,
+    BenchAccount,
+    open_at,
+    seat,
+    state_of,
+)
 
 QUIET_POINTS = 5
 STEP_POINTS = 2
@@ -149,8 +156,5 @@ def orders_of(desk: Desk, ticks: list[Tick]) -> Iterator[OrderState]:
             OPENED_NS,
         )
         if order_type is OrderType.BUY:
-            order.status = OrderStatus.OPEN
-            order.open_price = instrument.price + instrument.spread + terms.buy_markup
-            order.open_time, order.open_tick = OPENED_NS, 0
-            order.margin, order.commission = order_margin(order, order.open_price), ZERO
+            open_at(order, instrument.price + instrument.spread + terms.buy_markup)
         yield state_of(desk, order)

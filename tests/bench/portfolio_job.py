@@ -25,11 +25,9 @@ from typing import NamedTuple
 import uvloop
 from tqdm import tqdm
 
-from service.domain.account import order_margin
 from service.domain.desk import Desk
 from service.domain.engine import Engine
-from service.domain.money import ZERO
-from service.domain.order import Order, OrderState, OrderStatus, OrderType
+from service.domain.order import Order, OrderState, OrderType
 from service.domain.quote import Quote, QuoteGuard
 from service.domain.times import format_time
 from service.instruments import Instruments
@@ -53,6 +51,7 @@ from tests.bench.brokerage import (
     account_of,
     accounts_for,
     desk_with_settings,
+    open_at,
     opening_of,
     seat,
     state_of,
@@ -131,10 +130,7 @@ def _positions(desk: Desk) -> Iterator[OrderState]:
             f"bench-{order_id}",
             OPENED_NS,
         )
-        order.status = OrderStatus.OPEN
-        order.open_price = mid + round(mid * random.uniform(-0.01, 0.01))
-        order.open_time, order.open_tick = OPENED_NS, 0
-        order.margin, order.commission = order_margin(order, order.open_price), ZERO
+        open_at(order, mid + round(mid * random.uniform(-0.01, 0.01)))
         yield state_of(desk, order)
 
 

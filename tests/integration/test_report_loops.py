@@ -8,10 +8,8 @@ from random import Random
 
 import asyncpg
 
-from service.domain.account import order_margin
 from service.domain.desk import Desk
-from service.domain.money import ZERO
-from service.domain.order import Order, OrderState, OrderStatus, OrderType
+from service.domain.order import Order, OrderState, OrderType
 from service.domain.quote import Quote
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.importer import Opening
@@ -25,6 +23,7 @@ from tests.bench.brokerage import (
     account_of,
     accounts_for,
     desk_with_settings,
+    open_at,
     opening_of,
     seat,
     state_of,
@@ -168,7 +167,5 @@ def _orders(random: Random, desk: Desk) -> Iterator[OrderState]:
             OPENED_NS,
         )
         if is_open:
-            order.status = OrderStatus.OPEN
-            order.open_price, order.open_time, order.open_tick = price, OPENED_NS, 0
-            order.margin, order.commission = order_margin(order, price), ZERO
+            open_at(order, price)
         yield state_of(desk, order)
