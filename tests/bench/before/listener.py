@@ -1,7 +1,7 @@
 """What every WebSocket connection does by itself with every market message."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -78,15 +78,7 @@ class Listener:
         log.info("User %s: %s open orders", self._user_id, len(static["open_orders"]))
         user = await self._update_portfolio(static)
         log.info("User %s: balance %s", self._user_id, user["wallet_balance"])
-        update = {
-            "market_prices": changed,
-            "account_summary": {
-                "balance": user["wallet_balance"],
-                "margin": user["margin"],
-                **static,
-            },
-        }
-        text = json.dumps({"type": "market_update", "data": update})
+        text = update_message(changed, user, static)
         log.info("User %s: sending %s characters", self._user_id, len(text))
         return text
 
@@ -114,6 +106,13 @@ class Listener:
         stores.log.info("User %s: equity %s", self._user_id, worth_read["equity"])
         async with stores.session() as session:
             return await user_of(stores, session, self._user_type, self._user_id)
+
+
+def update_message(changed: Mapping[str, Mapping[str, float]], user: Fields, static: Fields) -> str:
+    """Return what the client is sent."""
+    summary = {"balance": user["wallet_balance"], "margin": user["margin"], **static}
+    update = {"market_prices": changed, "account_summary": summary}
+    return json.dumps({"type": "market_update", "data": update})
 
 
 def shown(price: Price) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """What every WebSocket connection does by itself with every market message."""
 
-import json
 from typing import Any
 
 from tests.bench.before.cache import (
@@ -13,7 +12,7 @@ from tests.bench.before.cache import (
     user_key,
 )
 from tests.bench.before.listener import Listener as ListenerBefore
-from tests.bench.before.listener import shown
+from tests.bench.before.listener import shown, update_message
 from tests.bench.before.market import Prices, group_price
 from tests.bench.before.money import portfolio
 from tests.bench.before.user_state import live_orders, prices_at_once
@@ -38,15 +37,7 @@ class Listener(ListenerBefore):
         known = await prices_at_once(stores, group, [symbol for _, symbol in settings])
         worth = portfolio(user, static["open_orders"], known, settings)
         await stores.redis.set(portfolio_key(self._user_type, self._user_id), encode(worth))
-        update = {
-            "market_prices": changed,
-            "account_summary": {
-                "balance": user["wallet_balance"],
-                "margin": user["margin"],
-                **static,
-            },
-        }
-        text = json.dumps({"type": "market_update", "data": update})
+        text = update_message(changed, user, static)
         stores.log.debug("User %s: sending %s characters", self._user_id, len(text))
         return text
 
