@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -62,11 +61,8 @@ async def held_at_messages(on: Universe) -> AsyncIterator[None]:
             for _ in range(MESSAGES_IN_BURST):
                 await socket.send_str('{"type":"subscribe"}')
             await answered.wait()
-            on.service.send(signal.SIGSTOP)
-            try:
+            async with on.service.stopped():
                 await asyncio.sleep(BURST_HELD_S)
-            finally:
-                on.service.send(signal.SIGCONT)
             await asyncio.sleep(BURST_FREE_S)
 
         async with meanwhile(hold, listen):
@@ -78,11 +74,8 @@ async def starved(on: Universe) -> AsyncIterator[None]:
     """Stop the process now and then, as a machine does that has too much to do."""
 
     async def hold() -> None:
-        on.service.send(signal.SIGSTOP)
-        try:
+        async with on.service.stopped():
             await asyncio.sleep(PULSE_HELD_S)
-        finally:
-            on.service.send(signal.SIGCONT)
         await asyncio.sleep(PULSE_FREE_S)
 
     async with meanwhile(hold):

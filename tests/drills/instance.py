@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -64,6 +66,15 @@ class Instance:
         """Send a signal to the process and nobody else."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    @asynccontextmanager
+    async def stopped(self) -> AsyncIterator[None]:
+        """Keep the process from running, as a machine does that has too much to do."""
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT)
 
     async def answers(self, path: str) -> int:
         """Return the status of the ops port's answer, 0 for none."""

@@ -40,13 +40,12 @@ async def leader_stopped(on: Universe) -> AsyncIterator[None]:
     """Stop the leader past its lease, with commands on their way to it, and let it go on."""
     await on.traders.stop()
     leader = await _leader(on)
-    leader.send(signal.SIGSTOP)
-    orders = [
-        asyncio.create_task(on.traders.place(10 + number, "EURUSD", "BUY", "0.01"))
-        for number in range(LAST_ORDERS)
-    ]
-    await asyncio.sleep(LEASE_S + PAST_LEASE_S)
-    leader.send(signal.SIGCONT)
+    async with leader.stopped():
+        orders = [
+            asyncio.create_task(on.traders.place(10 + number, "EURUSD", "BUY", "0.01"))
+            for number in range(LAST_ORDERS)
+        ]
+        await asyncio.sleep(LEASE_S + PAST_LEASE_S)
     await asyncio.gather(*orders, return_exceptions=True)
     yield
 
@@ -57,9 +56,8 @@ async def leaders_stopped_in_turn(on: Universe) -> AsyncIterator[None]:
     await on.traders.retire()
     for _ in range(FLAPS):
         leader = await _leader(on)
-        leader.send(signal.SIGSTOP)
-        await asyncio.sleep(LEASE_S + PAST_LEASE_S)
-        leader.send(signal.SIGCONT)
+        async with leader.stopped():
+            await asyncio.sleep(LEASE_S + PAST_LEASE_S)
         await asyncio.sleep(SEEN_S)
     yield
 
