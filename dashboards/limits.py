@@ -14,8 +14,9 @@ WARM_CACHES = "static_orders|group_symbols"
 def slow_messages(width: int = 6) -> Placed:
     """Draw the share of client messages beyond the limit of WebSocket processing."""
     return trend(
-        "Client messages slower than 0.1 s",
-        "Share of WebSocket messages from clients whose handling took longer than 0.1 s. Bad: the "
+        f"Client messages slower than {WEBSOCKET_PROCESSING_LIMIT_S:g} s",
+        "Share of WebSocket messages from clients whose handling took longer than "
+        f"{WEBSOCKET_PROCESSING_LIMIT_S:g} s. Bad: the "
         "event loop is held up; look at its lag on Telemetry and process, then at slow ticks.",
         "percentunit",
         Query(share_over(catalogue.SOCKET_PROCESSING, WEBSOCKET_PROCESSING_LIMIT_S), "slow"),
@@ -28,9 +29,9 @@ def slow_messages(width: int = 6) -> Placed:
 def slow_calls(width: int = 6) -> Placed:
     """Draw the share of database calls beyond the limit of a query."""
     return trend(
-        "Database calls slower than 0.5 s",
-        "Share of PostgreSQL calls that took longer than 0.5 s, by operation. Bad: look at the "
-        "waits, locks and disk of PostgreSQL; the runbook tells how.",
+        f"Database calls slower than {DATABASE_QUERY_LIMIT_S:g} s",
+        f"Share of PostgreSQL calls that took longer than {DATABASE_QUERY_LIMIT_S:g} s, by "
+        "operation. Bad: look at the waits, locks and disk of PostgreSQL; the runbook tells how.",
         "percentunit",
         Query(
             share_over(

@@ -4,7 +4,7 @@ from dashboards import uids
 from dashboards.board import Board, Row
 from dashboards.charts import states, trend
 from dashboards.limits import newest_quote, slow_messages
-from dashboards.panel import limit_of
+from dashboards.panel import NO_YES, limit_of
 from dashboards.query import Query, age, count, increase, quantile, quantiles, rate, series
 from dashboards.tiles import note, tile
 from telemetry import catalogue
@@ -43,7 +43,7 @@ _FEED_NOW = Row(
             "When each instance had a live feed. Red: it reconnects, with growing pauses; the "
             "reason is in the log of the feed.",
             Query(series(catalogue.FEED_HEALTHY), "{{instance}}"),
-            names={0: ("no", "red"), 1: ("yes", "green")},
+            names=NO_YES,
             width=12,
             height=4,
         ),

@@ -10,14 +10,13 @@ from dashboards.limits import (
     slow_calls,
     slow_messages,
 )
-from dashboards.panel import limit_of
+from dashboards.panel import DOWN_UP, limit_of
 from dashboards.promise import HEADING, NO_TRIGGER, budget_left, burn, in_time, missed
 from dashboards.query import Query, changes, count, quantile, quantiles, rate, series
 from dashboards.tiles import alerts, note, tile
 from telemetry import catalogue
 from telemetry.thresholds import TRIGGER_COMMIT_LIMIT_S
 
-_DOWN_UP = {0: ("down", "red"), 1: ("up", "green")}
 _OURS = "UNAVAILABLE|WITHDRAWN|ERROR"
 
 _HEALTH = Row(
@@ -50,7 +49,7 @@ _HEALTH = Row(
             "answered UNAVAILABLE and what ticks trigger waits in order.",
             "short",
             Query(f"min({series(catalogue.DEPENDENCY_UP, dependency='postgresql')})", "PostgreSQL"),
-            names=_DOWN_UP,
+            names=DOWN_UP,
             more=uids.POSTGRESQL,
             width=3,
         ),
@@ -60,7 +59,7 @@ _HEALTH = Row(
             "PostgreSQL and clients get their events late.",
             "short",
             Query(f"min({series(catalogue.DEPENDENCY_UP, dependency='redis')})", "Redis"),
-            names=_DOWN_UP,
+            names=DOWN_UP,
             more=uids.REDIS,
             width=3,
         ),
@@ -88,7 +87,7 @@ _NOW = Row(
             Query(series(outside.UP), "scraped {{instance}}"),
             Query(series(catalogue.FEED_HEALTHY), "feed {{instance}}"),
             Query(series(catalogue.DEPENDENCY_UP), "{{dependency}} {{instance}}"),
-            names=_DOWN_UP,
+            names=DOWN_UP,
             width=8,
             height=9,
         ),

@@ -21,6 +21,8 @@ _LIMITS = {limit.alert: limit for limit in ALERT_LIMITS}
 
 Steps = tuple[tuple[float | None, str], ...]
 Names = dict[int, tuple[str, str]]
+DOWN_UP: Names = {0: ("down", "red"), 1: ("up", "green")}
+NO_YES: Names = {0: ("no", "red"), 1: ("yes", "green")}
 
 
 @dataclass(frozen=True, slots=True)

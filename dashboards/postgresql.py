@@ -4,7 +4,7 @@ from dashboards import stores, uids
 from dashboards.board import Board, Row
 from dashboards.charts import states
 from dashboards.limits import slow_calls
-from dashboards.panel import limit_of
+from dashboards.panel import DOWN_UP, NO_YES, limit_of
 from dashboards.query import Query, increase, quantile, series
 from dashboards.tiles import note, tile
 from telemetry import catalogue
@@ -21,7 +21,7 @@ _NOW = Row(
             "waits in order and commits when it is back. Follow the runbook.",
             "short",
             Query(f"min({series(catalogue.DEPENDENCY_UP, dependency=SYSTEM)})", "PostgreSQL"),
-            names={0: ("down", "red"), 1: ("up", "green")},
+            names=DOWN_UP,
         ),
         tile(
             "Commit",
@@ -43,7 +43,7 @@ _NOW = Row(
             "When it answered each instance. Red at one instance alone: the network between; at "
             "all: the server.",
             Query(series(catalogue.DEPENDENCY_UP, dependency=SYSTEM), "{{instance}}"),
-            names={0: ("no", "red"), 1: ("yes", "green")},
+            names=NO_YES,
             width=12,
             height=4,
         ),

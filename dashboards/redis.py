@@ -4,13 +4,12 @@ from dashboards import stores, uids
 from dashboards.board import Board, Row
 from dashboards.charts import states, trend
 from dashboards.limits import cache_misses
-from dashboards.panel import limit_of
+from dashboards.panel import DOWN_UP, NO_YES, limit_of
 from dashboards.query import RATE, Query, increase, miss_rate, rate, series
 from dashboards.tiles import note, tile
 from telemetry import catalogue
 
 SYSTEM = "redis"
-_NO_YES = {0: ("no", "red"), 1: ("yes", "green")}
 
 _NOW = Row(
     "Redis now",
@@ -21,7 +20,7 @@ _NOW = Row(
             "PostgreSQL, clients get their events late. Follow the runbook.",
             "short",
             Query(f"min({series(catalogue.DEPENDENCY_UP, dependency=SYSTEM)})", "Redis"),
-            names={0: ("down", "red"), 1: ("up", "green")},
+            names=DOWN_UP,
         ),
         tile(
             "Differences found",
@@ -45,7 +44,7 @@ _NOW = Row(
             "subscription while Redis is up: it is being made anew, events come from the outbox.",
             Query(series(catalogue.DEPENDENCY_UP, dependency=SYSTEM), "answers {{instance}}"),
             Query(series(catalogue.EVENTS_CONNECTED), "events {{instance}}"),
-            names=_NO_YES,
+            names=NO_YES,
             width=12,
             height=4,
         ),
