@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -63,7 +64,7 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-class Server:
+class Server(ABC):
     """One server; `async with` starts it, waits until it is ready, and stops it.
 
     Args:
@@ -99,12 +100,13 @@ class Server:
             raise MonitorError(f"{self.name} was not started")
         return self._child.pid
 
+    @abstractmethod
     def command(self) -> list[str]:
         """Write the configuration and return the program with its arguments."""
-        raise NotImplementedError
 
+    @abstractmethod
     def working_directory(self) -> Path:
-        raise NotImplementedError
+        """Return where the program runs."""
 
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises MonitorError with the end of its log."""
