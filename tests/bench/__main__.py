@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from tests.bench.machine import describe_machine
 from tests.bench.parts import PARTS, run_apart, title_of
 from tests.bench.report import Figure
@@ -40,8 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_table(report.figures), flush=True)
         parts[name] = {
             "title": title_of(name),
-            "figures": [figure._asdict() for figure in report.figures],
+            "figures": [msgspec.to_builtins(figure) for figure in report.figures],
             "rounds": report.rounds,
+            "plots": [msgspec.to_builtins(plot) for plot in report.plots],
         }
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -1,20 +1,24 @@
-"""What a benchmark found: raw rounds, figures drawn from them, and whether a figure met its target.
+"""What a benchmark found: raw rounds, figures and plots drawn from them, and targets met or missed.
 
 A target never fails a run: machines differ, and a noisy neighbour is not a regression. The verdict
 stands beside the figure instead.
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+import msgspec
+
+from tests.bench.plots import Plot, Quantile, curve_of, distribution_of, quantiles_of
 
 Contender = TypeVar("Contender")
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
 
 
-class Figure(NamedTuple):
+class Figure(msgspec.Struct, frozen=True):
     """One number worth reading.
 
     Attributes:
@@ -36,11 +40,12 @@ class Figure(NamedTuple):
 
 
 class Report:
-    """The rounds and figures of one part."""
+    """The rounds, figures and plots of one part."""
 
     def __init__(self) -> None:
         self.rounds: dict[str, list[float]] = {}
         self.figures: list[Figure] = []
+        self.plots: list[Plot] = []
 
     def add(self, series: str, value: float) -> None:
         """Take one round's value of a series."""
@@ -99,6 +104,36 @@ class Report:
             at_most=at_most,
             at_least=at_least,
         )
+
+    def curve(
+        self,
+        title: str,
+        x_label: str,
+        y_label: str,
+        series: Mapping[str, Mapping[float, Sequence[float]]],
+        *,
+        is_linear_x: bool = False,
+        is_linear_y: bool = False,
+    ) -> None:
+        """Have lines drawn: by name and x the samples, of which medians and quartiles are shown.
+
+        Labels end with the unit, as "a message, ms". Axes are logarithmic unless linear.
+        """
+        self.plots.append(
+            curve_of(
+                title, x_label, y_label, series, is_linear_x=is_linear_x, is_linear_y=is_linear_y
+            )
+        )
+
+    def distribution(self, title: str, label: str, series: Mapping[str, Sequence[float]]) -> None:
+        """Have the samples of each series drawn by what share of them is below what."""
+        self.quantiles(
+            title, label, {name: quantiles_of(samples) for name, samples in series.items()}
+        )
+
+    def quantiles(self, title: str, label: str, series: Mapping[str, Sequence[Quantile]]) -> None:
+        """Have a distribution drawn of which only quantiles are known, as of a histogram."""
+        self.plots.append(distribution_of(title, label, series))
 
 
 def turns(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:
