@@ -18,8 +18,10 @@ from random import Random
 from aiohttp import web
 from loguru import logger
 
+from service.api.addresses import parse_networks
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.ops import build_ops
+from service.api.rates import RateLimits
 from service.api.readiness import Readiness
 from service.domain.desk import Desk
 from service.domain.engine import Engine
@@ -124,6 +126,13 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
         instruments=instruments,
         secret=secret,
         version=version("tapewatch"),
+        rates=RateLimits(
+            settings.account_commands_per_s,
+            settings.account_reads_per_s,
+            settings.address_commands_per_s,
+            settings.address_reads_per_s,
+        ),
+        proxies=parse_networks(settings.trusted_proxies),
     )
     app[TRADING] = trading
     app[READINESS] = readiness

@@ -10,6 +10,7 @@ import os
 import secrets
 from contextlib import suppress
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from telemetry.otlp import OtlpProtocol
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Interval = Annotated[float, Field(gt=0, le=86_400)]
+Rate = Annotated[float, Field(gt=0, le=1_000_000)]
 MIN_SECRET_LENGTH = 32
 DATABASE_SCHEMES = ("postgresql", "postgres")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -61,6 +63,9 @@ class Settings(BaseSettings):
         database_url, redis_url: DSNs; None runs an embedded server on a port of its own.
         data_dir: where embedded servers, the signing secret and replays keep their files.
         jwt_secret: signs the tokens; at least 32 characters.
+        account_commands_per_s, account_reads_per_s, address_commands_per_s, address_reads_per_s:
+            what an account and an address may ask; `trusted_proxies`: networks, with commas, that
+            are believed about where a request comes from.
         lease_s: how long the shard stays with a process that died, seconds.
         feed_rate, feed_seed: of the simulated feed, quotes a second; `feed_file`, `feed_speed`
             (1: as recorded) and `feed_loop` of the replay feed; `feed_url` and
@@ -94,6 +99,11 @@ class Settings(BaseSettings):
     port: Port = 8080
     ops_host: str = "127.0.0.1"
     ops_port: Port = 9464
+    account_commands_per_s: Rate = 50.0
+    account_reads_per_s: Rate = 50.0
+    address_commands_per_s: Rate = 500.0
+    address_reads_per_s: Rate = 1000.0
+    trusted_proxies: str = "127.0.0.0/8,::1"
     feed: FeedKind = FeedKind.SIMULATED
     feed_url: str | None = None
     feed_connections: int = Field(default=2, ge=1, le=32)
@@ -147,6 +157,10 @@ class Settings(BaseSettings):
             faults.append(f"{OTLP_VARIABLES['otlp_endpoint']}: must start with http:// or https://")
         if self.otlp_protocol not in list(OtlpProtocol):
             faults.append(f"{OTLP_VARIABLES['otlp_protocol']}: must be {' or '.join(OtlpProtocol)}")
+        if not _are_networks(self.trusted_proxies):
+            faults.append(
+                "TAPEWATCH_TRUSTED_PROXIES: must be networks such as 10.0.0.0/8, with commas"
+            )
         secret = self.jwt_secret
         if secret is not None and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
             faults.append(
@@ -243,6 +257,13 @@ def _scheme_faults(name: str, url: str | SecretStr | None, schemes: tuple[str, .
     # The address itself may hold a password.
     starts = " or ".join(f"{scheme}://" for scheme in schemes)
     return [f"TAPEWATCH_{name}: must start with {starts}"]
+
+
+def _are_networks(text: str) -> bool:
+    try:
+        return all(ip_network(each.strip()) for each in text.split(",") if each.strip())
+    except ValueError:
+        return False
 
 
 def _fault(faults: list[str]) -> ConfigurationError:

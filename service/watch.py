@@ -16,7 +16,7 @@ _REFUSALS = {
     401: "its signing secret is another one: set the same TAPEWATCH_DATA_DIR or "
     "TAPEWATCH_JWT_SECRET as for the service",
     404: "there is no such account",
-    429: "too many streams are open: close one",
+    429: "too many streams are open, or were asked for at once: close one, and wait",
     503: "it cannot serve now: see /readyz on its ops port",
 }
 

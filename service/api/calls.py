@@ -14,7 +14,8 @@ import msgspec
 from aiohttp import web
 from loguru import logger
 
-from service.api.auth import Authenticator, Principal, Role
+from service.api.auth import Principal, Role
+from service.api.doors import Doors
 from service.api.errors import ApiError, ErrorCode, TransportCode
 from service.api.ports import (
     Administration,
@@ -56,7 +57,7 @@ class Services:
     feed: EventFeed
     loops: Loops
     instruments: Instruments
-    authenticator: Authenticator
+    doors: Doors
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ def serve(route: Route, services: Services) -> Callable[[web.Request], Awaitable
 
     async def handler(request: web.Request) -> web.Response:
         assert route.role is not None
-        principal = services.authenticator.request(request, route.role)
+        principal = services.doors.call(request, route.role)
         query = None if route.query is None else read_query(request, route.query)
         key = read_key(request) if route.takes_key else None
         body = None

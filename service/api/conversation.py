@@ -5,6 +5,7 @@ Symbols are chosen for all groups of the socket's accounts together.
 
 import msgspec
 
+from service.api.auth import Principal
 from service.api.calls import Services
 from service.api.errors import ApiError, TransportCode
 from service.api.frames import Frame, quotes_update
@@ -20,13 +21,18 @@ _INCOMING: msgspec.json.Decoder[Incoming] = msgspec.json.Decoder(Incoming)
 class Conversation:
     """The receiving side of one socket."""
 
-    def __init__(self, services: Services, socket: ClientSocket) -> None:
+    def __init__(self, services: Services, socket: ClientSocket, principal: Principal) -> None:
         self._services = services
         self._socket = socket
+        self._principal = principal
 
     def take(self, data: str | bytes) -> str:
-        """Do what a message asks, and return its type; `invalid` where it could not be read."""
+        """Do what a message asks, and return its type; `invalid` where it could not be read.
+
+        One too many is answered RATE_LIMITED, unread: that is `invalid` as well.
+        """
         try:
+            self._services.doors.message(self._principal)
             if isinstance(data, bytes):
                 raise ApiError(TransportCode.INVALID_JSON, "send JSON in text frames")
             message = read_json(_INCOMING, data)

@@ -8,6 +8,7 @@ and of a request that cannot be parsed the log is told no more than that, since 
 
 import logging
 import time
+from collections.abc import Sequence
 
 import msgspec
 from aiohttp import hdrs, web
@@ -25,9 +26,11 @@ from service.api import (
     market,
     orders,
 )
+from service.api.addresses import Addresses, Network
 from service.api.auth import Authenticator, refuse_token_in_url
 from service.api.calls import Route, Services, serve
 from service.api.deflate import promise_no_context
+from service.api.doors import Doors
 from service.api.errors import Handler, problems
 from service.api.openapi import DOCUMENT_PATH, STREAM_PATH, openapi_document
 from service.api.ports import (
@@ -39,6 +42,7 @@ from service.api.ports import (
     Reader,
     Trading,
 )
+from service.api.rates import RateLimits, Rates
 from service.api.reading import MAX_BODY_BYTES
 from service.api.socket import SocketLimits
 from service.api.stream import Stream
@@ -79,12 +83,21 @@ def build_gateway(
     secret: str,
     version: str,
     limits: SocketLimits | None = None,
+    rates: RateLimits | None = None,
+    proxies: Sequence[Network] = (),
 ) -> web.Application:
     """Return the application of 127.0.0.1:8080; have its `WATCHED_ACCOUNTS` pushed to often.
+
+    `proxies` are believed about where a request comes from; `rates` None: nothing is limited.
 
     Raises:
         ValueError: the signing secret is shorter than 32 bytes.
     """
+    doors = Doors(
+        Authenticator(secret),
+        Rates(RateLimits() if rates is None else rates),
+        Addresses(proxies),
+    )
     services = Services(
         trading,
         administration,
@@ -94,16 +107,17 @@ def build_gateway(
         feed,
         loops,
         instruments,
-        Authenticator(secret),
+        doors,
     )
     stream = Stream(services, SocketLimits() if limits is None else limits)
     document = msgspec.json.encode(openapi_document(ROUTES, version))
 
     async def describe(request: web.Request) -> web.Response:
+        doors.stranger(request)
         return web.Response(body=document, content_type="application/json")
 
     app = web.Application(
-        middlewares=[_measured(instruments), problems, _without_token_in_url],
+        middlewares=[_measured(instruments), problems, _known_paths(doors)],
         client_max_size=MAX_BODY_BYTES,
     )
     for route in ROUTES:
@@ -146,10 +160,17 @@ class _ConnectionLog(logging.Handler):
             logger.opt(exception=error).log(record.levelname, "{}", record.getMessage())
 
 
-@web.middleware
-async def _without_token_in_url(request: web.Request, handler: Handler) -> web.StreamResponse:
-    refuse_token_in_url(request)
-    return await handler(request)
+def _known_paths(doors: Doors) -> Middleware:
+    """Count what leads nowhere, and refuse a token in a URL wherever it leads."""
+
+    @web.middleware
+    async def known_paths(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.match_info.http_exception is not None:
+            doors.stranger(request)
+        refuse_token_in_url(request)
+        return await handler(request)
+
+    return known_paths
 
 
 def _measured(instruments: Instruments) -> Middleware:

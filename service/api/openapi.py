@@ -38,7 +38,7 @@ _STREAM_TYPES: tuple[type[msgspec.Struct], ...] = (
     EventView,
     *get_args(messages.Incoming),
 )
-_COMMON = (TransportCode.TOKEN_IN_URL, TransportCode.INTERNAL)
+_COMMON = (TransportCode.TOKEN_IN_URL, TransportCode.RATE_LIMITED, TransportCode.INTERNAL)
 _PROTECTED = (
     TransportCode.MISSING_TOKEN,
     TransportCode.INVALID_TOKEN,

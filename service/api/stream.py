@@ -54,7 +54,7 @@ class Stream:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one socket until it ends."""
-        principal = self._services.authenticator.socket(request)
+        principal = self._services.doors.stream(request)
         websocket = web.WebSocketResponse(
             timeout=CLOSE_TIMEOUT_S,
             heartbeat=self._limits.heartbeat_s,
@@ -121,7 +121,7 @@ class Stream:
             self._open.add(socket)
             expiry = asyncio.create_task(_expire(socket, principal.expires_at))
             try:
-                label = await self._talk(websocket, socket, found)
+                label = await self._talk(websocket, socket, principal, found)
             except Unreachable:
                 socket.close(CloseReason.ERROR)
             except Exception as error:
@@ -143,6 +143,7 @@ class Stream:
         self,
         websocket: web.WebSocketResponse,
         socket: ClientSocket,
+        principal: Principal,
         found: Sequence[_StaticOrders],
     ) -> str:
         """Tell and listen until the client ends it; return why: client or protocol."""
@@ -152,7 +153,7 @@ class Stream:
                 watched = await self.accounts.watch(account, orders)
                 joined.append(watched)
                 self._introduce(socket, watched)
-            conversation = Conversation(self._services, socket)
+            conversation = Conversation(self._services, socket, principal)
             async for message in websocket:
                 if message.type is WSMsgType.ERROR:
                     return "protocol" if isinstance(message.data, WebSocketError) else "client"

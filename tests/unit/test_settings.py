@@ -65,6 +65,9 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("FEED_URL", "https://quotes"),
         ("JWT_SECRET", "x" * 31),
         ("TRACE_RATIO", "1.1"),
+        ("ACCOUNT_COMMANDS_PER_S", "0"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, the proxy"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(

@@ -9,8 +9,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from service.api.addresses import Network
 from service.api.auth import Role, issue_token
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
+from service.api.rates import RateLimits
 from service.api.socket import SocketLimits
 from service.instruments import Instruments
 from service.loops.supervisor import Supervisor
@@ -44,7 +46,12 @@ def bearer(token: str) -> dict[str, str]:
 class World:
     """Everything around one gateway; EURUSD and USDJPY are quoted."""
 
-    def __init__(self, limits: SocketLimits | None = None) -> None:
+    def __init__(
+        self,
+        limits: SocketLimits | None = None,
+        rates: RateLimits | None = None,
+        proxies: Sequence[Network] = (),
+    ) -> None:
         self.desk = make_desk()
         self.trading = FakeTrading(self.desk)
         self.administration = FakeAdministration(self.desk)
@@ -66,6 +73,8 @@ class World:
             secret=SECRET,
             version="0",
             limits=limits,
+            rates=rates,
+            proxies=proxies,
         )
         self.trading.quote("EURUSD", 108_490, 108_500)
         self.trading.quote("USDJPY", 150_000, 150_010)
