@@ -1,86 +1,70 @@
 """`make bench`: run the benchmarks, print what they found, keep it in build/bench.json.
 
+Parts that are run take the place of their earlier runs in the file, with the machine, the commit
+and the time of each; the others stay. A part that fails keeps its earlier run, and the others go
+on.
+
 Times are never asserted: every figure stands beside its target with "met" or "missed", a ratio with
 the 95 % interval of the median of its pairs, another figure with half the distance between its
-quartiles. The raw rounds, the machine and the versions go to the file.
+quartiles.
 """
 
 import argparse
-import json
 import sys
+import traceback
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-from tests.bench.machine import describe_machine
+from tests.bench.figures import doubt, number
 from tests.bench.parts import PARTS, run_apart, title_of
 from tests.bench.report import Figure
+from tests.bench.results import Unreadable, merge, read_results
+from tests.bench.text_table import text_table
 
 RESULTS = Path("build/bench.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts that are named, or all, in their order."""
+    """Run the parts that are named, or all, in their order; 1 if one failed."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    chosen = parser.parse_args(arguments).parts or PARTS
-    if unknown := set(chosen) - set(PARTS):
+    named = set(parser.parse_args(arguments).parts or PARTS)
+    if unknown := named - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}: choose {', '.join(PARTS)}")
-    results: dict[str, object] = {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-    }
-    parts: dict[str, object] = {}
-    results["parts"] = parts
-    for name in PARTS:
-        if name not in chosen:
+    if RESULTS.exists():
+        try:
+            read_results(RESULTS)
+        except Unreadable as error:
+            parser.error(str(error))
+    chosen = [part for part in PARTS if part in named]
+    failed = []
+    for place, part in enumerate(chosen):
+        minutes = sum(PARTS[each] for each in chosen[place:])
+        left = f"{place + 1} of {len(chosen)}, about {PARTS[part]:g} of {minutes:g} minutes left"
+        print(f"\n{title_of(part)}\n  {left}", flush=True)
+        try:
+            run = run_apart(part)
+        except Exception:
+            traceback.print_exc()
+            failed.append(part)
             continue
-        print(f"\n{title_of(name)}", flush=True)
-        report = run_apart(name)
-        print(_table(report.figures), flush=True)
-        parts[name] = {
-            "title": title_of(name),
-            "figures": [msgspec.to_builtins(figure) for figure in report.figures],
-            "rounds": report.rounds,
-            "plots": [msgspec.to_builtins(plot) for plot in report.plots],
-        }
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        print(text_table([_row(figure) for figure in run.figures], "<><<<<"), flush=True)
+        merge(RESULTS, part, run, PARTS)
     print(f"\nevery round is in {RESULTS}")
-    return 0
+    if failed:
+        print(f"failed, see above: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _table(figures: Sequence[Figure]) -> str:
-    rows = [
-        (
-            figure.name,
-            _number(figure.value) if figure.interval is None else f"{figure.value:.4g}",
-            figure.unit,
-            _doubt(figure),
-            figure.target or "",
-            figure.verdict or "",
-        )
-        for figure in figures
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        f"  {row[0]:<{widths[0]}}  {row[1]:>{widths[1]}} {row[2]:<{widths[2]}}  "
-        f"{row[3]:<{widths[3]}}  {row[4]:<{widths[4]}}  {row[5]}".rstrip()
-        for row in rows
+def _row(figure: Figure) -> tuple[str, ...]:
+    return (
+        figure.name,
+        number(figure),
+        figure.unit,
+        doubt(figure),
+        figure.target or "",
+        figure.verdict or "",
     )
-
-
-def _doubt(figure: Figure) -> str:
-    if figure.interval is not None:
-        low, high = figure.interval
-        return f"[{low:.4g}, {high:.4g}]"
-    return "" if figure.spread is None else f"± {figure.spread:.0%}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

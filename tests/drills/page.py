@@ -88,8 +88,8 @@ def write_row(
         interval=interval_s,
         group_interval=group_interval_s,
         machine=(
-            f"The last run was on {machine['cpus']} processors ({machine['processor']}), "
-            f"{machine['system']}, with {programs}, PostgreSQL 18 and Valkey 9."
+            f"The last run was on {machine.cpus} processors ({machine.processor}), "
+            f"{machine.system}, with {programs}, PostgreSQL 18 and Valkey 9."
         ),
         soak=_soak(),
     )
