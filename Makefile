@@ -4,10 +4,10 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run monitor test check bench soak mutants drill replay token routes metrics dashboards lock clean
+.PHONY: help setup run monitor test check bench bench-compare soak mutants drill replay token routes metrics dashboards lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv from requirements.lock (nothing to do while the lock is the same)
 
@@ -45,6 +45,10 @@ check: setup ## format, lint, types, the page of metrics and the dashboards
 
 bench: setup ## measure (ARGS picks the parts)
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-compare: setup ## lay two results of `make bench` beside each other: A=file B=file
+	@test -n "$(A)" -a -n "$(B)" || { echo "which results? make bench-compare A=file B=file"; exit 2; }
+	@$(BIN)/python -m tests.bench.compare $(A) $(B)
 
 soak: setup ## trade at random for ten minutes with everything on (ARGS='--minutes 2 --seed 7')
 	$(BIN)/python -m tests.soak $(ARGS)

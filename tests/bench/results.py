@@ -43,9 +43,16 @@ class PartResults(msgspec.Struct, frozen=True):
     plots: list[Plot]
     rounds: dict[str, list[float]]
 
-    def figure(self, name: str) -> Figure | None:
-        """Return the figure of a name, None if there is none."""
-        return next((each for each in self.figures if each.name == name), None)
+    def by_name(self) -> dict[str, Figure]:
+        """Return the figures by name; one that is indented is of the last that is not."""
+        named, above = {}, ""
+        for figure in self.figures:
+            if figure.name.startswith(" "):
+                named[f"{above}: {figure.name.strip()}"] = figure
+            else:
+                named[figure.name] = figure
+                above = figure.name
+        return named
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -57,7 +64,7 @@ class Results(msgspec.Struct, frozen=True):
     def figure(self, part: str, name: str) -> Figure | None:
         """Return a figure of a part, None if the part was not run or has no such figure."""
         run = self.parts.get(part)
-        return None if run is None else run.figure(name)
+        return None if run is None else run.by_name().get(name)
 
 
 class Circumstances(NamedTuple):
