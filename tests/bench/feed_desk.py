@@ -47,6 +47,27 @@ TURN_TIMEOUT_S = 60.0
 _NEVER_CONNECTED = "postgresql://never.connected"
 
 
+class Taken(NamedTuple):
+    """What a turn took from its first quote to its last, on the clock and of this process's CPU."""
+
+    seconds: float
+    cpu_s: float
+
+
+class Mark(NamedTuple):
+    """A moment, by the clock and by the CPU time of this process, in seconds."""
+
+    clock: float
+    cpu: float
+
+    @staticmethod
+    def now() -> "Mark":
+        return Mark(time.perf_counter(), time.process_time())
+
+    def since(self, start: "Mark") -> Taken:
+        return Taken(self.clock - start.clock, self.cpu - start.cpu)
+
+
 class Shell(NamedTuple):
     """A trading shell, and what it tells of itself by."""
 
@@ -97,8 +118,8 @@ class FeedDesk:
             for account_id in dippers:
                 self._desk.take_out(account_id)
 
-    async def take(self, shell: Shell, turn: Turn, on_quote: OnQuote | None = None) -> float:
-        """Take a turn; return the CPU time of this process from its first quote to its last, s.
+    async def take(self, shell: Shell, turn: Turn, on_quote: OnQuote | None = None) -> Taken:
+        """Take a turn; return what it took.
 
         `on_quote` gets the quotes in the shell's place, and hands them on.
         """
@@ -106,7 +127,7 @@ class FeedDesk:
         with self.dealing(shell, turn) as writer:
             first_tick = self._desk.tick
             gc.collect()
-            cpu_s = await self._listen(trading, turn, on_quote or trading.on_quote)
+            taken = await self._listen(trading, turn, on_quote or trading.on_quote)
             assert self._desk.tick - first_tick == turn.quotes
             batches = list(writer.take_all())
             decided = [each.decision.order for batch in batches for each in batch.written]
@@ -114,14 +135,14 @@ class FeedDesk:
             for batch in batches:
                 commit = commit_span(instruments.tracing, batch.queued)
                 follow_commit(instruments.tracing, commit, batch.queued)
-        return cpu_s
+        return taken
 
-    async def _listen(self, trading: Trading, turn: Turn, on_quote: OnQuote) -> float:
-        marks: list[float] = []
+    async def _listen(self, trading: Trading, turn: Turn, on_quote: OnQuote) -> Taken:
+        marks: list[Mark] = []
         is_over = asyncio.Event()
 
         def mark(_: QuoteRefusal) -> None:
-            marks.append(time.process_time())
+            marks.append(Mark.now())
             if len(marks) == 2:
                 is_over.set()
 
@@ -139,7 +160,7 @@ class FeedDesk:
             await is_over.wait()
             feeding.cancel()
         start, end = marks
-        return end - start
+        return end.since(start)
 
 
 class HeldWriter(Writer):

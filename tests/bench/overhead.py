@@ -106,10 +106,10 @@ async def measure(report: Report, loads: tuple[Load, ...]) -> None:
 
 async def _take(desk: FeedDesk, shell: Shell, mode: str, turn: Turn) -> float:
     if mode in (OFF, OFF_AGAIN):
-        return await desk.take(shell, turn)
+        return (await desk.take(shell, turn)).cpu_s
     sampling = asyncio.create_task(Runtime(shell.instruments.metrics).run())
     try:
-        return await desk.take(shell, turn)
+        return (await desk.take(shell, turn)).cpu_s
     finally:
         sampling.cancel()
         await asyncio.wait((sampling,))

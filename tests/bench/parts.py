@@ -27,6 +27,7 @@ PARTS = MappingProxyType(
         "metrics": 0.5,
         "overhead": 1.5,
         "collector": 1.5,
+        "ingest": 1.0,
         "claims": 7.0,
     }
 )
