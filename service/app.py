@@ -19,6 +19,7 @@ from aiohttp import web
 from loguru import logger
 
 from service.api.addresses import parse_networks
+from service.api.connections import ConnectionLimits
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.ops import build_ops
 from service.api.rates import RateLimits
@@ -45,6 +46,7 @@ from service.loops.supervisor import Supervisor
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
 from service.loops.warm_up import WarmUp
+from service.open_files import room_for
 from service.servers import Servers
 from service.settings import Settings
 from service.storage.cache import Cache
@@ -58,6 +60,7 @@ from telemetry.logs import Logs
 from telemetry.pulse import Pulse
 
 SAVE_QUOTES_INTERVAL_S = 5.0
+BACKLOG = 1_024  # thousands of clients come back at once
 # Longer than whatever they may wait for by themselves: a lease's renewal in a database that is away
 # (beyond the lease's own life), and a silent upstream or the next attempt to reach it.
 LEADERSHIP_DEADLINE_S = 60.0
@@ -131,6 +134,9 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
             settings.account_reads_per_s,
             settings.address_commands_per_s,
             settings.address_reads_per_s,
+        ),
+        connections=ConnectionLimits(
+            room_for(settings.max_connections), settings.address_connections
         ),
         proxies=parse_networks(settings.trusted_proxies),
     )
@@ -233,7 +239,7 @@ class CannotListen(Exception):
 
 async def _listen(runner: web.AppRunner, what: str, host: str, port: int, prefix: str) -> None:
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CannotListen(

@@ -64,7 +64,9 @@ class Settings(BaseSettings):
         data_dir: where embedded servers, the signing secret and replays keep their files.
         jwt_secret: signs the tokens; at least 32 characters.
         account_commands_per_s, account_reads_per_s, address_commands_per_s, address_reads_per_s:
-            what an account and an address may ask; `trusted_proxies`: networks, with commas, that
+            what an account and an address may ask.
+        max_connections, address_connections: open at once, in all and from an address;
+            `trusted_proxies`: networks, with commas, that
             are believed about where a request comes from.
         lease_s: how long the shard stays with a process that died, seconds.
         feed_rate, feed_seed: of the simulated feed, quotes a second; `feed_file`, `feed_speed`
@@ -103,6 +105,8 @@ class Settings(BaseSettings):
     account_reads_per_s: Rate = 50.0
     address_commands_per_s: Rate = 500.0
     address_reads_per_s: Rate = 1000.0
+    max_connections: int = Field(default=12_000, ge=1, le=1_000_000)
+    address_connections: int = Field(default=1_000, ge=1, le=1_000_000)
     trusted_proxies: str = "127.0.0.0/8,::1"
     feed: FeedKind = FeedKind.SIMULATED
     feed_url: str | None = None

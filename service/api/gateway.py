@@ -29,6 +29,12 @@ from service.api import (
 from service.api.addresses import Addresses, Network
 from service.api.auth import Authenticator, refuse_token_in_url
 from service.api.calls import Route, Services, serve
+from service.api.connections import (
+    Connection,
+    ConnectionLimits,
+    ConnectionRunner,
+    Connections,
+)
 from service.api.deflate import promise_no_context
 from service.api.doors import Doors
 from service.api.errors import Handler, problems
@@ -58,6 +64,7 @@ MAX_HEADER_BYTES = 8 * 1024
 UNMATCHED_ROUTE = "unmatched"
 OTHER_METHOD = "_OTHER"
 WATCHED_ACCOUNTS = web.AppKey("watched_accounts", WatchedAccounts)
+CONNECTIONS = web.AppKey("connections", Connections)
 
 ROUTES: tuple[Route, ...] = (
     *orders.ROUTES,
@@ -84,19 +91,22 @@ def build_gateway(
     version: str,
     limits: SocketLimits | None = None,
     rates: RateLimits | None = None,
+    connections: ConnectionLimits | None = None,
     proxies: Sequence[Network] = (),
 ) -> web.Application:
     """Return the application of 127.0.0.1:8080; have its `WATCHED_ACCOUNTS` pushed to often.
 
-    `proxies` are believed about where a request comes from; `rates` None: nothing is limited.
+    `proxies` are believed about where a request comes from; `rates` and `connections` None:
+    these are not limited.
 
     Raises:
         ValueError: the signing secret is shorter than 32 bytes.
     """
+    addresses = Addresses(proxies)
     doors = Doors(
         Authenticator(secret),
         Rates(RateLimits() if rates is None else rates),
-        Addresses(proxies),
+        addresses,
     )
     services = Services(
         trading,
@@ -127,6 +137,13 @@ def build_gateway(
     app.on_response_prepare.append(promise_no_context)
     app.on_shutdown.append(stream.close)
     app[WATCHED_ACCOUNTS] = stream.accounts
+    app[CONNECTIONS] = Connections(
+        ConnectionLimits() if connections is None else connections,
+        addresses,
+        lambda status, age_s: instruments.http_request(
+            UNMATCHED_ROUTE, OTHER_METHOD, status, age_s
+        ),
+    )
     instruments.declare_http_routes(
         (route.method, route.path, min(route.answers)) for route in ROUTES
     )
@@ -137,8 +154,9 @@ def gateway_runner(app: web.Application) -> web.AppRunner:
     """Return a runner with the limits of its connections set and without an access log."""
     connections = logging.Logger("gateway", logging.INFO)
     connections.addHandler(_ConnectionLog())
-    return web.AppRunner(
+    return ConnectionRunner(
         app,
+        app[CONNECTIONS],
         access_log=None,
         logger=connections,
         keepalive_timeout=KEEPALIVE_TIMEOUT_S,
@@ -185,10 +203,16 @@ def _measured(instruments: Instruments) -> Middleware:
             span: AnySpan = NO_SPAN
         else:
             span = instruments.tracing.root(f"{method} {route}", SpanKind.SERVER)
-        with span:
-            response = await handler(request)
-            if span.is_wanted:
-                _explain(span, request, method, route, response.status)
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begin()
+        try:
+            with span:
+                response = await handler(request)
+                if span.is_wanted:
+                    _explain(span, request, method, route, response.status)
+        finally:
+            connection.end()
         if response.status != 101:
             seconds = time.perf_counter() - started
             instruments.http_request(route, method, response.status, seconds, span.trace)

@@ -38,7 +38,13 @@ _STREAM_TYPES: tuple[type[msgspec.Struct], ...] = (
     EventView,
     *get_args(messages.Incoming),
 )
-_COMMON = (TransportCode.TOKEN_IN_URL, TransportCode.RATE_LIMITED, TransportCode.INTERNAL)
+_COMMON = (
+    TransportCode.TOKEN_IN_URL,
+    TransportCode.REQUEST_TIMEOUT,
+    TransportCode.TOO_MANY_CONNECTIONS,
+    TransportCode.RATE_LIMITED,
+    TransportCode.INTERNAL,
+)
 _PROTECTED = (
     TransportCode.MISSING_TOKEN,
     TransportCode.INVALID_TOKEN,
@@ -51,7 +57,6 @@ _WITH_BODY = (
     TransportCode.VALIDATION_FAILED,
     TransportCode.UNSUPPORTED_MEDIA_TYPE,
     TransportCode.PAYLOAD_TOO_LARGE,
-    TransportCode.REQUEST_TIMEOUT,
     TransportCode.WITHDRAWN,
 )
 _WITH_KEY = (

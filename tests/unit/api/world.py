@@ -11,10 +11,12 @@ from aiohttp import web
 
 from service.api.addresses import Network
 from service.api.auth import Role, issue_token
+from service.api.connections import ConnectionLimits
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.rates import RateLimits
 from service.api.socket import SocketLimits
 from service.instruments import Instruments
+from service.loops.intake import Intake
 from service.loops.supervisor import Supervisor
 from tests.unit.api.fake_administration import FakeAdministration
 from tests.unit.api.fakes import (
@@ -51,6 +53,7 @@ class World:
         limits: SocketLimits | None = None,
         rates: RateLimits | None = None,
         proxies: Sequence[Network] = (),
+        connections: ConnectionLimits | None = None,
     ) -> None:
         self.desk = make_desk()
         self.trading = FakeTrading(self.desk)
@@ -63,6 +66,7 @@ class World:
         self.supervisor = Supervisor(self.instruments, Random())
         self.app: web.Application = build_gateway(
             trading=self.trading,
+            commands=Intake(self.trading, self.reader),
             administration=self.administration,
             reader=self.reader,
             portfolios=self.portfolios,
@@ -75,6 +79,7 @@ class World:
             limits=limits,
             rates=rates,
             proxies=proxies,
+            connections=connections,
         )
         self.trading.quote("EURUSD", 108_490, 108_500)
         self.trading.quote("USDJPY", 150_000, 150_010)
@@ -97,6 +102,11 @@ class World:
     ) -> None:
         await self.client.close()
         await self._runner.cleanup()
+
+    def connections(self) -> int:
+        """Return how many connections the gateway has."""
+        server = self._runner.server
+        return 0 if server is None else len(server.connections)
 
     async def stop(self) -> None:
         """Stop serving, as a shutdown does."""
