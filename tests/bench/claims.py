@@ -54,12 +54,13 @@ class Sizes(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """How much faster the report claims to make a row, and the service is to be."""
+    """How much faster the report claims to make a row, and the service is to be; also in CPU?"""
 
     row: str
     claimed: str
     over_before: float | None = None
     over_after: float | None = None
+    in_cpu: bool = False
 
 
 class Saving(NamedTuple):
@@ -84,11 +85,16 @@ async def _run(report: Report) -> None:
 
 
 async def measure(servers: Servers, report: Report, sizes: Sizes) -> None:
-    """Measure all rows at these sizes, and draw the figures."""
+    """Measure all rows at these sizes, and conclude."""
     await measure_bursts(servers, report, sizes.bursts)
     await measure_sockets(servers, report, sizes.sockets)
     await measure_sockets(servers, report, sizes.alone)
     await measure_portfolios(servers, report, sizes.portfolios)
+    conclude(report, sizes)
+
+
+def conclude(report: Report, sizes: Sizes) -> None:
+    """Draw the figures from the rounds."""
     messages = [row_of(sizes.sockets.sockets, orders) for orders in sizes.sockets.orders]
     alone = row_of(sizes.alone.sockets, sizes.alone.orders[0])
     for speed in (
@@ -96,9 +102,21 @@ async def measure(servers: Servers, report: Report, sizes: Sizes) -> None:
         Speed(CLOSING, "1.25-1.4", 25, 10),
         *(Speed(row, "1.3-1.5", 20, 10) for row in messages),
         Speed(alone, "1.3-1.5"),
-        Speed(PORTFOLIO, "1.2-1.35", 20, 5),
+        Speed(PORTFOLIO, "1.2-1.35", 20, 5, in_cpu=True),
     ):
         _conclude_speed(report, speed)
+    report.curve(
+        f"A message of prices for {sizes.sockets.sockets} sockets",
+        "resting orders",
+        "a message, ms",
+        {
+            str(name): {
+                orders: report.rounds[f"{row}: {name}: ms"]
+                for orders, row in zip(sizes.sockets.orders, messages, strict=True)
+            }
+            for name in Name
+        },
+    )
     per_tick = 1 / sizes.sockets.symbols
     for saving in (
         Saving(messages[-1], "statements", "1,000 ticks", 1_000 * per_tick, "15-25"),
@@ -117,11 +135,13 @@ def _conclude_speed(report: Report, speed: Speed) -> None:
             report.figure(f"{series}: {what}", report.rounds[f"{series}: {what}, ms"], "ms")
         for what in COUNTED:
             report.figure(f"{series}: {what}", report.rounds[f"{series}: {what}"], "")
-    before, after, product = (f"{row}: {name}: ms" for name in Name)
-    claim = f"the report claims {speed.claimed}"
-    report.ratio(f"{row}: before : report after ({claim})", before, after)
-    report.ratio(f"{row}: before : product", before, product, at_least=speed.over_before)
-    report.ratio(f"{row}: report after : product", after, product, at_least=speed.over_after)
+    for what, unit in (("", "ms"), (", CPU", "CPU, ms")) if speed.in_cpu else (("", "ms"),):
+        before, after, product = (f"{row}: {name}: {unit}" for name in Name)
+        claim = f"the report claims {speed.claimed}"
+        report.ratio(f"{row}: before : report after{what} ({claim})", before, after)
+        report.ratio(f"{row}: before : product{what}", before, product, at_least=speed.over_before)
+        over_after = f"{row}: report after : product{what}"
+        report.ratio(over_after, after, product, at_least=speed.over_after)
 
 
 def _conclude_saving(report: Report, saving: Saving) -> None:
