@@ -1,4 +1,4 @@
-"""(e) What a tick costs with 100 to 10,000 exposed accounts per symbol.
+"""(f) What a tick costs with 100 to 10,000 exposed accounts per symbol.
 
 Measured: `Engine.on_quote` with the guards of production on walking markets (each symbol by its own
 usual step, conversion rates included), with 100, 1,000 and 10,000 accounts that hold positions in
@@ -111,6 +111,18 @@ def run(report: Report) -> None:
             report.figure("  margin calls and stop-outs", [decided[name]], "decisions")
     examined = [1e9 / cost / LARGEST for cost in report.rounds["examining an account, ns"]]
     report.figure(f"were all {LARGEST:,} examined on every tick", examined, "ticks/s")
+    without = report.rounds["no accounts, ns/tick"]
+    retail = {book.accounts: name for name, book in BOOKS.items() if book.factors}
+    report.curve(
+        "Cost of a tick with accounts exposed to it",
+        "accounts with positions in the symbol",
+        "a tick, ns",
+        {
+            "engine": {size: report.rounds[f"{name}, ns/tick"] for size, name in retail.items()},
+            "engine without accounts": dict.fromkeys(retail, without),
+        },
+        is_linear_y=True,
+    )
 
 
 class _Walk:

@@ -137,3 +137,13 @@ def _conclude(report: Report) -> None:
         name = f"cost of a tick, {size:,} : {SIZES[0]:,} orders"
         report.ratio(name, _series(size), smallest, at_most=MAX_GROWTH)
     report.ratio("cost of a tick, engine : bare", smallest, _series(None))
+    report.curve(
+        "Cost of a tick that triggers nothing",
+        "resting orders",
+        "a tick, ns",
+        {
+            "engine": {size: report.rounds[_series(size)] for size in SIZES},
+            "bare guards and peeks": {size: report.rounds[_series(None)] for size in SIZES},
+        },
+        is_linear_y=True,
+    )

@@ -239,3 +239,16 @@ def _conclude(report: Report) -> None:
             _series(size, "bare SQL"),
             at_most=MAX_RATIO[size],
         )
+    told = ("tick to commit", "bare SQL", "decide")
+    report.curve(
+        "From a tick to the last commit",
+        "orders triggered at once",
+        "a tick, ms",
+        {name: {size: report.rounds[_series(size, name)] for size in ROUNDS} for name in told},
+    )
+    single = min(ROUNDS)
+    report.distribution(
+        "From a tick to the commit of a single order",
+        "a tick, ms",
+        {name: report.rounds[_series(single, name)] for name in told[:2]},
+    )
