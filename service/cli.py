@@ -14,6 +14,9 @@ from service.api.auth import MAX_ACCOUNT_ID, Role, issue_token
 from service.app import CannotListen, serve
 from service.demo import open_demo
 from service.instruments import Instruments
+from service.load.command import run_load
+from service.load.errors import CannotLoad
+from service.load.options import add_options
 from service.logs import open_logs
 from service.replay import Plan, Replay, ReplayInterrupted, plan_replay
 from service.scenario.fault import ScenarioError
@@ -30,6 +33,9 @@ from service.status import CannotAsk, ask_status, status_lines
 from service.storage.database import apply_migrations
 from service.storage.errors import Unreachable
 from service.storage.server_errors import EmbeddedError
+from service.verify.fault import NoBook
+from service.verify.place import open_book
+from service.verify.verification import Report, verify
 from service.watch import CannotWatch, watch
 from telemetry.logs import Logs
 
@@ -42,8 +48,10 @@ FAULTS = (
     CannotAsk,
     ConfigurationError,
     CannotListen,
+    CannotLoad,
     CannotWatch,
     EmbeddedError,
+    NoBook,
     NoDatabase,
     ReplayInterrupted,
     ScenarioError,
@@ -112,6 +120,18 @@ def _parser() -> argparse.ArgumentParser:
         "status", help="tell how the running service is; exit code 1: not well, 2: cannot ask"
     )
     status.set_defaults(run=_status)
+
+    verify = commands.add_parser(
+        "verify", help="check what is stored; exit code 1: it has faults, 2: cannot check"
+    )
+    verify.add_argument("--json", action="store_true", help="one JSON object")
+    verify.set_defaults(run=_verify)
+
+    load = commands.add_parser(
+        "load", help="put ticks, traders and listeners on a running service, and measure"
+    )
+    add_options(load)
+    load.set_defaults(run=_load)
 
     replay = commands.add_parser("replay", help="run a scenario on recorded ticks")
     replay.add_argument("scenario", type=Path, metavar="SCENARIO", help="folder of CSV files")
@@ -210,6 +230,21 @@ def _status(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     status = uvloop.run(ask_status(api, ops, token))
     print("\n".join(status_lines(status)))
     return 0 if status.is_well else 1
+
+
+def _verify(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
+    report = uvloop.run(_verified(settings))
+    print(json.dumps(report.as_json()) if options.json else "\n".join(report.lines()))
+    return 0 if report.is_clean else 1
+
+
+async def _verified(settings: Settings) -> Report:
+    async with open_book(settings) as dsn:
+        return await verify(dsn)
+
+
+def _load(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
+    return run_load(options, settings)
 
 
 def _replay(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:

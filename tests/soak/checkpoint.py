@@ -6,13 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-import asyncpg
-
 from service.domain.money import format_money
 from service.loops.cache_audit import ACCOUNTS_IN_RUN
 from service.storage.errors import Unreachable
+from service.verify.verification import verify
 from telemetry import catalogue
-from tests.adversity.book import FILLED_TWICE, GAPS, UNBALANCED
 from tests.soak.facts import differences, facts_of, missing_entries, rebuilt
 from tests.soak.listeners import Listeners
 from tests.soak.shard import Shard
@@ -59,7 +57,7 @@ class Checkpoint:
         shard = self._shard
         faults = [*insolvent(shard.desk, shard.clock.now), *missing_entries(shard.desk)]
         faults += differences(facts_of(shard.desk), await rebuilt(self._dsn))
-        faults += await self._ledger()
+        faults += map(str, (await verify(self._dsn)).faults)
         await _reached(shard.sweeps.run_once)
         await _reached(self._reconciliation.run_lap)
         faults += await self._cache()
@@ -102,17 +100,6 @@ class Checkpoint:
 
     def _ill(self) -> list[Any]:
         return [each for each in self._shard.supervisor.statuses() if each.is_ill]
-
-    async def _ledger(self) -> list[str]:
-        connection = await asyncpg.connect(self._dsn)
-        try:
-            return [
-                f"{count} rows: {' '.join(statement.split())}"
-                for statement in (UNBALANCED, GAPS, FILLED_TWICE)
-                if (count := await connection.fetchval(statement))
-            ]
-        finally:
-            await connection.close()
 
     async def _cache(self) -> list[str]:
         """Value all accounts, and compare the cache of every account and group with the truth."""

@@ -1,0 +1,1 @@
+"""The check of a database: does what is stored agree with itself and with the domain?"""
