@@ -28,10 +28,14 @@ GOLD, SILVER = 17, 18
 MARKUPS = {"gold": Decimal(0), "silver": Decimal(3)}
 
 
-def make_desk() -> Desk:
-    """Return a desk of EURUSD, USDJPY and EURGBP, not yet quoted; silver pays 3 points markup."""
+def make_desk(*others: str) -> Desk:
+    """Return a desk of EURUSD, USDJPY and EURGBP, not yet quoted; silver pays 3 points markup.
+
+    `others` are more symbols of 5 digits.
+    """
     desk = Desk()
-    for name, digits in (("EURUSD", 5), ("USDJPY", 3), ("EURGBP", 5)):
+    digits_of = {"EURUSD": 5, "USDJPY": 3, "EURGBP": 5, **dict.fromkeys(others, 5)}
+    for name, digits in digits_of.items():
         desk.set_symbol(
             Symbol(
                 name=name,

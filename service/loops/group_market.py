@@ -7,13 +7,12 @@ Terms the cache does not have are those of this process.
 
 from collections import Counter
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import NamedTuple
 
 from service.domain.desk import Desk
 from service.domain.instrument import Group
 from service.domain.market import Market, Terms, find_rate
-from service.domain.money import to_scaled
+from service.domain.money import parse_scaled
 from service.domain.quote import Quote
 from service.storage.group_cache import GroupMarket
 from service.storage.group_views import (
@@ -82,7 +81,7 @@ def _quote(price: PriceView, terms: Terms) -> Quote:
     digits = terms.market.symbol.digits
     return Quote(
         price.symbol,
-        to_scaled(Decimal(price.sell), digits) + terms.sell_markup,
-        to_scaled(Decimal(price.buy), digits) - terms.buy_markup,
+        parse_scaled(price.sell, digits) + terms.sell_markup,
+        parse_scaled(price.buy, digits) - terms.buy_markup,
         parse_time(price.time),
     )

@@ -131,37 +131,6 @@ def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfol
     )
 
 
-def valuation(
-    view: AccountView, orders: Sequence[OrderView], desk: Desk, computed_at: str
-) -> Valuation | None:
-    """Value an account as a whole, as `value` does; None: it has no positions.
-
-    Raises:
-        KeyError: as of `value`.
-    """
-    account, positions = seat(view, orders, desk)
-    if not positions:
-        return None
-    equity = account.equity()
-    free_margin = None if equity is None else EXACT.subtract(equity, account.margin)
-    priced = [order.terms.market.time for order in positions if order.terms.is_priced]
-    _unseat(account)
-    return Valuation(
-        account_id=view.account_id,
-        equity=None if equity is None else format_money(equity),
-        margin=format_money(account.margin),
-        free_margin=None if free_margin is None else format_money(free_margin),
-        margin_level=margin_level(equity, account.margin),
-        positions=len(positions),
-        unpriced=[]
-        if equity is not None
-        else [each.order_id for each in positions if position_profit(each) is None],
-        priced_at=format_time(min(priced)) if priced else None,
-        sequence=view.sequence,
-        computed_at=computed_at,
-    )
-
-
 def seat(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> tuple[Account, list[Order]]:
     """Return an account and its positions, on a desk of their own that shares the live markets."""
     account = Account(

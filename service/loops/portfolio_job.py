@@ -3,8 +3,11 @@
 For a group it makes one read of prices and terms, and for each `ACCOUNTS_IN_PIPELINE` of its
 accounts one read of their static orders and one write of their valuations: 3 round trips to Redis.
 What the cache lacks is read in one statement and filled with that same write: 4 round trips. There
-is no limit on accounts; memory is bounded by the pipeline. Values are those of
-`service.loops.portfolio`: the domain's own, exact arithmetic.
+is no limit on accounts.
+
+What an account holds is kept, for up to `KEPT_ACCOUNTS` some 1.2 kB each, with the version of the
+entry it was made of: Redis is asked in every run, and sends an entry only if it is another one.
+Values are those of `service.loops.holding`: exact, and the domain's own.
 
 It trades with nobody: what it finds is shown to administrators. It works in slices of `SLICE_S`, so
 that ticks go on. An account that cannot be valued fails alone: it is counted, the others go on, and
@@ -14,17 +17,27 @@ the run fails in the end.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
 
 from service.domain.desk import Desk
 from service.domain.times import format_time
 from service.instruments import Instruments
-from service.loops.group_market import PricedGroup, priced_group
-from service.loops.portfolio import LiveOrdersReader, valuation
-from service.storage.cache import ACCOUNTS_IN_PIPELINE, Cache, StaticOrders, Ticket
+from service.loops.group_market import priced_group
+from service.loops.holding import GroupPrices, Holding, group_prices, holding, worth
+from service.loops.portfolio import LiveOrdersReader
+from service.storage.cache import (
+    ACCOUNTS_IN_PIPELINE,
+    Cache,
+    StaticOrders,
+    Ticket,
+    Version,
+)
 from service.storage.errors import Unreachable
 from service.storage.valuation import Valuation
 
+KEPT_ACCOUNTS = 100_000
 # Longer than most ticks take to be judged, shorter than anybody notices.
 SLICE_S = 0.002
 RUNS_BELIEVED = 3
@@ -34,6 +47,13 @@ _REDIS_AWAY = "Redis does not answer: no portfolio is written"
 
 class NotValued(Exception):
     """Accounts failed to be valued; the others were."""
+
+
+class _Kept(msgspec.Struct, frozen=True, gc=False):
+    """What an account holds, and which entry of the cache says so."""
+
+    version: Version
+    held: Holding
 
 
 class PortfolioJob:
@@ -54,6 +74,7 @@ class PortfolioJob:
         self._instruments = instruments
         self._expiry_s = math.ceil(RUNS_BELIEVED * interval_s)
         self._valued: set[int] = set()
+        self._kept: dict[int, _Kept] = {}
 
     async def run_once(self) -> int:
         """Value all accounts with positions once and return how many.
@@ -73,7 +94,10 @@ class PortfolioJob:
             raise
         gone = list(before - self._valued)
         for start in range(0, len(gone), ACCOUNTS_IN_PIPELINE):
-            await self._write((), gone[start : start + ACCOUNTS_IN_PIPELINE])
+            part = gone[start : start + ACCOUNTS_IN_PIPELINE]
+            await self._write((), part)
+            for account_id in part:
+                self._kept.pop(account_id, None)
         if failures:
             account_id, error = failures[0]
             raise NotValued(
@@ -94,61 +118,78 @@ class PortfolioJob:
         priced = priced_group(desk.groups[group], read, desk)
         for source, count in priced.sources.items():
             self._instruments.portfolio_prices(source, count)
+        prices = group_prices(group, priced.desk)
         for start in range(0, len(account_ids), ACCOUNTS_IN_PIPELINE):
             part = account_ids[start : start + ACCOUNTS_IN_PIPELINE]
-            await self._value_part(group, part, priced, failures)
+            await self._value_part(part, prices, failures)
 
     async def _value_part(
         self,
-        group: str,
         account_ids: Sequence[int],
-        priced: PricedGroup,
+        prices: GroupPrices,
         failures: list[tuple[int, Exception]],
     ) -> None:
-        found = await self._cache.static_orders(account_ids)
-        elsewhere = [each for each, (view, _) in found.items() if view.group != group]
+        kept, group = self._kept, prices.group
+        known = {each: kept[each].version for each in account_ids if each in kept}
+        changes = await self._cache.changed_static_orders(account_ids, known)
+        held = {each: kept[each].held for each in changes.same if kept[each].held.group == group}
+        found = {each: orders for each, orders in changes.found.items() if orders[0].group == group}
+        versions = {each: changes.versions[each] for each in found}
+        lacking = [each for each in account_ids if each not in held and each not in found]
+        cached = {*changes.same, *changes.found}
+        elsewhere = [each for each in lacking if each in cached]
         if elsewhere:  # cached before they changed groups
             await self._cache.remove_accounts(elsewhere)
-        lacking = [each for each in account_ids if each not in found or each in elsewhere]
         ticket, read = None, {}
         if lacking:
             ticket = await self._cache.open_fill(lacking)
             if ticket is None:
                 raise Unreachable(_REDIS_AWAY)
             read = await self._reader.live_orders(lacking)
-            found |= read
-        valuations = await self._value(found, group, priced.desk, failures)
+            # Who is of another group by now is on its way there: the next run finds it.
+            found |= {each: orders for each, orders in read.items() if orders[0].group == group}
+        valuations = await self._value(held, found, versions, prices, failures)
         await self._write(valuations, (), ticket, read.values())
         self._valued.update(each.account_id for each in valuations)
 
     async def _value(
         self,
-        found: dict[int, StaticOrders],
-        group: str,
-        desk: Desk,
+        held: Mapping[int, Holding],
+        found: Mapping[int, StaticOrders],
+        versions: Mapping[int, Version],
+        prices: GroupPrices,
         failures: list[tuple[int, Exception]],
     ) -> list[Valuation]:
+        """Value accounts of which is known what they hold, and those whose orders were found."""
         now = format_time(time.time_ns())
         valuations = []
         since = time.perf_counter()
-        for account_id, (view, orders) in found.items():
-            if view.group != group:
-                continue  # it is on its way there: the next run finds it
+        for account_id in (*held, *found):
             try:
-                valued = valuation(view, orders, desk, now)
+                account = held.get(account_id)
+                if account is None:
+                    account = holding(*found[account_id], prices)
+                valued = None if account is None else worth(account, prices, now)
             except Exception as error:  # one account's fault is not the others'
                 failures.append((account_id, error))
                 self._instruments.portfolio_accounts("failed")
                 continue
-            if valued is None:
+            if account is None or valued is None:
                 self._instruments.portfolio_accounts("flat")
             else:
                 self._instruments.portfolio_accounts("unpriced" if valued.unpriced else "valued")
                 valuations.append(valued)
+                self._keep(account, versions.get(account_id))
             if time.perf_counter() - since > SLICE_S:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
         return valuations
+
+    def _keep(self, account: Holding, version: Version | None) -> None:
+        """Remember what an entry of the cache says, if this was read there just now."""
+        kept, account_id = self._kept, account.account_id
+        if version is not None and (account_id in kept or len(kept) < KEPT_ACCOUNTS):
+            kept[account_id] = _Kept(version, account)
 
     async def _write(
         self,

@@ -17,7 +17,8 @@ Keys and how long they live are in `cache_keys.py`. Limits: reader and writer of
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,9 +26,13 @@ from service.instruments import Instruments
 from service.storage.cache_entries import (
     StaticOrders,
     Ticket,
+    Version,
     applications,
+    fields_from,
     fill_command,
+    read_changed_command,
     static_orders_from,
+    version_of,
 )
 from service.storage.cache_keys import FILLING, filling_key, orders_key, portfolio_key
 from service.storage.cache_scripts import OPEN_FILL, SCRIPTS, digest
@@ -38,12 +43,21 @@ from service.storage.valuation import Valuation, store_valuation, valuation_from
 from telemetry.span_ids import SpanIds
 from telemetry.vocabulary import CACHE_UPDATES
 
-__all__ = ["ACCOUNTS_IN_PIPELINE", "Cache", "StaticOrders", "Ticket"]
+__all__ = ["ACCOUNTS_IN_PIPELINE", "Cache", "StaticOrders", "Ticket", "Version"]
 
 ACCOUNTS_IN_PIPELINE = 500
 # Accounts decoded before others get the event loop: about a millisecond of work.
 DECODED_AT_ONCE = 25
+_NEVER_READ: Version = (b"", b"")
 _OPEN: Command = ("EVALSHA", digest(OPEN_FILL), 1)
+
+
+class Changes(NamedTuple):
+    """Who is cached as he was known, and what else is cached, with which version that is."""
+
+    same: list[int]
+    found: dict[int, StaticOrders]
+    versions: dict[int, Version]
 
 
 class Cache:
@@ -96,44 +110,70 @@ class Cache:
         found: dict[int, StaticOrders] = {}
         for start in range(0, len(account_ids), ACCOUNTS_IN_PIPELINE):
             part = account_ids[start : start + ACCOUNTS_IN_PIPELINE]
-            counts = await self._read(part, found)
+            commands: list[Command] = [("HGETALL", orders_key(each)) for each in part]
+            changes, broken = await self._read(part, commands)
+            found |= changes.found
             if not is_audit:
-                for result, count in counts.items():
-                    self._instruments.cache_request("static_orders", result, count)
+                self._count_read(len(part), changes, broken)
         return found
 
-    async def _read(
-        self, account_ids: Sequence[int], found: dict[int, StaticOrders]
-    ) -> dict[str, int]:
-        """Add to `found` what is cached; return how many were a hit, a miss or an error."""
+    async def changed_static_orders(
+        self, account_ids: Sequence[int], known: Mapping[int, Version]
+    ) -> Changes:
+        """Return who is still cached as `known`, and what else is cached of these accounts.
 
-        async def ask() -> list[dict[bytes, bytes]]:
-            return await self._link.pipeline(
-                [("HGETALL", orders_key(account_id)) for account_id in account_ids]
-            )
+        One pipeline: at most `ACCOUNTS_IN_PIPELINE` of them.
+        """
+        generation = self._generation
+        commands = [
+            read_changed_command(each, generation, known.get(each, _NEVER_READ))
+            for each in account_ids
+        ]
+        changes, broken = await self._read(account_ids, commands)
+        if self._generation != generation:
+            changes.same.clear()  # Redis knew that one still, and it is not believed any more
+        self._count_read(len(account_ids), changes, broken)
+        return changes
+
+    async def _read(
+        self, account_ids: Sequence[int], commands: Sequence[Command]
+    ) -> tuple[Changes, int]:
+        """Return what is cached, and of how many accounts it cannot be told."""
+
+        async def ask() -> list[Any]:
+            return await self._link.pipeline(commands)
 
         is_one = len(account_ids) == 1
         entries = await self._link.call(
             "read_orders", READ_TIMEOUT_S if is_one else WRITE_TIMEOUT_S, ask
         )
+        changes = Changes([], {}, {})
         if entries is None:
-            return {"error": len(account_ids)}
+            return changes, len(account_ids)
         generation = self._generation.encode()
-        hits = 0
         broken: list[int] = []
-        for number, (account_id, fields) in enumerate(zip(account_ids, entries, strict=True), 1):
-            if fields.get(b"generation") == generation:
-                try:
-                    found[account_id] = static_orders_from(fields)
-                    hits += 1
-                except (ValueError, KeyError):  # what cannot be read is no entry
-                    broken.append(account_id)
-            if number % DECODED_AT_ONCE == 0:
+        for account_id, entry in zip(account_ids, entries, strict=True):
+            if entry == 1:
+                changes.same.append(account_id)
+                continue
+            fields = entry if isinstance(entry, dict) else fields_from(entry)
+            if fields.get(b"generation") != generation:
+                continue
+            try:
+                changes.versions[account_id] = version_of(fields)
+                changes.found[account_id] = static_orders_from(fields)
+            except (ValueError, KeyError):  # what cannot be read is no entry
+                broken.append(account_id)
+            if len(changes.found) % DECODED_AT_ONCE == 0:
                 await asyncio.sleep(0)
         if broken:
             await self.remove_accounts(broken)
-        missing = len(account_ids) - hits - len(broken)
-        return {"hit": hits, "error": len(broken), "miss": missing}
+        return changes, len(broken)
+
+    def _count_read(self, asked: int, changes: Changes, broken: int) -> None:
+        hits = len(changes.same) + len(changes.found)
+        for result, count in (("hit", hits), ("error", broken), ("miss", asked - hits - broken)):
+            self._instruments.cache_request("static_orders", result, count)
 
     async def open_fill(self, account_ids: Sequence[int]) -> Ticket | None:
         """Return a ticket to fill these accounts; take it before reading the database."""

@@ -1,19 +1,21 @@
 """A cached account as the scripts take it and as Redis returns it: commands out, orders back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
 import msgspec
 
 from service.storage.cache_keys import events_channel, filling_key, orders_expiry_s, orders_key
-from service.storage.cache_scripts import APPLY_EVENTS, FILL, digest
+from service.storage.cache_scripts import APPLY_EVENTS, FILL, READ_CHANGED, digest
 from service.storage.envelope import wrap
 from service.storage.redis_link import Command
 from service.storage.views import AccountView, OrderView
 from telemetry.span_ids import SpanIds
 
 StaticOrders = tuple[AccountView, list[OrderView]]
+Version = tuple[bytes, bytes]
+"""Filling and sequence of an entry: while they stay, it does."""
 
 
 class Ticket(NamedTuple):
@@ -39,9 +41,13 @@ class _Event(msgspec.Struct):
 
 _APPLY: Command = ("EVALSHA", digest(APPLY_EVENTS), 2)
 _FILL: Command = ("EVALSHA", digest(FILL), 2)
+_READ_CHANGED: Command = ("EVALSHA", digest(READ_CHANGED), 1)
 _LIVE = frozenset({"PENDING", "OPEN"})
 _OWN_FIELDS = frozenset(
-    {b"generation", b"sequence", b"account", b"balance", b"margin", b"in_margin_call"}
+    {
+        *(b"generation", b"filling", b"sequence"),
+        *(b"account", b"balance", b"margin", b"in_margin_call"),
+    }
 )
 _event_from = msgspec.json.Decoder(_Event).decode
 _event_order_from = msgspec.json.Decoder(_EventOrder).decode
@@ -105,6 +111,26 @@ def fill_command(ticket: Ticket, account: AccountView, orders: Iterable[OrderVie
         orders_expiry_s(account_id),
         *fields,
     )
+
+
+def read_changed_command(account_id: int, generation: str, known: Version) -> Command:
+    """Return the command that reads an account's entry, unless it is the one that is known."""
+    return (*_READ_CHANGED, orders_key(account_id), generation, *known)
+
+
+def fields_from(reply: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return an entry of which a script has returned fields and values by turns."""
+    each = iter(reply)
+    return dict(zip(each, each, strict=True))
+
+
+def version_of(fields: Mapping[bytes, bytes]) -> Version:
+    """Return which entry this is.
+
+    Raises:
+        KeyError: it is broken.
+    """
+    return fields[b"filling"], fields[b"sequence"]
 
 
 def static_orders_from(fields: Mapping[bytes, bytes]) -> StaticOrders:

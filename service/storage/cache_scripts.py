@@ -2,9 +2,10 @@
 
 Both keys of an account share a hash tag, so on a cluster they share a slot.
 
-`{acct:17}:orders`, a hash: `generation`, `sequence`, `account`, `balance`, `margin`,
+`{acct:17}:orders`, a hash: `generation`, `filling`, `sequence`, `account`, `balance`, `margin`,
 `in_margin_call` (1 or 0), and one field an order, by its id. It is written whole or not at all;
-that it exists means it is complete.
+that it exists means it is complete. Filled under one `filling`, the id of a window, and at one
+`sequence`, it is the same entry.
 
 `{acct:17}:filling`, a hash: `id` and `sequence`. It is there while somebody reads the database to
 fill the entry, and takes the sequence of every event that comes meanwhile: a fill from a snapshot
@@ -74,7 +75,7 @@ else
   if window[1] ~= ARGV[2] or tonumber(window[2]) > sequence then return 0 end
 end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'sequence', ARGV[3])
+redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'filling', ARGV[2], 'sequence', ARGV[3])
 for i = 5, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 end
@@ -82,7 +83,16 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """
 
-SCRIPTS = (APPLY_EVENTS, OPEN_FILL, FILL)
+# KEYS entry; ARGV generation, then filling and sequence as they were last read ('' if never).
+# Returns 1 where they still are, or the fields and values of an entry of that generation, or none.
+READ_CHANGED = """
+local known = redis.call('HMGET', KEYS[1], 'generation', 'filling', 'sequence')
+if known[1] ~= ARGV[1] then return {} end
+if known[2] == ARGV[2] and known[3] == ARGV[3] then return 1 end
+return redis.call('HGETALL', KEYS[1])
+"""
+
+SCRIPTS = (APPLY_EVENTS, OPEN_FILL, FILL, READ_CHANGED)
 
 
 def digest(script: str) -> str:

@@ -9,7 +9,7 @@ from service.storage.cache_keys import portfolio_key
 from service.storage.redis_link import Command
 
 
-class Valuation(msgspec.Struct, frozen=True, kw_only=True):
+class Valuation(msgspec.Struct, frozen=True):
     """An account's committed positions at its group's prices, in USD.
 
     With a position that cannot be priced, listed in `unpriced` by order id, `equity`, `free_margin`

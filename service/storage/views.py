@@ -13,7 +13,7 @@ import msgspec
 
 from service.domain.decision import Deal, DealEvent, Decision, EventKind
 from service.domain.instrument import Symbol, UserType
-from service.domain.money import VOLUME_DIGITS, format_money, format_scaled, to_scaled
+from service.domain.money import VOLUME_DIGITS, format_money, format_scaled, parse_scaled
 from service.domain.order import (
     OrderState,
     OrderStatus,
@@ -168,7 +168,7 @@ def order_state(view: OrderView, symbol: Symbol) -> OrderState:
     digits = symbol.digits
 
     def points(price: str | None) -> int | None:
-        return None if price is None else to_scaled(Decimal(price), digits)
+        return None if price is None else parse_scaled(price, digits)
 
     def time(moment: str | None) -> int | None:
         return None if moment is None else parse_time(moment)
@@ -183,7 +183,7 @@ def order_state(view: OrderView, symbol: Symbol) -> OrderState:
         view.symbol,
         view.type,
         view.status,
-        to_scaled(Decimal(view.volume), VOLUME_DIGITS),
+        parse_scaled(view.volume, VOLUME_DIGITS),
         points(view.price),
         points(view.stop_loss),
         points(view.take_profit),

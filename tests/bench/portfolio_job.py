@@ -32,7 +32,8 @@ from service.domain.quote import Quote, QuoteGuard
 from service.domain.times import format_time
 from service.instruments import Instruments
 from service.loops.group_market import priced_group
-from service.loops.portfolio import valuation, value
+from service.loops.holding import group_prices, holding, worth
+from service.loops.portfolio import value
 from service.loops.portfolio_job import PortfolioJob
 from service.storage.cache import Cache
 from service.storage.database import Database
@@ -182,10 +183,11 @@ def _one_by_one(broker: Broker) -> Callable[[], Awaitable[object]]:
             found = await cache.static_orders([account_id])
             assert read is not None
             priced = priced_group(account.group, read, desk).desk
-            now = format_time(time.time_ns())
-            worth = valuation(*found[account_id], priced, now)
-            assert worth is not None
-            await cache.write_valuations([worth], (), None, (), EXPIRY_S)
+            prices = group_prices(account.group.name, priced)
+            held = holding(*found[account_id], prices)
+            assert held is not None
+            valued = worth(held, prices, format_time(time.time_ns()))
+            await cache.write_valuations([valued], (), None, (), EXPIRY_S)
 
     return work
 

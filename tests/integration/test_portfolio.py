@@ -9,7 +9,7 @@ import pytest
 from service.domain.desk import Desk
 from service.domain.order import OrderType
 from service.instruments import Instruments
-from service.loops.portfolio import Portfolios, valuation, value
+from service.loops.portfolio import Portfolios, value
 from service.storage.cache import Cache, StaticOrders
 from service.storage.errors import Unreachable
 from telemetry import catalogue
@@ -178,7 +178,6 @@ def test_valuing_leaves_nothing_to_the_garbage_collector(desk: Desk) -> None:
     try:
         for _ in range(10):
             value(view, orders, desk)
-            valuation(view, orders, desk, "now")
         assert gc.collect() == 0
     finally:
         gc.enable()

@@ -1,7 +1,7 @@
 """The portfolio job on a real Valkey: every account, at its group's prices, in few calls (R5.1)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -16,7 +16,7 @@ from service.domain.order import OrderType
 from service.instruments import Instruments
 from service.loops.portfolio import Portfolios, value
 from service.loops.portfolio_job import NotValued, PortfolioJob
-from service.storage.cache import Cache, StaticOrders
+from service.storage.cache import Cache, Changes, StaticOrders, Version
 from service.storage.cache_keys import PORTFOLIO, portfolio_key, prices_key
 from service.storage.errors import Unreachable
 from service.storage.group_views import GroupSymbolView, PriceView, group_symbol_view, price_view
@@ -312,6 +312,40 @@ async def test_others_run_while_it_works(
     await job.run_once()
     task.cancel()
     assert turns > 20  # a slice of decoding is 25 accounts: 20 of them in 500
+
+
+async def test_what_is_cached_as_it_was_is_not_sent_again(
+    desk: Desk, database: Database, redis_url: str, instruments: Instruments
+) -> None:
+    sent: list[int] = []
+
+    class Watched(Cache):
+        async def changed_static_orders(
+            self, account_ids: Sequence[int], known: Mapping[int, Version]
+        ) -> Changes:
+            changes = await super().changed_static_orders(account_ids, known)
+            sent.append(len(changes.found))
+            return changes
+
+    cache = Watched(redis_url, instruments)
+    job = PortfolioJob(lambda: desk, cache, database, instruments, INTERVAL_S)
+    for number in range(FIRST, FIRST + 100):
+        add_account(desk, number, "gold", UserType.DEMO)
+        place(desk, number, "EURUSD", OrderType.BUY, 1_000)
+    for step in range(5):
+        if step == 3:  # one has dealt, another was repaired
+            place(desk, FIRST, "EURUSD", OrderType.SELL, 1_000)
+            await cache.remove_accounts([FIRST + 1])
+            ticket = await cache.open_fill([FIRST, FIRST + 1])
+            changed = [committed(desk, FIRST), committed(desk, FIRST + 1)]
+            await cache.fill_static_orders(ticket, changed)
+        quote(desk, "EURUSD", 110_000 + step, 110_010 + step)
+        await show(desk, cache)
+        assert await job.run_once() == 100
+        for number in range(FIRST, FIRST + 100):
+            assert_agrees(await valuation_of(cache, number), desk, number)
+    assert sent == [0, 100, 0, 2, 0]
+    await cache.close()
 
 
 # What goes wrong

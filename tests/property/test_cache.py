@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.instruments import Instruments
-from service.storage.cache import Cache, StaticOrders, Ticket
+from service.storage.cache import Cache, StaticOrders, Ticket, Version
 from service.storage.cache_keys import filling_key, orders_key
 from service.storage.embedded import EmbeddedValkey
 from tests.truth import Truth
@@ -23,6 +23,7 @@ ACCOUNT = 17
 STEPS = (
     *("commit", "commit", "publish", "publish", "publish_last", "repeat", "lose"),
     *("open", "open", "snapshot", "fill", "fill", "expire_entry", "expire_window", "restart"),
+    *("remember", "remove"),
 )
 
 
@@ -37,6 +38,7 @@ class World:
         self.readers: list[tuple[Ticket | None, StaticOrders | None]] = []
         self.known = 0
         """The newest sequence that was published, or lost in the attempt."""
+        self.remembered: tuple[Version, StaticOrders] | None = None
 
     async def step(self, name: str, pick: int) -> None:
         truth, cache = self.truth, self.cache
@@ -68,12 +70,22 @@ class World:
                 await self.client.delete(orders_key(ACCOUNT))
             case "expire_window":
                 await self.client.delete(filling_key(ACCOUNT))
+            case "remove":
+                await cache.remove_accounts([ACCOUNT])
+            case "remember":
+                changes = await cache.changed_static_orders([ACCOUNT], {})
+                if changes.found:
+                    self.remembered = changes.versions[ACCOUNT], changes.found[ACCOUNT]
             case "restart":
                 await self.client.flushall()
                 cache.renew()
 
     async def check(self) -> bool:
         found = await self.cache.get_user_static_orders_cache(ACCOUNT)
+        if self.remembered is not None:
+            version, orders = self.remembered
+            changes = await self.cache.changed_static_orders([ACCOUNT], {ACCOUNT: version})
+            assert found == (orders if changes.same else changes.found.get(ACCOUNT))
         if found is None:
             return False
         sequence = found[0].sequence
