@@ -33,6 +33,7 @@ from service.loops.administration import Administration
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
+from service.loops.intake import Intake
 from service.loops.leadership import Leadership, Rules
 from service.loops.order_log import OrderLog
 from service.loops.own_state import OwnState
@@ -120,6 +121,7 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
 
     app = build_gateway(
         trading=trading,
+        commands=Intake(trading, reader),
         administration=Administration(trading),
         reader=reader,
         portfolios=portfolios,

@@ -11,9 +11,9 @@ from service.api.calls import Answer, Call, Route
 from service.api.paging import cut_page, read_cursor
 from service.api.replies import AccountsPage, DealsPage, FundingReply, listed_account
 from service.api.requests import Amount, NewAccount, PageQuery, positive_money
-from service.domain.commands import CommandDesk
-from service.domain.decision import Audit, Decision, EventKind
+from service.domain.decision import Audit, EventKind
 from service.domain.rejection import RejectCode, Rejected
+from service.loops.commands import Fund
 from service.storage.audit import AuditAction
 from service.storage.views import AccountView
 
@@ -69,12 +69,8 @@ async def _fund(call: Call[Amount, None], amount: Decimal) -> Answer:
     actor, reason = call.author(call.body.reason)
     action = AuditAction.DEPOSIT if amount > 0 else AuditAction.WITHDRAW
     audit = Audit(actor, action, f"account {account_id}", f"{reason} [{amount}]".strip())
-
-    def decide(desk: CommandDesk, now: int) -> Decision:
-        return desk.fund(account_id, amount, now, call.key)._replace(audit=audit)
-
     kinds = _DEPOSITED if amount > 0 else _WITHDRAWN
-    event, _ = await call.command("fund", account_id, call.key, decide, kinds)
+    event, _ = await call.command("fund", account_id, call.key, Fund(amount, audit), kinds)
     return Answer(
         200,
         FundingReply(

@@ -21,11 +21,10 @@ from service.api.replies import (
     symbol_view,
 )
 from service.api.requests import Correction, PageQuery, StateChange
-from service.domain.commands import CommandDesk
-from service.domain.corrections import CorrectDeal
-from service.domain.decision import Audit, Decision, EventKind
+from service.domain.decision import Audit, EventKind
 from service.domain.exposure import NetExposure, net_exposure
 from service.domain.rejection import RejectCode, Rejected
+from service.loops.commands import Correct
 from service.storage.audit import AuditAction
 from service.storage.views import EventView, format_volume
 
@@ -98,22 +97,10 @@ async def correct_deal(call: Call[Correction, None]) -> Answer:
     dealt = await call.services.reader.dealt(deal_id)
     if dealt is None:
         raise Rejected(RejectCode.DEAL_NOT_FOUND, f"there is no deal {deal_id}")
-    order = dealt.order
-    command = CorrectDeal(deal_id, dealt.deal, order, dealt.postings)
+    account_id, order_id = dealt.order.account_id, dealt.order.order_id
     actor, reason = call.author(call.body.reason)
-    audit = Audit(actor, AuditAction.CORRECT_DEAL, f"deal {deal_id}", reason)
-
-    def decide(desk: CommandDesk, now: int) -> Decision:
-        if dealt.corrected_by is not None:
-            raise Rejected(
-                RejectCode.DEAL_NOT_CORRECTABLE,
-                f"deal {deal_id} was taken back already, by deal {dealt.corrected_by}",
-            )
-        return desk.correct(command, now, call.key, audit)
-
-    event, _ = await call.command(
-        "correct", order.account_id, call.key, decide, _CORRECTED, order.order_id
-    )
+    command = Correct(deal_id, Audit(actor, AuditAction.CORRECT_DEAL, f"deal {deal_id}", reason))
+    event, _ = await call.command("correct", account_id, call.key, command, _CORRECTED, order_id)
     return Answer(200, event)
 
 

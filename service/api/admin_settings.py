@@ -21,9 +21,10 @@ from service.api.replies import (
     symbol_view,
     terms_view,
 )
-from service.api.requests import NAME_PATTERN, GroupSettings, SymbolSettings, TermsSettings, lots
+from service.api.requests import NAME_PATTERN, GroupSettings, SymbolSettings, TermsSettings
 from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState
 from service.domain.rejection import RejectCode
+from service.domain.scales import volume_units
 from service.domain.sessions import DAYS, parse_sessions
 
 SYMBOLS = "/api/v1/admin/symbols"
@@ -48,9 +49,9 @@ async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
             body.base_currency,
             body.profit_currency,
             body.instrument_type,
-            lots(body.min_lot, "min_lot", RejectCode.INVALID_SETTINGS),
-            lots(body.max_lot, "max_lot", RejectCode.INVALID_SETTINGS),
-            lots(body.lot_step, "lot_step", RejectCode.INVALID_SETTINGS),
+            volume_units(Decimal(body.min_lot), "min_lot", RejectCode.INVALID_SETTINGS),
+            volume_units(Decimal(body.max_lot), "max_lot", RejectCode.INVALID_SETTINGS),
+            volume_units(Decimal(body.lot_step), "lot_step", RejectCode.INVALID_SETTINGS),
             body.trigger_tolerance_points,
             body.max_jump_points,
             TradingState.ACTIVE if market is None else market.symbol.trading_state,

@@ -19,7 +19,7 @@ from service.api.doors import Doors
 from service.api.errors import ApiError, ErrorCode, TransportCode
 from service.api.ports import (
     Administration,
-    Decide,
+    Commands,
     EventFeed,
     Loops,
     Portfolios,
@@ -29,13 +29,13 @@ from service.api.ports import (
 )
 from service.api.reading import read_body, read_key, read_query
 from service.domain.account import Account
-from service.domain.commands import CommandDesk
-from service.domain.decision import Decision, EventKind
+from service.domain.decision import EventKind
 from service.domain.instrument import SettingsError
 from service.domain.rejection import RejectCode, Rejected
 from service.instruments import Instruments
 from service.loops.administration import Author
 from service.loops.answers import Unavailable, Withdrawn
+from service.loops.commands import Command
 from service.storage.views import EventView
 from telemetry.spans import current_span
 
@@ -50,6 +50,7 @@ class Services:
     """What handlers work on."""
 
     trading: Trading
+    commands: Commands
     administration: Administration
     reader: Reader
     portfolios: Portfolios
@@ -139,7 +140,7 @@ class Call(Generic[Body, Query]):
         name: str,
         account_id: int,
         key: str | None,
-        decide: Decide,
+        command: Command,
         expected: frozenset[EventKind],
         order_id: int | None = None,
     ) -> tuple[EventView, bool]:
@@ -148,22 +149,15 @@ class Call(Generic[Body, Query]):
         Raises:
             ApiError: IDEMPOTENCY_CONFLICT, the key was used for something else.
         """
-        decided = False
-
-        def once(desk: CommandDesk, now: int) -> Decision:
-            nonlocal decided
-            decided = True
-            return decide(desk, now)
-
         with self.counted(name):
-            event = await self.services.trading.command(account_id, key, once)
+            event, is_repeated = await self.services.commands.take(account_id, key, command)
         told = None if event.order is None else event.order.order_id
         if event.kind not in expected or (order_id is not None and told != order_id):
             raise ApiError(
                 TransportCode.IDEMPOTENCY_CONFLICT,
                 f"the key {key} was already used for another command: send a new one",
             )
-        return event, not decided
+        return event, is_repeated
 
 
 Handle = Callable[[Call[Any, Any]], Awaitable[Answer]]

@@ -41,6 +41,7 @@ from service.api.errors import Handler, problems
 from service.api.openapi import DOCUMENT_PATH, STREAM_PATH, openapi_document
 from service.api.ports import (
     Administration,
+    Commands,
     EventFeed,
     Loops,
     Portfolios,
@@ -80,6 +81,7 @@ ROUTES: tuple[Route, ...] = (
 def build_gateway(
     *,
     trading: Trading,
+    commands: Commands,
     administration: Administration,
     reader: Reader,
     portfolios: Portfolios,
@@ -110,6 +112,7 @@ def build_gateway(
     )
     services = Services(
         trading,
+        commands,
         administration,
         reader,
         portfolios,

@@ -4,6 +4,10 @@ Placing answers 201 with the new order, or 200 with the first one where its key 
 market order is answered filled. A foreign order is not found.
 """
 
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TypeVar
+
 from msgspec import UNSET, UnsetType
 
 from service.api.auth import Role
@@ -11,27 +15,18 @@ from service.api.calls import Answer, Call, Route
 from service.api.errors import ApiError, TransportCode
 from service.api.paging import cut_page, read_cursor
 from service.api.replies import OrdersPage
-from service.api.requests import (
-    TRAILING_FIELD,
-    Closing,
-    NewOrder,
-    OrderChange,
-    OrdersQuery,
-    distance,
-    expiry,
-    lots,
-    points,
-)
-from service.domain.commands import CommandDesk
-from service.domain.decision import Decision, EventKind
-from service.domain.instructions import ModifyOrder, PlaceOrder
-from service.domain.instrument import Symbol
+from service.api.requests import Closing, NewOrder, OrderChange, OrdersQuery, distance, expiry
+from service.domain.decision import EventKind
 from service.domain.order import OrderStatus
 from service.domain.rejection import RejectCode, Rejected
+from service.loops.commands import Cancel, Close, Modify, Place
 from service.storage.views import EventView, OrderView
 
 ORDERS = "/api/v1/orders"
 ORDER = "/api/v1/orders/{order_id}"
+
+Given = TypeVar("Given")
+Value = TypeVar("Value")
 
 _PLACED = frozenset({EventKind.PLACED, EventKind.OPENED})
 _MODIFIED = frozenset({EventKind.MODIFIED})
@@ -50,29 +45,19 @@ async def place_order(call: Call[NewOrder, None]) -> Answer:
         )
     key = key or call.key
 
-    def decide(desk: CommandDesk, now: int) -> Decision:
-        market = desk.desk.markets.get(body.symbol)
-        if market is None:
-            raise Rejected(
-                RejectCode.UNKNOWN_SYMBOL, f"{body.symbol} is not traded in your group", "symbol"
-            )
-        symbol = market.symbol
-        command = PlaceOrder(
-            call.account_id,
-            body.symbol,
-            body.type,
-            lots(body.volume),
-            points(body.price, symbol, RejectCode.INVALID_PRICE, "price"),
-            points(body.stop_loss, symbol, RejectCode.INVALID_STOP_LOSS, "stop_loss"),
-            points(body.take_profit, symbol, RejectCode.INVALID_TAKE_PROFIT, "take_profit"),
-            body.client_order_id,
-            points(body.limit_price, symbol, RejectCode.INVALID_LIMIT_PRICE, "limit_price"),
-            distance(body.trailing_distance_points),
-            expiry(body.expires_at),
-        )
-        return desk.place(command, now, key)
-
-    event, repeated = await call.command("place", call.account_id, key, decide, _PLACED)
+    command = Place(
+        symbol=body.symbol,
+        order_type=body.type,
+        volume=Decimal(body.volume),
+        price=_decimal(body.price),
+        stop_loss=_decimal(body.stop_loss),
+        take_profit=_decimal(body.take_profit),
+        client_order_id=body.client_order_id,
+        limit_price=_decimal(body.limit_price),
+        trailing_distance=distance(body.trailing_distance_points),
+        expires_at=expiry(body.expires_at),
+    )
+    event, repeated = await call.command("place", call.account_id, key, command, _PLACED)
     order = _order(event)
     return Answer(200 if repeated else 201, order, {"Location": f"{ORDERS}/{order.order_id}"})
 
@@ -101,67 +86,38 @@ async def show_order(call: Call[None, None]) -> Answer:
 async def change_order(call: Call[OrderChange, None]) -> Answer:
     order_id = call.number("order_id", RejectCode.ORDER_NOT_FOUND)
     body = call.body
-    given: dict[str, str | None] = {
-        name: value
-        for name in body.__struct_fields__
-        if name != TRAILING_FIELD and (value := getattr(body, name)) is not UNSET
-    }
-    changes = frozenset(given)
-    trailing: int | None = None
-    if not isinstance(body.trailing_distance_points, UnsetType):
-        trailing = distance(body.trailing_distance_points)
-        changes |= {"trailing_distance"}
-    if not changes:
+    if all(getattr(body, name) is UNSET for name in body.__struct_fields__):
         raise ApiError(
             TransportCode.VALIDATION_FAILED,
             f"nothing to change: give one of {', '.join(body.__struct_fields__)}",
         )
-
-    def decide(desk: CommandDesk, now: int) -> Decision:
-        symbol = _symbol(desk, call.account_id, order_id)
-        volume = given.get("volume")
-        command = ModifyOrder(
-            call.account_id,
-            order_id,
-            changes,
-            points(given.get("price"), symbol, RejectCode.INVALID_PRICE, "price"),
-            None if volume is None else lots(volume),
-            points(given.get("stop_loss"), symbol, RejectCode.INVALID_STOP_LOSS, "stop_loss"),
-            points(given.get("take_profit"), symbol, RejectCode.INVALID_TAKE_PROFIT, "take_profit"),
-            points(given.get("limit_price"), symbol, RejectCode.INVALID_LIMIT_PRICE, "limit_price"),
-            trailing,
-            expiry(given.get("expires_at")),
-        )
-        return desk.modify(command, now, call.key)
-
-    event, _ = await call.command("modify", call.account_id, call.key, decide, _MODIFIED, order_id)
+    command = Modify(
+        order_id=order_id,
+        price=_change(body.price, _decimal),
+        volume=_change(body.volume, _decimal),
+        stop_loss=_change(body.stop_loss, _decimal),
+        take_profit=_change(body.take_profit, _decimal),
+        limit_price=_change(body.limit_price, _decimal),
+        trailing_distance=_change(body.trailing_distance_points, distance),
+        expires_at=_change(body.expires_at, expiry),
+    )
+    event, _ = await call.command("modify", call.account_id, call.key, command, _MODIFIED, order_id)
     return Answer(200, _order(event))
 
 
 async def cancel_order(call: Call[None, None]) -> Answer:
     order_id = call.number("order_id", RejectCode.ORDER_NOT_FOUND)
+    command = Cancel(order_id)
     event, _ = await call.command(
-        "cancel",
-        call.account_id,
-        call.key,
-        lambda desk, now: desk.cancel(call.account_id, order_id, now, call.key),
-        _CANCELLED,
-        order_id,
+        "cancel", call.account_id, call.key, command, _CANCELLED, order_id
     )
     return Answer(200, _order(event))
 
 
 async def close_order(call: Call[Closing, None]) -> Answer:
     order_id = call.number("order_id", RejectCode.ORDER_NOT_FOUND)
-    volume = None if call.body.volume is None else lots(call.body.volume)
-    event, _ = await call.command(
-        "close",
-        call.account_id,
-        call.key,
-        lambda desk, now: desk.close(call.account_id, order_id, now, call.key, volume),
-        _CLOSED,
-        order_id,
-    )
+    command = Close(order_id, _decimal(call.body.volume))
+    event, _ = await call.command("close", call.account_id, call.key, command, _CLOSED, order_id)
     return Answer(200, _order(event))
 
 
@@ -170,11 +126,15 @@ def _order(event: EventView) -> OrderView:
     return event.order
 
 
-def _symbol(desk: CommandDesk, account_id: int, order_id: int) -> Symbol:
-    order = desk.desk.orders.get(order_id)
-    if order is None or order.account.account_id != account_id:
-        raise Rejected(RejectCode.ORDER_NOT_FOUND, f"no live order {order_id} in this account")
-    return order.terms.market.symbol
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _change(
+    given: Given | UnsetType | None, read: Callable[[Given | None], Value | None]
+) -> Value | UnsetType | None:
+    """Read what was given; what was left out stays so."""
+    return UNSET if isinstance(given, UnsetType) else read(given)
 
 
 def _statuses(text: str | None) -> set[OrderStatus] | None:

@@ -1,33 +1,33 @@
 """What the gateway needs of the rest of the service, as narrow as it uses it.
 
-The gateway decides nothing: commands go to `Trading`, which answers once they are committed; reads
-go to the cache, PostgreSQL or the desk's memory; what happens comes from the board and the feed.
+The gateway decides nothing: commands go as data to whoever has the account and are answered once
+they are committed; reads go to the cache, PostgreSQL or the desk's memory; what happens comes from
+the board and the feed.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from service.domain.commands import CommandDesk
-from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState, UserType
 from service.domain.order import OrderStatus
 from service.loops.administration import Author
+from service.loops.commands import Command
+from service.loops.intake import Taken
 from service.loops.loop_status import LoopStatus
 from service.loops.portfolio import Portfolio
 from service.storage.audit import AuditView
 from service.storage.dealt import Dealt
 from service.storage.reader import LedgerView
 from service.storage.valuation import Valuation
-from service.storage.views import AccountView, DealView, EventView, OrderView
+from service.storage.views import AccountView, DealView, OrderView
 
-Decide = Callable[[CommandDesk, int], Decision]
 Unsubscribe = Callable[[], None]
 
 
 class Trading(Protocol):
-    """The engine's shell: decides at once, answers when committed."""
+    """The memory of whoever trades, for reading."""
 
     @property
     def desk(self) -> Desk: ...
@@ -35,8 +35,12 @@ class Trading(Protocol):
     @property
     def is_leading(self) -> bool: ...
 
-    async def command(self, account_id: int, key: str | None, decide: Decide) -> EventView:
-        """Decide and commit; a repeated key returns the first answer without calling `decide`."""
+
+class Commands(Protocol):
+    """The way to the engine that has an account; raises `Rejected`, `Unavailable`, `Withdrawn`."""
+
+    async def take(self, account_id: int, key: str | None, command: Command) -> Taken:
+        """Have a command decided and committed; a repeated key returns the first answer."""
         ...
 
 

@@ -1,7 +1,7 @@
 """What clients send. Unknown fields are refused; prices, volumes and money are decimal strings.
 
-How many decimals a price may have depends on its symbol, so `points`, `lots` and `money` turn the
-strings into exact numbers once that is known.
+How many decimals a price may have depends on its symbol, which the engine knows: here they only
+become exact numbers.
 """
 
 from decimal import Decimal
@@ -15,11 +15,9 @@ from service.domain.instrument import (
     CommissionValueType,
     FillPolicy,
     InstrumentType,
-    Symbol,
     TradingState,
     UserType,
 )
-from service.domain.money import VOLUME_DIGITS, ScaleError, to_scaled
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected
 from service.storage.views import parse_time
@@ -228,18 +226,6 @@ class PageQuery(Request, frozen=True, kw_only=True):
     cursor: Annotated[str, Meta(max_length=64)] | None = None
 
 
-def points(text: str | None, symbol: Symbol, code: RejectCode, field: str) -> int | None:
-    """Return a price in points of its symbol, None for none; reject too many decimals."""
-    if text is None:
-        return None
-    try:
-        return to_scaled(Decimal(text), symbol.digits)
-    except ScaleError:
-        raise Rejected(
-            code, f"{field} of {symbol.name} takes at most {symbol.digits} decimals", field
-        ) from None
-
-
 def distance(value: int | None) -> int | None:
     """Return a trailing_distance_points, None for none; reject what is not above zero."""
     if value is not None and value <= 0:
@@ -252,7 +238,7 @@ def distance(value: int | None) -> int | None:
 
 
 def expiry(text: str | None) -> int | None:
-    """Return an expires_at in ns UTC, None for none; reject what is no time, or after 2116."""
+    """Return an expires_at in ns UTC, >= 0; None for none. Reject no time, and after 2116."""
     if text is None:
         return None
     try:
@@ -266,15 +252,7 @@ def expiry(text: str | None) -> int | None:
             "leave it out where an order is to wait for ever",
             "expires_at",
         )
-    return time
-
-
-def lots(text: str, field: str = "volume", code: RejectCode = RejectCode.INVALID_VOLUME) -> int:
-    """Return lots in 1/10,000 lot; reject more than four decimals."""
-    try:
-        return to_scaled(Decimal(text), VOLUME_DIGITS)
-    except ScaleError:
-        raise Rejected(code, f"{field} takes at most {VOLUME_DIGITS} decimals", field) from None
+    return max(time, 0)  # what is past is refused alike, however long
 
 
 def positive_money(text: str) -> Decimal:

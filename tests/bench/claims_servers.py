@@ -19,6 +19,7 @@ from service.api.watched_accounts import WatchedAccounts
 from service.domain.desk import Desk
 from service.domain.quote import Quote
 from service.loops.administration import Administration
+from service.loops.intake import Intake
 from service.loops.portfolio import Portfolios
 from service.loops.prices import PriceBoard
 from service.loops.supervisor import Supervisor
@@ -130,6 +131,7 @@ class ProductServer:
         events = EventFeed(redis_url, product.reader, instruments, trading.sequence)
         app = build_gateway(
             trading=trading,
+            commands=Intake(trading, product.reader),
             administration=Administration(trading),
             reader=product.reader,
             portfolios=Portfolios(product.cache, product.reader, lambda: trading.desk),

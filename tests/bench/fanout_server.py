@@ -31,6 +31,7 @@ from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
 from service.instruments import Instruments
 from service.loops.administration import Administration
+from service.loops.intake import Intake
 from service.loops.supervisor import Supervisor
 from service.loops.trading import Trading
 from service.storage.database import Database
@@ -91,6 +92,7 @@ def _gateway(sender: Sender, listeners: Listeners) -> tuple[web.Application, Bro
     prices: PriceBoard = board
     app = build_gateway(
         trading=trading,
+        commands=Intake(trading, reader),
         administration=Administration(trading),
         reader=reader,
         portfolios=portfolios,

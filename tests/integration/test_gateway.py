@@ -18,6 +18,7 @@ from service.domain.engine import Engine
 from service.domain.quote import Quote, QuoteGuard
 from service.instruments import Instruments
 from service.loops.administration import Administration
+from service.loops.intake import Intake
 from service.loops.leadership import Leadership, Rules
 from service.loops.portfolio import Portfolios
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
@@ -144,6 +145,7 @@ async def serve(
     events = EventFeed(redis_url, reader, instruments, trading.sequence)
     app = build_gateway(
         trading=trading,
+        commands=Intake(trading, reader),
         administration=Administration(trading),
         reader=reader,
         portfolios=Portfolios(cache, reader, lambda: trading.desk),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from service.api.ports import Decide, Unsubscribe
+from service.api.ports import Unsubscribe
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
 from service.domain.desk import Desk
@@ -14,6 +14,7 @@ from service.domain.money import format_money
 from service.domain.order import OrderStatus
 from service.domain.quote import Quote, QuoteGuard, QuoteRefusal
 from service.domain.times import format_time
+from service.loops.intake import Decide
 from service.loops.portfolio import Portfolio
 from service.loops.prices import PricesMessage
 from service.storage.audit import AuditView

@@ -16,6 +16,7 @@ from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
 from service.api.rates import RateLimits
 from service.api.socket import SocketLimits
 from service.instruments import Instruments
+from service.loops.intake import Intake
 from service.loops.supervisor import Supervisor
 from tests.unit.api.fake_administration import FakeAdministration
 from tests.unit.api.fakes import (
@@ -65,6 +66,7 @@ class World:
         self.supervisor = Supervisor(self.instruments, Random())
         self.app: web.Application = build_gateway(
             trading=self.trading,
+            commands=Intake(self.trading, self.reader),
             administration=self.administration,
             reader=self.reader,
             portfolios=self.portfolios,
