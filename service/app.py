@@ -50,6 +50,7 @@ from service.loops.warm_up import WarmUp
 from service.open_files import room_for
 from service.servers import Servers
 from service.settings import Settings
+from service.signing import SigningSecrets
 from service.storage.cache import Cache
 from service.storage.database import Database
 from service.storage.events import EventFeed
@@ -72,7 +73,9 @@ TRADING = web.AppKey("trading", Trading)
 READINESS = web.AppKey("readiness", Readiness)
 
 
-def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs) -> web.Application:
+def build_service(
+    settings: Settings, servers: Servers, secrets: SigningSecrets, logs: Logs
+) -> web.Application:
     """Wire the service; starting the application starts everything.
 
     Raises:
@@ -129,7 +132,9 @@ def build_service(settings: Settings, servers: Servers, secret: str, logs: Logs)
         feed=events,
         loops=supervisor,
         instruments=instruments,
-        secret=secret,
+        secret=secrets.current,
+        previous_secret=secrets.previous,
+        max_token_s=settings.max_token_hours * 3600,
         version=version("tapewatch"),
         rates=RateLimits(
             settings.account_commands_per_s,
@@ -254,13 +259,13 @@ async def _listen(runner: web.AppRunner, what: str, host: str, port: int, prefix
         ) from None
 
 
-async def serve(settings: Settings, servers: Servers, secret: str, logs: Logs) -> None:
+async def serve(settings: Settings, servers: Servers, secrets: SigningSecrets, logs: Logs) -> None:
     """Serve until SIGINT or SIGTERM; unready first, then bounded shutdown in order.
 
     Raises:
         CannotListen: a port is in use, or an address is not this machine's.
     """
-    app = build_service(settings, servers, secret, logs)
+    app = build_service(settings, servers, secrets, logs)
     runner = gateway_runner(app)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

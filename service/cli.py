@@ -26,9 +26,8 @@ from service.settings import (
     ConfigurationError,
     Settings,
     load_settings,
-    make_secret,
-    read_secret,
 )
+from service.signing import SigningSecrets, make_secrets, read_secrets, required_secrets
 from service.status import CannotAsk, ask_status, status_lines
 from service.storage.database import apply_migrations
 from service.storage.errors import Unreachable
@@ -43,7 +42,6 @@ DEMO_ACCOUNT = 1
 SPEEDS = {"max": None, "1": 1.0, "10": 10.0}
 TOKEN_HOURS = 12.0
 STATUS_TOKEN_S = 60.0
-MAX_TOKEN_HOURS = 24.0 * 365
 FAULTS = (
     CannotAsk,
     ConfigurationError,
@@ -162,19 +160,20 @@ def _account(text: str) -> int:
 
 
 def _hours(text: str) -> float:
-    if not 0 < float(text) <= MAX_TOKEN_HOURS:
-        raise argparse.ArgumentTypeError(f"more than 0 and at most {MAX_TOKEN_HOURS:g}")
+    if not float(text) > 0:
+        raise argparse.ArgumentTypeError("more than 0")
     return float(text)
 
 
 def _run(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
-    secret = make_secret(settings)
-    logs.redaction.hide(secret)
-    uvloop.run(_serve_demo(settings, secret, logs))
+    secrets = make_secrets(settings)
+    for secret in filter(None, (secrets.current, secrets.previous)):
+        logs.redaction.hide(secret)
+    uvloop.run(_serve_demo(settings, secrets, logs))
     return 0
 
 
-async def _serve_demo(settings: Settings, secret: str, logs: Logs) -> None:
+async def _serve_demo(settings: Settings, secrets: SigningSecrets, logs: Logs) -> None:
     async with open_servers(
         settings,
         settings.data_dir,
@@ -182,23 +181,28 @@ async def _serve_demo(settings: Settings, secret: str, logs: Logs) -> None:
         redis_port=settings.redis_port,
     ) as servers:
         await open_demo(servers.database_dsn)
-        await serve(settings, servers, secret, logs)
+        await serve(settings, servers, secrets, logs)
 
 
 def _serve(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
-    secret = settings.required_to_serve()
-    uvloop.run(_serve_migrated(settings, secret, logs))
+    secrets = required_secrets(settings)
+    uvloop.run(_serve_migrated(settings, secrets, logs))
     return 0
 
 
-async def _serve_migrated(settings: Settings, secret: str, logs: Logs) -> None:
+async def _serve_migrated(settings: Settings, secrets: SigningSecrets, logs: Logs) -> None:
     async with open_servers(settings, settings.data_dir) as servers:
         await apply_migrations(servers.database_dsn)
-        await serve(settings, servers, secret, logs)
+        await serve(settings, servers, secrets, logs)
 
 
 def _token(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
-    secret = read_secret(settings)
+    secret = read_secrets(settings).current
+    if options.hours > settings.max_token_hours:
+        raise ConfigurationError(
+            f"a token lives for {settings.max_token_hours:g} hours at most: ask for fewer with "
+            "--hours, or set TAPEWATCH_MAX_TOKEN_HOURS, for the service too"
+        )
     first, *others = options.account or [DEMO_ACCOUNT]
     role, life_s = Role(options.role), options.hours * 3600
     try:
@@ -210,7 +214,7 @@ def _token(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
 
 
 def _watch(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
-    secret = read_secret(settings)
+    secret = read_secrets(settings).current
     token = issue_token(secret, options.account, Role.TRADER, TOKEN_HOURS * 3600)
     watching = watch(
         settings.host,
@@ -225,7 +229,7 @@ def _watch(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
 
 
 def _status(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
-    token = issue_token(read_secret(settings), DEMO_ACCOUNT, Role.ADMIN, STATUS_TOKEN_S)
+    token = issue_token(read_secrets(settings).current, DEMO_ACCOUNT, Role.ADMIN, STATUS_TOKEN_S)
     api, ops = (settings.host, settings.port), (settings.ops_host, settings.ops_port)
     status = uvloop.run(ask_status(api, ops, token))
     print("\n".join(status_lines(status)))

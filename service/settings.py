@@ -6,9 +6,6 @@ embedded server of its kind; without one PostgreSQL and Valkey run as children w
 `data_dir`.
 """
 
-import os
-import secrets
-from contextlib import suppress
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -62,7 +59,9 @@ class Settings(BaseSettings):
     Attributes:
         database_url, redis_url: DSNs; None runs an embedded server on a port of its own.
         data_dir: where embedded servers, the signing secret and replays keep their files.
-        jwt_secret: signs the tokens; at least 32 characters.
+        jwt_secret: signs the tokens; at least 32 characters. `jwt_previous_secret`: signed them
+            before, and is still believed. `max_token_hours`: a token that lives on for longer is
+            refused.
         account_commands_per_s, account_reads_per_s, address_commands_per_s, address_reads_per_s:
             what an account and an address may ask.
         max_connections, address_connections: open at once, in all and from an address;
@@ -97,6 +96,8 @@ class Settings(BaseSettings):
     redis_port: Port = 63799
     data_dir: Path = Path(".tapewatch")
     jwt_secret: SecretStr | None = None
+    jwt_previous_secret: SecretStr | None = None
+    max_token_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     host: str = "127.0.0.1"
     port: Port = 8080
     ops_host: str = "127.0.0.1"
@@ -165,88 +166,15 @@ class Settings(BaseSettings):
             faults.append(
                 "TAPEWATCH_TRUSTED_PROXIES: must be networks such as 10.0.0.0/8, with commas"
             )
-        secret = self.jwt_secret
-        if secret is not None and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
-            faults.append(
-                f"TAPEWATCH_JWT_SECRET: must have at least {MIN_SECRET_LENGTH} characters"
-            )
+        for name in ("jwt_secret", "jwt_previous_secret"):
+            secret = getattr(self, name)
+            if secret is not None and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+                faults.append(
+                    f"TAPEWATCH_{name.upper()}: must have at least {MIN_SECRET_LENGTH} characters"
+                )
+        if self.jwt_previous_secret is not None and self.jwt_secret is None:
+            faults.append("TAPEWATCH_JWT_PREVIOUS_SECRET: is only read with TAPEWATCH_JWT_SECRET")
         return faults
-
-    def required_to_serve(self) -> str:
-        """Return the signing secret; nothing that serves for others is made up.
-
-        Raises:
-            ConfigurationError: the secret or the address of a server is not set.
-        """
-        required = ("jwt_secret", "database_url", "redis_url")
-        missing = [
-            f"TAPEWATCH_{name.upper()}: must be set to serve; `tapewatch run` makes its own"
-            for name in required
-            if getattr(self, name) is None
-        ]
-        if self.jwt_secret is None or missing:
-            raise _fault(missing)
-        return self.jwt_secret.get_secret_value()
-
-
-def make_secret(settings: Settings) -> str:
-    """Return the configured signing secret, or the one kept in `data_dir`, made on first use.
-
-    Raises:
-        ConfigurationError: it cannot be kept there.
-    """
-    if settings.jwt_secret is None and not _secret_path(settings).exists():
-        try:
-            settings.data_dir.mkdir(parents=True, exist_ok=True)
-            _write_once(_secret_path(settings), secrets.token_urlsafe(MIN_SECRET_LENGTH))
-        except OSError as error:
-            raise _fault(
-                [
-                    f"TAPEWATCH_DATA_DIR: cannot write to {settings.data_dir} ({error.strerror}): "
-                    "choose a directory that this user can write to"
-                ]
-            ) from error
-    return read_secret(settings)
-
-
-def read_secret(settings: Settings) -> str:
-    """Return the signing secret of the service that runs with these settings.
-
-    Raises:
-        ConfigurationError: it was not made yet, or cannot be read.
-    """
-    if settings.jwt_secret is not None:
-        return settings.jwt_secret.get_secret_value()
-    path = _secret_path(settings)
-    try:
-        secret = path.read_text(encoding="ascii")
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"there is no signing secret in {settings.data_dir}: start the service first "
-            "(`tapewatch run`, from the same directory), or set TAPEWATCH_JWT_SECRET"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    if len(secret) < MIN_SECRET_LENGTH:
-        raise ConfigurationError(
-            f"the signing secret in {path} is too short: delete the file to have a new one made"
-        )
-    return secret
-
-
-def _secret_path(settings: Settings) -> Path:
-    return settings.data_dir / "jwt-secret"
-
-
-def _write_once(path: Path, text: str) -> None:
-    """Write a file for its owner alone, whole or not at all; one that is there stays."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-    with suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
 
 
 def _scheme_faults(name: str, url: str | SecretStr | None, schemes: tuple[str, ...]) -> list[str]:
@@ -270,7 +198,8 @@ def _are_networks(text: str) -> bool:
         return False
 
 
-def _fault(faults: list[str]) -> ConfigurationError:
+def invalid(faults: list[str]) -> ConfigurationError:
+    """Return the error that names these faults."""
     return ConfigurationError("the configuration is not valid:\n  " + "\n  ".join(faults))
 
 
@@ -290,5 +219,5 @@ def load_settings() -> Settings:
         settings = Settings(**{name: Settings.model_fields[name].default for name in wrong})
     faults += settings.check()
     if faults:
-        raise _fault(faults)
+        raise invalid(faults)
     return settings

@@ -12,24 +12,29 @@ a URL ends up in logs and histories, so it is refused.
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import jwt
 from aiohttp import web
+from jwt.types import Options
 
 from service.api.errors import ApiError, TransportCode
 
 ALGORITHM = "HS256"
 MIN_SECRET_BYTES = 32
 MAX_TOKEN_LENGTH = 4096
+MAX_TOKEN_S = 24 * 3600.0
 SUBPROTOCOL = "tapewatch.v1"
 TOKEN_SUBPROTOCOL = "bearer."
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "jwt", "authorization"})
 MAX_ACCOUNT_ID = 2**63 - 1
 MAX_ACCOUNTS = 32
+CLOCK_SKEW_S = 60.0
 
+_OPTIONS: Options = {"require": ["exp", "sub", "role"], "verify_iat": False}
 _ACCOUNT_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -86,11 +91,19 @@ def check_secret(secret: str) -> None:
 
 
 class Authenticator:
-    """Checks tokens against one secret."""
+    """Checks tokens against the secret that signs them, and the one before it, if any.
 
-    def __init__(self, secret: str) -> None:
-        check_secret(secret)
-        self._secret = secret
+    A token that lives on for more than `max_token_s` is refused: what is known of revoked tokens
+    need not be known for longer.
+    """
+
+    def __init__(
+        self, secret: str, previous: str | None = None, max_token_s: float = MAX_TOKEN_S
+    ) -> None:
+        self._secrets = [secret] if previous is None else [secret, previous]
+        for each in self._secrets:
+            check_secret(each)
+        self._max_token_s = max_token_s
 
     def request(self, request: web.Request, role: Role) -> Principal:
         """Return the caller of a request.
@@ -138,12 +151,7 @@ class Authenticator:
         if not token.isascii():
             raise _invalid("the token is malformed or its signature is wrong")
         try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[ALGORITHM],
-                options={"require": ["exp", "sub", "role"]},
-            )
+            claims = self._decode(token)
         except jwt.ExpiredSignatureError:
             raise ApiError(
                 TransportCode.EXPIRED_TOKEN, "the token has expired: get a new one"
@@ -157,6 +165,8 @@ class Authenticator:
             raise _invalid("the token's sub must be an account id")
         if role not in tuple(Role):
             raise _invalid("the token's role must be trader or admin")
+        if claims["exp"] > time.time() + self._max_token_s + CLOCK_SKEW_S:
+            raise _invalid(f"the token lives too long: for {self._max_token_s / 3600:g} h at most")
         account_id = int(subject)
         accounts = claims.get("accounts", [account_id])
         if not _are_accounts(accounts) or account_id not in accounts:
@@ -167,6 +177,12 @@ class Authenticator:
         if len(accounts) > 1 and role != Role.TRADER:
             raise _invalid("only a trader's token may cover several accounts")
         return Principal(account_id, Role(role), float(claims["exp"]), tuple(accounts))
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        for secret in self._secrets:
+            with suppress(jwt.InvalidSignatureError):
+                return jwt.decode(token, secret, algorithms=[ALGORITHM], options=_OPTIONS)
+        raise jwt.InvalidSignatureError
 
 
 def refuse_token_in_url(request: web.Request) -> None:

@@ -27,7 +27,7 @@ from service.api import (
     orders,
 )
 from service.api.addresses import Addresses, Network
-from service.api.auth import Authenticator, refuse_token_in_url
+from service.api.auth import MAX_TOKEN_S, Authenticator, refuse_token_in_url
 from service.api.calls import Route, Services, serve
 from service.api.connections import (
     Connection,
@@ -90,6 +90,8 @@ def build_gateway(
     loops: Loops,
     instruments: Instruments,
     secret: str,
+    previous_secret: str | None = None,
+    max_token_s: float = MAX_TOKEN_S,
     version: str,
     limits: SocketLimits | None = None,
     rates: RateLimits | None = None,
@@ -102,11 +104,11 @@ def build_gateway(
     these are not limited.
 
     Raises:
-        ValueError: the signing secret is shorter than 32 bytes.
+        ValueError: a signing secret is shorter than 32 bytes.
     """
     addresses = Addresses(proxies)
     doors = Doors(
-        Authenticator(secret),
+        Authenticator(secret, previous_secret, max_token_s),
         Rates(RateLimits() if rates is None else rates),
         addresses,
     )

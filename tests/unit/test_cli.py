@@ -12,6 +12,7 @@ from loguru import logger
 from service import cli
 from service.cli import main
 from service.settings import Settings
+from service.signing import SigningSecrets
 
 SECRET = "a secret of the tests, long enough"
 
@@ -74,6 +75,15 @@ def test_what_it_does_not_know_it_refuses(arguments: list[str]) -> None:
     assert caught.value.code == 2
 
 
+def test_a_token_that_would_not_be_accepted_is_not_issued(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAPEWATCH_MAX_TOKEN_HOURS", "2")
+    monkeypatch.setenv("TAPEWATCH_JWT_SECRET", SECRET)
+    assert main(["token", "--hours", "2.5"]) == 2
+    assert "2 hours at most" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_scenario_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -93,7 +103,7 @@ def test_what_nobody_expected_is_logged_without_values_and_secrets(
 ) -> None:
     errors = StringIO()
     monkeypatch.setattr(sys, "stderr", errors)
-    monkeypatch.setattr(cli, "read_secret", lambda _: _fail("".join(("hid", "den"))))
+    monkeypatch.setattr(cli, "read_secrets", lambda _: _fail("".join(("hid", "den"))))
     assert main(["token"]) == os.EX_SOFTWARE
     assert "CRITICAL" in errors.getvalue()
     assert "ValueError: 6 in postgresql://tape:***@db/x" in errors.getvalue()
@@ -107,14 +117,14 @@ def test_what_is_logged_is_written_before_the_command_ends(
 ) -> None:
     errors = StringIO()
     monkeypatch.setattr(sys, "stderr", errors)
-    monkeypatch.setattr(cli, "read_secret", _tell)
+    monkeypatch.setattr(cli, "read_secrets", _tell)
     assert main(["token"]) == 0
     assert "reading it" in errors.getvalue()
 
 
-def _tell(_: Settings) -> str:
+def _tell(_: Settings) -> SigningSecrets:
     logger.info("reading it")
-    return SECRET
+    return SigningSecrets(SECRET)
 
 
 def _fail(password: str) -> str:

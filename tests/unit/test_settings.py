@@ -1,7 +1,6 @@
 """Settings: read from the environment, with all faults in one message and no secret in any."""
 
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from service.settings import (
     FeedKind,
     Settings,
     load_settings,
-    make_secret,
-    read_secret,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +61,8 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("REDIS_URL", "cache:6379"),
         ("FEED_URL", "https://quotes"),
         ("JWT_SECRET", "x" * 31),
+        ("JWT_PREVIOUS_SECRET", "x" * 32),
+        ("MAX_TOKEN_HOURS", "0"),
         ("TRACE_RATIO", "1.1"),
         ("ACCOUNT_COMMANDS_PER_S", "0"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, the proxy"),
@@ -148,39 +147,6 @@ def test_secrets_do_not_show() -> None:
     )
     assert "hidden" not in repr(settings)
     assert "hidden" not in str(settings)
-
-
-def test_serving_needs_a_secret_and_servers() -> None:
-    given = {"jwt_secret": "s" * 32, "database_url": "postgresql://db/x"}
-    with pytest.raises(ConfigurationError) as caught:
-        Settings.model_validate(given).required_to_serve()
-    assert "TAPEWATCH_REDIS_URL: must be set" in str(caught.value)
-    assert "TAPEWATCH_JWT_SECRET" not in str(caught.value)
-    given["redis_url"] = "redis://cache"
-    assert Settings.model_validate(given).required_to_serve() == "s" * 32
-
-
-def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path / "data")
-    with pytest.raises(ConfigurationError, match="start the service first"):
-        read_secret(settings)
-    secret = make_secret(settings)
-    assert len(secret) >= 32
-    assert make_secret(settings) == read_secret(settings) == secret
-    assert [path.name for path in settings.data_dir.iterdir()] == ["jwt-secret"]
-    assert stat.S_IMODE((settings.data_dir / "jwt-secret").stat().st_mode) == 0o600
-
-
-def test_a_secret_cut_short_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "jwt-secret").write_text("short")
-    with pytest.raises(ConfigurationError, match="delete the file"):
-        make_secret(Settings(data_dir=tmp_path))
-
-
-def test_a_data_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match="TAPEWATCH_DATA_DIR: cannot write to"):
-        make_secret(Settings(data_dir=tmp_path / "file" / "data"))
 
 
 def test_the_readme_tells_every_setting_with_its_default() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import aiohttp
 import jwt
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from service.api.auth import Authenticator, Role, issue_token
+from service.api.errors import ApiError
 from tests.unit.api.market import TRADER
 from tests.unit.api.world import HOST, SECRET, World, bearer, token
 
@@ -55,6 +57,8 @@ async def test_a_token_is_needed(world: World) -> None:
         "Bearer " + signed(sub="0"),
         "Bearer " + signed(sub="9" * 19),
         "Bearer " + signed(exp="soon"),
+        "Bearer " + signed(exp=time.time() + 86_400 + 120),
+        "Bearer " + signed(exp=2**80),
     ],
 )
 async def test_a_bad_token_is_invalid(world: World, header: str) -> None:
@@ -142,7 +146,28 @@ async def test_a_refused_handshake_is_an_http_answer(world: World) -> None:
     assert caught.value.status == 401
 
 
+def test_a_token_of_the_secret_before_is_believed_as_long_as_that_is_there() -> None:
+    old, new = SECRET, "the next secret of the tests, as long"
+    request = make_mocked_request("GET", "/", headers=bearer(token()))
+    for secrets in ((old,), (new, old), (old, new)):
+        assert Authenticator(*secrets).request(request, Role.TRADER).account_id == TRADER
+    with pytest.raises(ApiError, match="INVALID_TOKEN"):
+        Authenticator(new).request(request, Role.TRADER)
+    late = make_mocked_request("GET", "/", headers=bearer(token(ttl_s=-1)))
+    with pytest.raises(ApiError, match="EXPIRED_TOKEN"):
+        Authenticator(new, old).request(late, Role.TRADER)
+
+
+def test_a_token_lives_no_longer_than_it_may() -> None:
+    request = make_mocked_request("GET", "/", headers=bearer(token(ttl_s=7_200)))
+    assert Authenticator(SECRET, None, 7_200).request(request, Role.TRADER).account_id == TRADER
+    with pytest.raises(ApiError, match="for 1 h at most"):
+        Authenticator(SECRET, None, 3_600).request(request, Role.TRADER)
+
+
 def test_a_short_secret_is_refused() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        Authenticator(SECRET, "short")
     with pytest.raises(ValueError, match="32 bytes"):
         Authenticator("short")
     with pytest.raises(ValueError, match="32 bytes"):
