@@ -16,6 +16,7 @@ is malformed if it is none of these, or its prices have more decimals than the s
 each message stands for itself. Fields that are not known are ignored.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -23,10 +24,11 @@ import msgspec
 
 from service.domain.instrument import Symbol
 from service.domain.quote import Quote
-from service.scenario.decimals import read_scaled
+from service.scenario.decimals import Scaled
 from service.scenario.times import Times
 
 MAX_FRAME_BYTES = 1_048_576
+_LIST = ("[", b"[")
 # Deep nesting ends in a RecursionError, which the decoder raises before anything overflows.
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -77,38 +79,50 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._one: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+        self._many: msgspec.json.Decoder[list[Message]] = msgspec.json.Decoder(list[Message])
         self._parts: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(
             list[msgspec.Raw]
         )
         self._times = Times()
+        self._points: dict[int, Scaled] = {}
 
     def read(self, data: str | bytes, symbols: Mapping[str, Symbol]) -> Frame:
         """Read all messages of a frame; never raises for what it holds."""
-        parts: list[msgspec.Raw] | list[str | bytes]
-        if data[:1] in ("[", b"["):
-            try:
-                parts = self._parts.decode(data)
-            except _UNREADABLE:
-                return Frame([], 0, 1)
-        else:
-            parts = [data]
+        is_list = data[:1] in _LIST
+        malformed = 0
+        try:
+            messages = self._many.decode(data) if is_list else [self._one.decode(data)]
+        except _UNREADABLE:
+            messages, malformed = self._read_apart(data) if is_list else ([], 1)
         quotes = []
-        readable = malformed = 0
-        for part in parts:
+        readable = 0
+        for message in messages:
             try:
-                message = self._one.decode(part)
-                if isinstance(message, UpstreamQuote):
+                if type(message) is UpstreamQuote:
                     quotes.append(self._quote(message, symbols))
                 readable += 1
-            except _UNREADABLE:
+            except ValueError:
                 malformed += 1
         return Frame(quotes, readable, malformed)
+
+    def _read_apart(self, data: str | bytes) -> tuple[list[Message], int]:
+        """Return what can be read of a list, and how many of it cannot."""
+        try:
+            parts = self._parts.decode(data)
+        except _UNREADABLE:
+            return [], 1
+        messages = []
+        for part in parts:
+            with contextlib.suppress(*_UNREADABLE):
+                messages.append(self._one.decode(part))
+        return messages, len(parts) - len(messages)
 
     def _quote(self, message: UpstreamQuote, symbols: Mapping[str, Symbol]) -> Quote:
         time = self._times.read(message.time)
         symbol = symbols.get(message.symbol)
         if symbol is None:
             return Quote(message.symbol, 0, 0, time)
-        bid = read_scaled(message.bid, symbol.digits)
-        ask = read_scaled(message.ask, symbol.digits)
-        return Quote(message.symbol, bid, ask, time)
+        points = self._points.get(symbol.digits)
+        if points is None:
+            points = self._points[symbol.digits] = Scaled(symbol.digits)
+        return Quote(message.symbol, points[message.bid], points[message.ask], time)

@@ -35,7 +35,7 @@ class WebSocketLimits:
 
     Attributes:
         connect_s: to connect and to send a subscription.
-        silence_s: without any message, after which a connection counts as dead.
+        silence_s: without any message, after which, or a tenth later, a connection counts as dead.
         heartbeat_s: between pings; an answer must come within half of it.
         close_s: for the closing handshake.
         first_wait_s, longest_wait_s: before the first and before any further attempt.
@@ -50,6 +50,8 @@ class WebSocketLimits:
 
 
 DEFAULT_LIMITS = WebSocketLimits()
+# Of the silence allowed: to set a timer with each message takes longer than to decode it.
+SILENCE_STEP = 0.1
 DEFAULT_CONNECTIONS = 2
 IDLE_S = 1.0  # between looks for a share, in a connection that has none
 
@@ -98,6 +100,7 @@ class WebSocketFeed:
         self._pulse = Pulse() if pulse is None else pulse
         self._sleep = sleep
         self._reader = FrameReader()
+        self._shared = 0
         self._lines = [
             _Line(number, Backoff(limits.first_wait_s, limits.longest_wait_s, random))
             for number in range(connections)
@@ -166,12 +169,19 @@ class WebSocketFeed:
                 max_msg_size=MAX_FRAME_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=limits.close_s),
             )
-        async with socket:
-            subscribed: set[str] = set()
+        clock = asyncio.get_running_loop().time
+        step_s = SILENCE_STEP * limits.silence_s
+        put_off = 0.0
+        subscribed: set[str] = set()
+        async with socket, asyncio.timeout(limits.silence_s) as silence:
             while True:
-                await self._subscribe(line, socket, subscribed)
-                async with asyncio.timeout(limits.silence_s):
-                    message = await socket.receive()
+                if len(subscribed) < len(self._share_of(line)):
+                    await self._subscribe(line, socket, subscribed)
+                now = clock()
+                if now >= put_off:
+                    put_off = now + step_s
+                    silence.reschedule(put_off + limits.silence_s)
+                message = await socket.receive()
                 pulse.beat()
                 if message.type in _TEXT:
                     self._take(line, message.data, on_quote)
@@ -184,10 +194,7 @@ class WebSocketFeed:
         self, line: "_Line", socket: aiohttp.ClientWebSocketResponse, subscribed: set[str]
     ) -> None:
         """Subscribe to what of the connection's share is not subscribed yet."""
-        share = self._share_of(line)
-        if len(subscribed) == len(share):
-            return
-        wanted = [name for name in share if name not in subscribed]
+        wanted = [name for name in line.share if name not in subscribed]
         async with asyncio.timeout(self._limits.connect_s):
             await socket.send_str(encode_subscription(wanted).decode())
         subscribed.update(wanted)
@@ -195,10 +202,11 @@ class WebSocketFeed:
     def _share_of(self, line: "_Line") -> list[str]:
         """Return the connection's share, after sharing out what is new."""
         symbols = self._symbols()
-        if sum(len(other.share) for other in self._lines) < len(symbols):
+        if self._shared < len(symbols):
             known = {name for other in self._lines for name in other.share}
             for name in sorted(symbols.keys() - known):
                 min(self._lines, key=_share_size).share.append(name)
+            self._shared = sum(len(other.share) for other in self._lines)
         return line.share
 
     def _take(self, line: "_Line", data: str | bytes, on_quote: OnQuote) -> None:
