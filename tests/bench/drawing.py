@@ -83,7 +83,7 @@ def draw_gains(title: str, gains: Sequence[Gain]) -> str:
             axes.plot(values, places, marker, color=colour, label=label, clip_on=False)
         axes.set_xscale("log")
         axes.axvline(1, color=INK, linewidth=0.8)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(NUMBERS)
         axes.set_xlabel("times as fast as before")

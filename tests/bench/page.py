@@ -37,7 +37,7 @@ def files(root: Path) -> dict[Path, str]:
         for plot in run.plots:
             written[_plot_path(part, plot.title)] = draw(plot)
     if drawn := gains(rows_of(results)):
-        written[GAINS] = draw_gains("Claimed, given, and this service", drawn)
+        written[GAINS] = draw_gains("What was claimed, what came of it, and this service", drawn)
     readme = (root / README).read_text(encoding="utf-8")
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -2,7 +2,8 @@
 
 `{{part: figure}}` stands for a figure of the run the page is about, `{{earlier.json part: figure}}`
 for one of another results file beside it. A part that was not run reads "not measured"; a figure
-that its part does not have is a fault of the text.
+that its part does not have is a fault of the text. Numbers with a unit that are nobody's
+measurement, as of a setting, stand in `backticks`.
 """
 
 import re
@@ -23,14 +24,21 @@ class Faulty(Exception):
     """A text that names figures that are not there, or holds some that no run can vouch for."""
 
 
+def typed(text: str) -> list[str]:
+    """Return the numbers with units that are typed in a text, which no run vouches for."""
+    return _TYPED.findall(_CODE.sub("", _REFERENCE.sub("", text)))
+
+
 def fill(text: str, results: Results, folder: Path) -> str:
     """Return a text with its figures in place; other files are of the folder.
 
-    Raises Faulty for a figure its part does not have and for figures that are typed, and Unreadable
-    for a file without results.
+    Raises Faulty for a figure that its part does not have, or is named otherwise, or typed, and
+    Unreadable for a file without results.
     """
-    if typed := _TYPED.findall(_CODE.sub("", _REFERENCE.sub("", text))):
-        raise Faulty(f"name the figures of a run as {{{{part: figure}}}}: {', '.join(typed)}")
+    if faults := typed(text):
+        raise Faulty(f"name the figures of a run as {{{{part: figure}}}}: {', '.join(faults)}")
+    if "{{" in _REFERENCE.sub("", text):
+        raise Faulty("a figure is named as {{part: figure}}, or {{file.json part: figure}}")
     others: dict[str, Results] = {}
     return _REFERENCE.sub(lambda found: _figure(found.groupdict(), results, others, folder), text)
 

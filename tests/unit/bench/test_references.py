@@ -18,6 +18,8 @@ def test_a_figure_is_that_of_the_run_or_of_a_file_beside_it(tmp_path: Path) -> N
     assert fill("{{sockets: rate}}", NOW, tmp_path) == "not measured"
     with pytest.raises(Faulty, match="no figure 'SL/TP', but SL/TP: before : product"):
         fill("{{bursts: SL/TP}}", NOW, tmp_path)
+    with pytest.raises(Faulty, match=r"\{\{file\.json part: figure"):
+        fill("{{bursts SL/TP}}", NOW, tmp_path)
     with pytest.raises(Unreadable, match=r"none\.json is not there"):
         fill("{{none.json bursts: SL/TP}}", NOW, tmp_path)
 
