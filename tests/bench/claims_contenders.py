@@ -8,11 +8,21 @@ of this process and what was asked of the stores are taken of each.
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import asyncpg
 from redis.asyncio import Redis
@@ -52,6 +62,8 @@ class Servers(NamedTuple):
     postgres: EmbeddedPostgres
     redis_urls: dict[Name, str]
     folder: Path
+    ports: Mapping[int, int] = MappingProxyType({})
+    """Where contenders find servers, by the servers' own ports, if not there."""
 
     @staticmethod
     @asynccontextmanager
@@ -63,6 +75,14 @@ class Servers(NamedTuple):
                 valkey = EmbeddedValkey(folder / name.name.lower())
                 urls[name] = (await stack.enter_async_context(valkey)).url
             yield Servers(postgres, urls, folder)
+
+    def way_to(self, url: str) -> str:
+        """Return the way that contenders take to a server; what prepares for them goes past it."""
+        parts = urlsplit(url)
+        assert parts.port is not None
+        host, _, _ = parts.netloc.rpartition(":")
+        port = self.ports.get(parts.port, parts.port)
+        return parts._replace(netloc=f"{host}:{port}").geturl()
 
     async def forget(self) -> None:
         """Empty every Redis: what it knows of accounts is of another book."""
@@ -84,9 +104,11 @@ class Loops(NamedTuple):
         is_before = name is Name.BEFORE
         level = logging.DEBUG if is_before else logging.INFO
         log_file = servers.folder / f"{name}.log"
-        async with Stores.on(dsn, servers.redis_urls[name], log_file, level) as stores:
+        url = servers.redis_urls[name]
+        async with Stores.on(dsn, url, log_file, level) as stores:
             await fill_cache(stores)
             await before.store_prices(stores, prices_of(first_quotes(), SYMBOLS), GROUP_NAMES)
+        async with Stores.on(servers.way_to(dsn), servers.way_to(url), log_file, level) as stores:
             yield Loops(stores, before.take_prices if is_before else report_after.take_prices)
 
     async def load(self, orders: Sequence[OrderState]) -> None:
@@ -109,7 +131,7 @@ class Loops(NamedTuple):
 
 
 class Contenders(NamedTuple):
-    """All three, and the desk that orders are made up on."""
+    """All three, or the service and some, and the desk that orders are made up on."""
 
     desk: Desk
     dsns: dict[Name, str]
@@ -134,9 +156,12 @@ class Contenders(NamedTuple):
 
 @asynccontextmanager
 async def contenders(
-    servers: Servers, accounts: int, orders: Callable[[Desk], Iterator[OrderState]]
+    servers: Servers,
+    accounts: int,
+    orders: Callable[[Desk], Iterator[OrderState]],
+    names: Collection[Name] = tuple(Name),
 ) -> AsyncIterator[Contenders]:
-    """Open all three on the same book: accounts for so many orders, and the orders themselves."""
+    """Open these and the service on the same book: accounts for so many orders, and the orders."""
     await servers.forget()
     async with AsyncExitStack() as stack:
         desk = quoted_desk()
@@ -146,13 +171,16 @@ async def contenders(
         dsns = {
             name: await stack.enter_async_context(fresh_database(servers.postgres, book))
             for name in Name
+            if name in names or name is Name.PRODUCT
         }
         loops = {
             name: await stack.enter_async_context(Loops.on(servers, name, dsns[name]))
             for name in (Name.BEFORE, Name.AFTER)
+            if name in names
         }
+        dsn, url = dsns[Name.PRODUCT], servers.redis_urls[Name.PRODUCT]
         product = await stack.enter_async_context(
-            Product.on(dsns[Name.PRODUCT], servers.redis_urls[Name.PRODUCT], first_quotes())
+            Product.on(servers.way_to(dsn), servers.way_to(url), first_quotes())
         )
         gc.collect()
         gc.freeze()
@@ -171,7 +199,7 @@ class Cost(NamedTuple):
 
 async def measure(
     contender: Loops | Product,
-    work: Callable[[], Awaitable[None]],
+    work: Callable[[], Awaitable[object]],
     settled: Callable[[], Awaitable[None]] | None = None,
 ) -> Cost:
     """Do the work and return its cost; what is done for it until `settled` takes no time."""

@@ -17,7 +17,7 @@ from tests.bench.before import portfolio_job as before
 from tests.bench.brokerage import ORDERS_PER_ACCOUNT
 from tests.bench.claims_book import spread_positions
 from tests.bench.claims_contenders import Contenders, Name, Servers, contenders, measure, note
-from tests.bench.claims_product import IDLE_POLL_S
+from tests.bench.claims_product import IDLE_POLL_S, Product
 from tests.bench.report import Report, turns
 from tests.bench.report_after import portfolio_job as report_after
 
@@ -45,7 +45,7 @@ async def measure_portfolios(servers: Servers, report: Report, sizes: Portfolios
         total = (sizes.rounds + 1) * len(Name)
         for number, name in tqdm(turns(list(Name), sizes.rounds + 1), total=total, leave=False):
             if name is Name.PRODUCT:
-                await _show_prices(all_three)
+                await show_prices(product)
             cost = await measure(all_three.of(name), works[name])
             assert name is not Name.PRODUCT or not cost.counts.statements, "the cache is warm"
             if number:
@@ -54,14 +54,7 @@ async def measure_portfolios(servers: Servers, report: Report, sizes: Portfolios
 
 
 def _works(all_three: Contenders, sizes: Portfolios) -> dict[Name, Callable[[], Awaitable[None]]]:
-    product = all_three.product
-    job = PortfolioJob(
-        lambda: product.trading.desk,
-        product.cache,
-        product.reader,
-        product.instruments,
-        INTERVAL_S,
-    )
+    job = job_of(all_three.product)
 
     async def run_before() -> None:
         stores = all_three.loops[Name.BEFORE].stores
@@ -78,9 +71,19 @@ def _works(all_three: Contenders, sizes: Portfolios) -> dict[Name, Callable[[], 
     return {Name.BEFORE: run_before, Name.AFTER: run_after, Name.PRODUCT: run_product}
 
 
-async def _show_prices(all_three: Contenders) -> None:
+def job_of(product: Product) -> PortfolioJob:
+    """Return the service's job over all of its accounts."""
+    return PortfolioJob(
+        lambda: product.trading.desk,
+        product.cache,
+        product.reader,
+        product.instruments,
+        INTERVAL_S,
+    )
+
+
+async def show_prices(product: Product) -> None:
     """Store prices and terms as the board does; prices expire between rounds."""
-    product = all_three.product
     board = PriceBoard(lambda: product.trading.desk, product.cache, product.instruments)
     writing = asyncio.create_task(board.write())
     board.settings_changed()

@@ -1,7 +1,7 @@
 """Rows of the claims: a message of prices, processed for many sockets, with orders at rest."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from tests.bench.report import Report, turns
 from tests.bench.report_after.listener import Listener as ListenerAfter
 
 QUIET_POINTS = 5
+_LISTENERS = {Name.BEFORE: ListenerBefore, Name.AFTER: ListenerAfter}
 
 
 class Sockets(NamedTuple):
@@ -29,40 +30,64 @@ class Sockets(NamedTuple):
     rounds: int = 3
 
 
+class Messages(NamedTuple):
+    """Messages to so many sockets, of so many symbols, how often, and who has to process them.
+
+    `first` is the number of the first: above those of all messages before with the same book.
+    """
+
+    sockets: int
+    symbols: int
+    rounds: int
+    names: tuple[Name, ...] = tuple(Name)
+    first: int = 0
+
+
 def row_of(sockets: int, orders: int) -> str:
     return f"message, {sockets} socket{'s' * (sockets > 1)}, {orders:,} orders"
 
 
 async def measure_sockets(servers: Servers, report: Report, sizes: Sockets) -> None:
     """Measure a message at each number of orders, by what one message takes; nothing triggers."""
+    messages = Messages(sizes.sockets, sizes.symbols, sizes.rounds)
     for orders in sizes.orders:
-        async with (
-            contenders(servers, orders, partial(mixed_orders, count=orders)) as all_three,
-            _serving(servers, all_three, sizes.sockets) as senders,
-        ):
-            total = (sizes.rounds + 1) * len(Name)
-            for number, name in tqdm(turns(list(Name), sizes.rounds + 1), total=total, leave=False):
-                sender = senders[name]
-                symbols = sizes.symbols if number else 1  # to warm up
-                work = partial(sender.send, _quotes(number, symbols))
-                cost = await measure(all_three.of(name), work, sender.settled)
-                if number:
-                    note(report, row_of(sizes.sockets, orders), name, cost)
+        async with contenders(servers, orders, partial(mixed_orders, count=orders)) as all_three:
+            row = row_of(sizes.sockets, orders)
+            await measure_messages(servers, all_three, report, row, messages)
+
+
+async def measure_messages(
+    servers: Servers, all_three: Contenders, report: Report, row: str, messages: Messages
+) -> None:
+    """Measure a row: messages to so many sockets."""
+    names, rounds = messages.names, messages.rounds + 1
+    async with _serving(servers, all_three, messages) as senders:
+        for number, name in tqdm(turns(names, rounds), row, rounds * len(names), leave=False):
+            sender = senders[name]
+            symbols = messages.symbols if number else 1  # to warm up
+            work = partial(sender.send, _quotes(messages.first + number, symbols))
+            cost = await measure(all_three.of(name), work, sender.settled)
+            if number:
+                note(report, row, name, cost)
 
 
 @asynccontextmanager
 async def _serving(
-    servers: Servers, all_three: Contenders, sockets: int
+    servers: Servers, all_three: Contenders, messages: Messages
 ) -> AsyncIterator[dict[Name, LoopsServer | ProductServer]]:
-    """Serve all contenders' sockets."""
-    loops, desk = all_three.loops, all_three.desk
-    redis_url = servers.redis_urls[Name.PRODUCT]
-    async with (
-        LoopsServer.on(loops[Name.BEFORE], ListenerBefore, desk, sockets) as before,
-        LoopsServer.on(loops[Name.AFTER], ListenerAfter, desk, sockets) as after,
-        ProductServer.on(all_three.product, redis_url, sockets) as product,
-    ):
-        yield {Name.BEFORE: before, Name.AFTER: after, Name.PRODUCT: product}
+    """Serve the sockets of whom is measured."""
+    sockets, loops, desk = messages.sockets, all_three.loops, all_three.desk
+    async with AsyncExitStack() as stack:
+        senders: dict[Name, LoopsServer | ProductServer] = {}
+        for name in messages.names:
+            if name is Name.PRODUCT:
+                url = servers.way_to(servers.redis_urls[name])
+                product = ProductServer.on(all_three.product, url, sockets)
+                senders[name] = await stack.enter_async_context(product)
+            else:
+                server = LoopsServer.on(loops[name], _LISTENERS[name], desk, sockets)
+                senders[name] = await stack.enter_async_context(server)
+        yield senders
 
 
 def _quotes(number: int, symbols: int) -> list[Quote]:

@@ -28,7 +28,10 @@ PARTS = MappingProxyType(
         "overhead": 1.5,
         "collector": 1.5,
         "ingest": 1.0,
+        "redis_cycle": 1.0,
         "claims": 7.0,
+        "scales": 8.0,
+        "latency": 4.0,
     }
 )
 """The parts in their order, and about how many minutes each takes on two processors."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asyncpg.transaction import Transaction
 
 POOL_SIZE = 20
-MAX_REDIS_CONNECTIONS = 512
+MAX_REDIS_CONNECTIONS = 4_096  # of 1,000 sockets, each with its subscription
 LOG_FILE_BYTES = 10_000_000
 LOG_FILES = 5
 LOG_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
