@@ -23,6 +23,8 @@ PAGE, FOLDER, PLOTS = Path("BENCHMARKS.md"), Path("benchmarks"), Path("benchmark
 RUN, FOUND, SPEED = FOLDER / "run.json", FOLDER / "FOUND.md", FOLDER / "SPEED.md"
 README, GAINS = Path("README.md"), PLOTS / "claims.svg"
 BEGIN, END = "<!-- speed: written by `make benchmarks` -->", "<!-- speed: end -->"
+SHOWN = 30
+"""More figures of a part than these are folded away."""
 FIRST = ("end_to_end", "scales", "latency")
 
 
@@ -53,12 +55,14 @@ def _page(root: Path, results: Results) -> Iterator[str]:
 
 <!-- Written by `make benchmarks` from {RUN} and {FOUND}: change those. -->
 
-Every figure here is of one run of `make bench`, whose every round is in [{RUN.name}]({RUN}).
-`make bench` repeats it into `build/bench.json`, `make bench ARGS=claims` a part of it;
-`make bench-compare A={RUN} B=build/bench.json` lays the two beside each other. What contends takes
-turns, each round another one first. A figure is the median of its rounds, ± half the distance
-between their quartiles; a ratio is the median of pairs, each of one round, with the interval that
-holds it with a confidence of 95 % (bootstrap) in brackets. What is missed is told like what is met.
+Every figure here was measured by `make bench`, and every round is in [{RUN.name}]({RUN}). `make
+bench` repeats it into `build/bench.json`, `make bench ARGS=claims` a part of it, and `make
+bench-compare A={RUN} B=build/bench.json` lays the two beside each other.
+
+What contends takes turns, each round another one first. A figure is the median of its rounds, ±
+half the distance between their quartiles; a ratio is the median of pairs, each of one round, in
+brackets the interval that holds it with a confidence of 95 % (bootstrap). What was missed is told
+like what was met.
 
 ## The run
 """
@@ -106,10 +110,15 @@ def _part(name: str, run: PartResults) -> Iterator[str]:
         f"`make bench ARGS={name}` ([how](tests/bench/{name}.py)): {_minute(run.started)}, "
         f"{run.took_s:.0f} s, load before it {load:g}.\n"
     )
+    is_long = len(run.figures) > SHOWN
+    if is_long:
+        yield f"<details><summary>{len(run.figures)} figures</summary>\n"
     yield "| figure | median | | target | |"
     yield "|---|--:|---|---|---|"
     for figure in run.figures:
         yield _line(figure)
+    if is_long:
+        yield "\n</details>"
     for plot in run.plots:
         yield f"\n![{plot.title}]({_plot_path(name, plot.title)})"
 

@@ -41,6 +41,15 @@ def test_it_tells_the_run_its_figures_and_what_was_written_about_them(root: Path
     assert (root / "README.md").read_text() == f"# It\n\n{BEGIN}\nA tick: 410 ns.\n{END}\n\nmore\n"
 
 
+def test_many_figures_are_folded_away(root: Path) -> None:
+    figures = [figure(f"figure {number}", 1.0) for number in range(31)]
+    merge(root / "benchmarks" / "run.json", "end_to_end", run_of(*figures), ())
+    assert main([], root) == 0
+    page = (root / "BENCHMARKS.md").read_text()
+    folded = page.partition("<details><summary>31 figures</summary>\n\n|")[2]
+    assert "| figure 30 | 1 ms |" in folded.partition("\n\n</details>")[0]
+
+
 def test_parts_that_were_measured_elsewhere_say_so(root: Path) -> None:
     merge(root / "benchmarks" / "run.json", "ticks", run_of(machine=OTHER_MACHINE), ())
     (root / "benchmarks" / "FOUND.md").write_text("Nothing.\n")
