@@ -128,7 +128,7 @@ def gains(rows: Sequence[Row]) -> list[Gain]:
 
 def claims_table(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the lines of the table of claims, in Markdown."""
-    yield "| work | the report claims | its changes give | this service over before | over its changes |"
+    yield "| work | the report claims | its changes give | product over before | over its changes |"
     yield "|---|---|---|---|---|"
     for row in rows:
         cells = (row.title, *_kept(row), _judged(row.over_before), _judged(row.over_after))

@@ -71,8 +71,8 @@ like what was met.
 ## What the report claims, what its changes give, what this service does
 
 *Before* are the loops as the performance report describes them, *its changes* the same loops with
-exactly what the report proposes, on the same PostgreSQL and Valkey with the same book; all three
-trigger exactly the same orders. [How](tests/bench/claims.py)
+exactly what the report proposes, *product* is this service: on the same PostgreSQL and Valkey with
+the same book. All three trigger exactly the same orders. [How](tests/bench/claims.py)
 """
     rows = rows_of(results)
     yield from claims_table(rows)
