@@ -234,7 +234,8 @@ async def start_trader(dsn: str, holder: str) -> Trader:
 async def test_a_process_that_sleeps_past_its_lease_is_replaced_and_writes_nothing(
     dsn: str,
 ) -> None:
-    await execute(dsn, "UPDATE orders SET trigger_price = 100000, price = 100000")  # none fires yet
+    lower = "UPDATE orders SET price = price - 10000, trigger_price = trigger_price - 10000"
+    await execute(dsn, lower)  # none fires yet
     one = await start_trader(dsn, "one")
     other = one
     try:
