@@ -13,6 +13,7 @@ from tests.bench.report import Figure
 from tests.bench.results import Results
 
 PART = "claims"
+AT_RATE = "10,000 ticks/s"
 NOT_MEASURED = "not measured"
 _CLAIM = re.compile(r"\(the report claims ([\d.]+)-([\d.]+)")
 
@@ -93,6 +94,11 @@ LIMITS = (
     *(
         Limit(f"socket ingest, {load} : bare loop", "ingest", f"{load}: service : bare")
         for load in ("one quote a message", "ten quotes a message")
+    ),
+    Limit("end to end: highest rate", "end_to_end", "highest rate within the targets"),
+    *(
+        Limit(f"end to end at {AT_RATE}: {stage}, p99", "end_to_end", f"{AT_RATE}: {stage}, p99")
+        for stage in ("tick to commit", "tick to quotes pushed", "tick to fill pushed")
     ),
 )
 

@@ -78,7 +78,7 @@ the same book. All three trigger exactly the same orders. [How](tests/bench/clai
     yield from claims_table(rows)
     if gains(rows):
         yield f"\n![What the report claims, its changes give and this service does]({GAINS})"
-    yield "\n## How near the limit\n"
+    yield "\n## How flat, how near the limit, how fast end to end\n"
     yield from limits_table(results)
     yield "\n## What was found, and what it gave\n"
     yield fill((root / FOUND).read_text(encoding="utf-8"), results, root / FOLDER).strip()

@@ -68,7 +68,7 @@ def curve_of(
         for name, by_x in series.items()
     }
     points = [point for line in lines.values() for point in line]
-    if not all(lines.values()):
+    if not lines or not all(lines.values()):
         raise ValueError(f"{title}: a series without points cannot be drawn")
     if not is_linear_x and any(point.x <= 0 for point in points):
         raise ValueError(f"{title}: a logarithmic axis has no 0: give is_linear_x")
@@ -92,6 +92,8 @@ def distribution_of(
     title: str, label: str, series: Mapping[str, Sequence[Quantile]]
 ) -> Distribution:
     """Check what is to be drawn. Raises ValueError for a share or value no axis can show."""
+    if not series:
+        raise ValueError(f"{title}: there is nothing to draw")
     for name, quantiles in series.items():
         if not quantiles:
             raise ValueError(f"{title}: {name} has no quantiles")

@@ -35,6 +35,10 @@ def test_what_no_axis_can_show_is_refused() -> None:
         report.curve("lines", "orders", "lines", {"a": {1.0: [0.0]}})
     with pytest.raises(ValueError, match="without points"):
         report.curve("nothing", "orders", "ms", {"a": {}})
+    with pytest.raises(ValueError, match="without points"):
+        report.curve("nothing", "orders", "ms", {})
+    with pytest.raises(ValueError, match="nothing to draw"):
+        report.distribution("nothing", "ms", {})
     with pytest.raises(ValueError, match="a share of 1"):
         report.quantiles("waits", "ms", {"a": [Quantile(1, 2)]})
     with pytest.raises(ValueError, match="no quantiles"):
