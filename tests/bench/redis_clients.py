@@ -53,11 +53,17 @@ def decode(answered: list[list[Any]]) -> int:
     decoded = 0
     for replies in answered:
         for reply in replies:
-            for value in reply.values() if isinstance(reply, dict) else (reply,):
+            for value in _values(reply):
                 if isinstance(value, bytes) and value.startswith(_JSON):
                     _decode(value)
                     decoded += 1
     return decoded
+
+
+def _values(reply: object) -> Iterable[object]:
+    if isinstance(reply, dict):
+        return reply.values()
+    return reply if isinstance(reply, list) else (reply,)
 
 
 class Packed(NamedTuple):
