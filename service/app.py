@@ -12,6 +12,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from importlib.metadata import version
 from random import Random
 
@@ -42,6 +43,7 @@ from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
 from service.loops.publisher import Publisher
 from service.loops.reconciliation import Reconciliation
+from service.loops.revocations import REVOCATIONS_INTERVAL_S, Revocations
 from service.loops.rollover import ROLLOVER_INTERVAL_S, Rollover
 from service.loops.supervisor import Supervisor
 from service.loops.sweep import Sweeps
@@ -53,10 +55,12 @@ from service.settings import Settings
 from service.signing import SigningSecrets
 from service.storage.cache import Cache
 from service.storage.database import Database
+from service.storage.errors import Unreachable
 from service.storage.events import EventFeed
 from service.storage.loader import save_quotes
 from service.storage.outbox import Outbox
 from service.storage.reader import Reader
+from service.storage.revocations import RevocationStore
 from service.traces import traced_instruments
 from telemetry.logs import Logs
 from telemetry.pulse import Pulse
@@ -118,6 +122,7 @@ def build_service(
         instruments,
         Random(),
     )
+    revocations = Revocations(RevocationStore(database), settings.max_token_hours * 3600)
     readiness = Readiness(lambda: trading.is_leading)
     supervisor = Supervisor(instruments, Random())
     own_state = OwnState(instruments, database, cache)
@@ -132,6 +137,7 @@ def build_service(
         feed=events,
         loops=supervisor,
         instruments=instruments,
+        revocations=revocations,
         secret=secrets.current,
         previous_secret=secrets.previous,
         max_token_s=settings.max_token_hours * 3600,
@@ -170,6 +176,9 @@ def build_service(
             deadline_s = settings.lease_s + LEADERSHIP_DEADLINE_S
             loops.keep("leadership", leadership.run, leadership.pulse, deadline_s=deadline_s)
             own_state.keep(loops)
+            with suppress(Unreachable):  # the loop asks again
+                await revocations.run_once()
+            loops.repeat("revocations", revocations.run_once, interval_s=REVOCATIONS_INTERVAL_S)
             loops.keep("publisher", publisher.run, publisher.pulse)
             loops.keep("events", events.run, events.pulse)
             loops.keep("price_writer", board.write, board.pulse)

@@ -32,7 +32,7 @@ POSTGRESQL_OPERATIONS = (
     *("commit", "account", "accounts", "live_orders", "orders", "order", "ledger", "deals"),
     *("audit", "dealt"),
     *("events_after", "answer", "load", "lease", "sweep", "reconcile", "quotes", "replay"),
-    *("relay", "ping", "connect", "settings"),
+    *("relay", "ping", "connect", "settings", "revocations"),
 )
 FAILURES = ("timeout", "connection", "refused", "cancelled", "other")
 PRICE_SOURCES = ("cache", "last_known", "none")
@@ -56,7 +56,7 @@ REJECT_CODES = (
     *("NO_QUOTE", "NO_RATE"),
 )
 COMMAND_CODES = ("OK", *REJECT_CODES, "UNAVAILABLE", "WITHDRAWN", "ERROR")
-SOCKET_CLOSES = ("client", "slow", "expired", "protocol", "shutdown", "error")
+SOCKET_CLOSES = ("client", "slow", "expired", "revoked", "protocol", "shutdown", "error")
 SOCKET_MESSAGES = ("subscribe", "unsubscribe", "ping", "invalid")
 SOCKET_SENT = (
     *("snapshot", "quotes", "order", "account", "portfolio", "subscribed", "pong", "error"),

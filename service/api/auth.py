@@ -1,6 +1,7 @@
 """Who is calling: bearer tokens, JWT signed with HS256 and nothing else.
 
-Claims: `sub` is the account id, `role` trader or admin, `exp` is required. A trader's token may
+Claims: `sub` is the account id, `role` trader or admin, `exp` is required. A token is revoked by
+its `jti`, or by its account and `iat`, without which it counts as issued long ago. A trader's may
 cover several accounts, `accounts`, of which `sub` is one: it opens streams of all of them over one
 socket, and nothing else, so that no order is ever dealt for another account than was meant.
 
@@ -10,6 +11,7 @@ a URL ends up in logs and histories, so it is refused.
 """
 
 import re
+import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,9 +34,12 @@ TOKEN_SUBPROTOCOL = "bearer."
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "jwt", "authorization"})
 MAX_ACCOUNT_ID = 2**63 - 1
 MAX_ACCOUNTS = 32
+TOKEN_ID_BYTES = 12
+MAX_TOKEN_ID_LENGTH = 64
 CLOCK_SKEW_S = 60.0
 
 _OPTIONS: Options = {"require": ["exp", "sub", "role"], "verify_iat": False}
+_LATEST_S = 2**33
 _ACCOUNT_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -45,12 +50,17 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller; `accounts` are all the token covers, `expires_at` is Unix time in seconds."""
+    """A caller; `accounts` are all the token covers.
+
+    `expires_at` is Unix time in seconds, `issued_at` in ns.
+    """
 
     account_id: int
     role: Role
     expires_at: float
     accounts: tuple[int, ...]
+    token_id: str | None = None
+    issued_at: int = 0
 
 
 def issue_token(
@@ -65,7 +75,9 @@ def issue_token(
     claims: dict[str, object] = {
         "sub": str(account_id),
         "role": str(role),
+        "iat": time.time(),
         "exp": int(time.time() + ttl_s),
+        "jti": secrets.token_urlsafe(TOKEN_ID_BYTES),
     }
     if others:
         accounts = [account_id, *others]
@@ -176,13 +188,26 @@ class Authenticator:
             )
         if len(accounts) > 1 and role != Role.TRADER:
             raise _invalid("only a trader's token may cover several accounts")
-        return Principal(account_id, Role(role), float(claims["exp"]), tuple(accounts))
+        return Principal(
+            account_id,
+            Role(role),
+            float(claims["exp"]),
+            tuple(accounts),
+            claims.get("jti"),
+            _issued_at(claims.get("iat", 0)),
+        )
 
     def _decode(self, token: str) -> dict[str, Any]:
         for secret in self._secrets:
             with suppress(jwt.InvalidSignatureError):
                 return jwt.decode(token, secret, algorithms=[ALGORITHM], options=_OPTIONS)
         raise jwt.InvalidSignatureError
+
+
+def _issued_at(claim: object) -> int:
+    if not isinstance(claim, int | float) or not 0 <= claim < _LATEST_S:
+        raise _invalid("the token's iat must be the time it was issued at, in seconds")
+    return int(claim * 1_000_000_000)
 
 
 def refuse_token_in_url(request: web.Request) -> None:

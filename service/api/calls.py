@@ -36,6 +36,7 @@ from service.instruments import Instruments
 from service.loops.administration import Author
 from service.loops.answers import Unavailable, Withdrawn
 from service.loops.commands import Command
+from service.loops.revocations import Revocations
 from service.storage.views import EventView
 from telemetry.spans import current_span
 
@@ -59,6 +60,7 @@ class Services:
     loops: Loops
     instruments: Instruments
     doors: Doors
+    revocations: Revocations
 
 
 @dataclass(frozen=True, slots=True)

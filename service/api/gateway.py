@@ -23,6 +23,7 @@ from service.api import (
     admin_dealing,
     admin_loops,
     admin_settings,
+    admin_tokens,
     market,
     orders,
 )
@@ -55,6 +56,7 @@ from service.api.socket import SocketLimits
 from service.api.stream import Stream
 from service.api.watched_accounts import WatchedAccounts
 from service.instruments import Instruments
+from service.loops.revocations import Revocations
 from telemetry.span_ids import parse_traceparent
 from telemetry.spans import NO_SPAN, AnySpan
 
@@ -75,6 +77,7 @@ ROUTES: tuple[Route, ...] = (
     *admin_settings.ROUTES,
     *admin_dealing.ROUTES,
     *admin_loops.ROUTES,
+    *admin_tokens.ROUTES,
 )
 
 
@@ -89,6 +92,7 @@ def build_gateway(
     feed: EventFeed,
     loops: Loops,
     instruments: Instruments,
+    revocations: Revocations,
     secret: str,
     previous_secret: str | None = None,
     max_token_s: float = MAX_TOKEN_S,
@@ -109,6 +113,7 @@ def build_gateway(
     addresses = Addresses(proxies)
     doors = Doors(
         Authenticator(secret, previous_secret, max_token_s),
+        revocations,
         Rates(RateLimits() if rates is None else rates),
         addresses,
     )
@@ -123,6 +128,7 @@ def build_gateway(
         loops,
         instruments,
         doors,
+        revocations,
     )
     stream = Stream(services, SocketLimits() if limits is None else limits)
     document = msgspec.json.encode(openapi_document(ROUTES, version))

@@ -49,6 +49,7 @@ _PROTECTED = (
     TransportCode.MISSING_TOKEN,
     TransportCode.INVALID_TOKEN,
     TransportCode.EXPIRED_TOKEN,
+    TransportCode.REVOKED_TOKEN,
     TransportCode.FORBIDDEN,
 )
 _WITH_BODY = (
@@ -166,7 +167,8 @@ def _stream() -> JsonObject:
         "description": f"Text frames of JSON. Sent: {sent} (an `order` or `account` message is an "
         f"EventView with a type). Received: {received}. Needs a token with the role trader in the "
         f"Authorization header, or the subprotocols `{SUBPROTOCOL}, bearer.<token>`. Closed with "
-        "4401 when the token expires, 4408 when the client is too slow, 1001 on shutdown. "
+        "4401 when the token expires, 4403 when it is revoked, 4408 when the client is too slow, "
+        "1001 on shutdown. "
         f"{(messages.__doc__ or '').strip()}",
         "tags": ["stream"],
         "responses": {

@@ -18,6 +18,7 @@ from service.loops.loop_status import LoopStatus
 from service.storage.audit import AuditView
 from service.storage.group_views import GroupSymbolView, PriceView, sessions_text, swap_day
 from service.storage.reader import LedgerView
+from service.storage.revocations import RevocationView
 from service.storage.valuation import Valuation
 from service.storage.views import (
     AccountView,
@@ -108,6 +109,13 @@ class TermsList(Reply, frozen=True, kw_only=True):
     """A group's terms, by symbol."""
 
     symbols: "list[TermsView]"
+
+
+class RevocationsPage(Reply, frozen=True, kw_only=True):
+    """What is revoked, newest first; `next_cursor` is null on the last page."""
+
+    revocations: list[RevocationView]
+    next_cursor: str | None
 
 
 class AuditPage(Reply, frozen=True, kw_only=True):

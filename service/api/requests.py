@@ -197,6 +197,18 @@ class Correction(Request, frozen=True, kw_only=True):
     reason: Reason
 
 
+class NewRevocation(Request, frozen=True, kw_only=True):
+    """What to revoke, and why: a token by its `jti`, or all that cover an account.
+
+    Of an account, tokens of that role which were issued until now.
+    """
+
+    reason: Reason
+    token_id: Key | None = None
+    account_id: AccountId | None = None
+    role: Literal["trader", "admin"] = "trader"
+
+
 class TermsSettings(Change, frozen=True, kw_only=True):
     """A group's terms on a symbol; `spread` pips of `spread_pip` must be whole points."""
 

@@ -56,6 +56,7 @@ class CloseReason(Enum):
     """Why the service closes a socket: metric label, close code and text."""
 
     EXPIRED = ("expired", 4401, b"the token has expired: connect with a new one")
+    REVOKED = ("revoked", 4403, b"the token was revoked")
     SLOW = ("slow", 4408, b"too slow: messages were waiting too long")
     SHUTDOWN = ("shutdown", 1001, b"the service stops: connect again")
     ERROR = ("error", 1011, b"the service failed: connect again")

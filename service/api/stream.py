@@ -2,8 +2,8 @@
 
 It serves every account its token covers. Their snapshots are read first, so that what is wrong is
 still answered over HTTP. Events then continue after a snapshot's sequence, prices after the
-board's. A token's expiry is enforced while the socket is open. No database session is held for the
-life of a socket (R6.2).
+board's. A socket is closed when its token expires or is revoked. No database session is held for
+the life of a socket (R6.2).
 """
 
 import asyncio
@@ -47,7 +47,8 @@ class Stream:
         self.accounts = WatchedAccounts(
             services.feed, lambda: services.trading.desk, services.instruments
         )
-        self._open: set[ClientSocket] = set()
+        self._open: dict[ClientSocket, Principal] = {}
+        services.revocations.listeners.append(self._close_revoked)
         self._per_account: Counter[int] = Counter()
         self._admitted = 0
         self._is_stopping = False
@@ -118,7 +119,8 @@ class Stream:
         label = "error"
         try:
             socket = ClientSocket(request, websocket, self._limits, instruments)
-            self._open.add(socket)
+            self._open[socket] = principal
+            self._close_revoked()  # since it was let in, its account was read
             expiry = asyncio.create_task(_expire(socket, principal.expires_at))
             try:
                 label = await self._talk(websocket, socket, principal, found)
@@ -129,7 +131,7 @@ class Stream:
                 socket.close(CloseReason.ERROR)
             finally:
                 expiry.cancel()
-                self._open.discard(socket)
+                del self._open[socket]
                 await socket.finish()
             if socket.close_reason is not None:
                 label = socket.close_reason.label
@@ -202,6 +204,11 @@ class Stream:
         ending = [asyncio.create_task(self._end(socket)) for socket in self._open]
         if ending:
             await asyncio.wait(ending, timeout=SHUTDOWN_TIMEOUT_S)
+
+    def _close_revoked(self) -> None:
+        for socket, principal in self._open.items():
+            if self._services.doors.is_revoked(principal):
+                socket.close(CloseReason.REVOKED)
 
     async def _end(self, socket: ClientSocket) -> None:
         socket.close(CloseReason.SHUTDOWN)

@@ -26,6 +26,7 @@ class AuditAction(StrEnum):
     DEPOSIT = "deposit"
     WITHDRAW = "withdraw"
     CORRECT_DEAL = "correct_deal"
+    REVOKE = "revoke"
 
 
 class AuditView(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from tests.bench.claims_contenders import SYMBOLS, Loops
 from tests.bench.claims_prices import prices_of
 from tests.bench.claims_product import IDLE_POLL_S, Product
 from tests.bench.processes import answer, process
+from tests.revoked import nothing_revoked
 
 QUIET_HEARTBEAT_S = 3_600.0  # pings would be counted as messages
 MESSAGE_TIMEOUT_S = 600.0
@@ -139,6 +140,7 @@ class ProductServer:
             feed=events,
             loops=Supervisor(instruments, Random()),
             instruments=instruments,
+            revocations=nothing_revoked(),
             secret=SECRET,
             version="bench",
             limits=SocketLimits(heartbeat_s=QUIET_HEARTBEAT_S),

@@ -39,6 +39,7 @@ from service.storage.reader import Reader
 from telemetry import catalogue
 from tests.bench.fanout_accounts import FIRST_SEQUENCE, GROUP, Listeners
 from tests.bench.machine import allow_sockets
+from tests.revoked import nothing_revoked
 
 HOST = "127.0.0.1"
 SECRET = "signs the tokens of the fan-out benchmark"
@@ -100,6 +101,7 @@ def _gateway(sender: Sender, listeners: Listeners) -> tuple[web.Application, Bro
         feed=feed,
         loops=Supervisor(instruments, Random()),
         instruments=instruments,
+        revocations=nothing_revoked(),
         secret=SECRET,
         version="bench",
         limits=SocketLimits(heartbeat_s=QUIET_HEARTBEAT_S),

@@ -30,6 +30,7 @@ from service.storage.database import Database, apply_migrations
 from service.storage.events import EventFeed
 from service.storage.outbox import Outbox
 from service.storage.reader import Reader
+from tests.revoked import nothing_revoked
 
 SECRET = "a secret of the tests, long enough to sign"
 HOST = "127.0.0.1"
@@ -153,6 +154,7 @@ async def serve(
         feed=events,
         loops=supervisor,
         instruments=instruments,
+        revocations=nothing_revoked(),
         secret=SECRET,
         version="0",
     )

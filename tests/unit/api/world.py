@@ -18,6 +18,7 @@ from service.api.socket import SocketLimits
 from service.instruments import Instruments
 from service.loops.intake import Intake
 from service.loops.supervisor import Supervisor
+from tests.revoked import FakeRevocationStore, nothing_revoked
 from tests.unit.api.fake_administration import FakeAdministration
 from tests.unit.api.fakes import (
     FakeBoard,
@@ -64,6 +65,8 @@ class World:
         self.feed = FakeFeed(self.trading)
         self.instruments = Instruments()
         self.supervisor = Supervisor(self.instruments, Random())
+        self.revoked = FakeRevocationStore()
+        self.revocations = nothing_revoked(self.revoked)
         self.app: web.Application = build_gateway(
             trading=self.trading,
             commands=Intake(self.trading, self.reader),
@@ -74,6 +77,7 @@ class World:
             feed=self.feed,
             loops=self.supervisor,
             instruments=self.instruments,
+            revocations=self.revocations,
             secret=SECRET,
             version="0",
             limits=limits,
