@@ -15,7 +15,8 @@ the orders that are meant to, for the reason that is meant.
   not more than ten times a second. Once more with one socket and 10 orders, where batching and
   concurrency have little to gain.
 - Portfolio cycle: 10,000 accounts of five positions in 20 groups. Before the report only a
-  hundredth of them is valued, in the keyspace of all; its figures are times 100.
+  hundredth of them is valued, in the keyspace of all; its figures are times 100. Nobody deals
+  between the service's cycles; its first one, which reads what all accounts hold, is told beside.
 
 CPU time is that of this process, and beside it that of PostgreSQL and Valkey (in hundredths of a
 second, with what PostgreSQL does in the background). Counted are sessions on the database,
@@ -34,7 +35,12 @@ import uvloop
 
 from tests.bench.claims_bursts import CLOSING, PENDING, Bursts, measure_bursts
 from tests.bench.claims_contenders import Name, Servers
-from tests.bench.claims_portfolios import PORTFOLIO, Portfolios, measure_portfolios
+from tests.bench.claims_portfolios import (
+    FIRST_PORTFOLIO,
+    PORTFOLIO,
+    Portfolios,
+    measure_portfolios,
+)
 from tests.bench.claims_sockets import Sockets, measure_sockets, row_of
 from tests.bench.report import Report
 from tests.bench.server import bench_postgres
@@ -142,6 +148,13 @@ def _conclude_speed(report: Report, speed: Speed) -> None:
         report.ratio(f"{row}: before : product{what}", before, product, at_least=speed.over_before)
         over_after = f"{row}: report after : product{what}"
         report.ratio(over_after, after, product, at_least=speed.over_after)
+
+
+def _conclude_first_cycle(report: Report) -> None:
+    first = f"{FIRST_PORTFOLIO}: {Name.PRODUCT}"
+    report.figure(first, report.rounds[f"{first}: ms"], "ms")
+    for name in (Name.BEFORE, Name.AFTER):
+        report.ratio(f"{PORTFOLIO}: {name} : {first}", f"{PORTFOLIO}: {name}: ms", f"{first}: ms")
 
 
 def _conclude_saving(report: Report, saving: Saving) -> None:

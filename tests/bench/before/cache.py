@@ -107,11 +107,16 @@ async def fill_cache(stores: Stores) -> None:
     async with stores.session() as session:
         users = await session.fetch("SELECT * FROM accounts")
         settings = await session.fetch(_SELECT_SETTINGS)
-        pending = await session.fetch(SELECT_ORDERS + "WHERE o.status = 'PENDING'")
+        symbols = await session.fetch("SELECT symbol FROM symbols")
     values = {user_key(row["user_type"], row["account_id"]): user_fields(row) for row in users}
     values |= {settings_key(row["group_name"], row["symbol"]): dict(row) for row in settings}
     await _write(stores, values)
-    await add_pending(stores, map(order_fields, pending))
+    for row in symbols:  # all at once would take gigabytes
+        async with stores.session() as session:
+            pending = await session.fetch(
+                SELECT_ORDERS + "WHERE o.status = 'PENDING' AND o.symbol = $1", row["symbol"]
+            )
+        await add_pending(stores, map(order_fields, pending))
 
 
 async def add_pending(stores: Stores, orders: Iterable[Fields]) -> None:
