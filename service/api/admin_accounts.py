@@ -68,7 +68,7 @@ async def _fund(call: Call[Amount, None], amount: Decimal) -> Answer:
     account_id = call.number("account_id", RejectCode.UNKNOWN_ACCOUNT)
     actor, reason = call.author(call.body.reason)
     action = AuditAction.DEPOSIT if amount > 0 else AuditAction.WITHDRAW
-    audit = Audit(actor, action, f"account {account_id}", f"{reason} [{amount}]".strip())
+    audit = Audit(actor, action, f"account {account_id}", reason)
     kinds = _DEPOSITED if amount > 0 else _WITHDRAWN
     event, _ = await call.command("fund", account_id, call.key, Fund(amount, audit), kinds)
     return Answer(

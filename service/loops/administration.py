@@ -7,7 +7,7 @@ and so does its entry in the audit.
 
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -24,10 +24,10 @@ from service.domain.instrument import (
     TradingState,
     UserType,
 )
-from service.domain.money import CENT
+from service.domain.money import CENT, format_money
 from service.domain.rejection import RejectCode, Rejected
 from service.loops.trading import Trading
-from service.storage.audit import AuditAction, audit_statement
+from service.storage.audit import AuditAction, Settings, audit_statement, settings_changes
 from service.storage.rows import (
     GROUP_COLUMNS,
     GROUP_SYMBOL_COLUMNS,
@@ -194,7 +194,13 @@ class Administration:
                 statements.append((_FIRST_DEPOSIT, deposit))
             action, target = AuditAction.CREATE_ACCOUNT, f"account {account_id}"
             entry = Audit(author.actor, action, target, author.reason)
-            return [*statements, audit_statement(entry, now)]
+            opened = {
+                "user_type": user_type,
+                "group": group,
+                "leverage": leverage,
+                "balance": format_money(balance),
+            }
+            return [*statements, audit_statement(entry, now, None, opened)]
 
         await self._change(apply)
 
@@ -208,28 +214,12 @@ class Administration:
         await self._trading.change_settings(apply_or_reject)
 
 
-Settings = Symbol | Group | GroupSymbol
-
-
 def _audit(
     author: Author, action: AuditAction, target: str, before: Settings | None, after: Settings
 ) -> SettingsStatement:
-    """Return the statement that audits a change: why, and what changed."""
-    if before is None:
-        changes = "new"
-    else:
-        names = [each.name for each in fields(after)]
-        changes = ", ".join(
-            f"{name}: {_text(getattr(before, name))} -> {_text(getattr(after, name))}"
-            for name in names
-            if getattr(before, name) != getattr(after, name)
-        )
-    reason = f"{author.reason} [{changes or 'no change'}]".strip()
-    return audit_statement(Audit(author.actor, action, target, reason), time.time_ns())
-
-
-def _text(value: object) -> str:
-    return "none" if value is None else str(value)
+    """Return the statement that audits a change of settings."""
+    entry = Audit(author.actor, action, target, author.reason)
+    return audit_statement(entry, time.time_ns(), *settings_changes(before, after))
 
 
 def _warn(target: str, before: TradingState, after: TradingState, author: Author) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from service.domain.decision import Decision
 from service.domain.money import EXACT
+from service.storage.audit import decided_changes
 
 COMMITTED = "committed"
 
@@ -84,6 +85,8 @@ _AUDIT_COLUMNS = (
     ("action", "text"),
     ("target", "text"),
     ("reason", "text"),
+    ("before", "jsonb"),
+    ("after", "jsonb"),
     ("time", "bigint"),
     ("decision_id", "bigint"),
 )
@@ -94,7 +97,12 @@ _OUTBOX_COLUMNS = (
     ("payload", "text"),
     ("traceparent", "text"),
 )
-_COMMAND_COLUMNS = (("account_id", "bigint"), ("key", "text"), ("answer", "text"))
+_COMMAND_COLUMNS = (
+    ("account_id", "bigint"),
+    ("key", "text"),
+    ("answer", "text"),
+    ("event_id", "bigint"),
+)
 _ACCOUNT_COLUMNS = (
     ("account_id", "bigint"),
     ("sequence_before", "bigint"),
@@ -229,7 +237,7 @@ def encode(
             if corrects is not None:
                 corrected.append((decision_id, corrects))
         if audited is not None:
-            audit.append((*audited, time, decision_id))
+            audit.append((*audited, *decided_changes(decision), time, decision_id))
         balance_before = account.balance
         for posting in postings:
             balance_before = EXACT.subtract(balance_before, posting.amount)
@@ -249,7 +257,7 @@ def encode(
             row[3:] = account.sequence, account.balance, account.margin, account.in_margin_call
         outbox.append((decision_id, account_id, account.sequence, payload, trace))
         if key is not None:
-            commands.append((account_id, key, payload))
+            commands.append((account_id, key, payload, decision_id))
     return [
         *_arrays(list(new_orders.values()), _ORDER_COLUMNS),
         *_arrays(

@@ -113,7 +113,13 @@ class RevocationStore:
                 if await connection.fetchval("SELECT count(*) FROM revocations") >= MAX_REVOCATIONS:
                     raise TooManyRevocations
                 number = await connection.fetchval(_INSERT, *about, new.revoked_at, new.expires_at)
-                statement, arguments = audit_statement(audit, new.revoked_at)
+                revoked = {
+                    "token_id": new.token_id,
+                    "account_id": new.account_id,
+                    "role": new.role,
+                    "expires_at": format_time(new.expires_at),
+                }
+                statement, arguments = audit_statement(audit, new.revoked_at, None, revoked)
                 await connection.execute(statement, *arguments)
         finally:
             connection.terminate()

@@ -1,6 +1,7 @@
 """What must hold between orders and their deals: one of each kind, volumes, prices and money.
 
-A deal stands unless it was corrected. Statements of `RULES` return what breaks a rule: what it is,
+A deal stands unless it was corrected. An order that ended long ago may have lost all its deals
+together, to retention. Statements of `RULES` return what breaks a rule: what it is,
 what was expected and what was found.
 """
 
@@ -28,6 +29,9 @@ WITH dealt AS (
     FROM (SELECT *, corrected_by IS NULL AS stands FROM deals) AS deal GROUP BY order_id
 )
 """
+_NOT_PRUNED = """NOT (d.order_id IS NULL AND o.status IN ('CLOSED', 'CANCELLED')
+    AND coalesce(o.close_time, o.placed_time) < (
+        SELECT extract(epoch FROM stored_before) * 1e9 FROM pruned WHERE what = 'deals'))"""
 _DEALS_OF_ORDER = f"""{_DEALT}
 SELECT format('deals of order %s, %s', o.order_id, concat_ws(' ', o.status, o.reason)),
     format(told, e.opens, e.closes, e.cancels, e.undone),
@@ -40,7 +44,7 @@ JOIN (VALUES ('PENDING', false, 0, 0, 0, 0), ('OPEN', false, 1, 0, 0, 0),
     ON e.status = o.status AND e.is_corrected = (o.reason IS NOT DISTINCT FROM 'CORRECTED')
 CROSS JOIN (VALUES ('%s OPEN, %s CLOSE, %s CANCEL, %s taken back')) AS text (told)
 WHERE (coalesce(d.opens, 0), coalesce(d.closes, 0), coalesce(d.cancels, 0), coalesce(d.undone, 0))
-    <> (e.opens, e.closes, e.cancels, e.undone)
+    <> (e.opens, e.closes, e.cancels, e.undone) AND {_NOT_PRUNED}
 """
 _FILL = f"""{_DEALT}
 SELECT 'order ' || o.order_id,
@@ -68,7 +72,7 @@ SELECT 'order ' || o.order_id,
     format('profit %s and commission %s', coalesce(o.profit, 0), coalesce(o.commission, 0))
 FROM orders o LEFT JOIN dealt d USING (order_id)
 WHERE (coalesce(o.profit, 0), coalesce(o.commission, 0))
-    <> (coalesce(d.profit, 0), coalesce(d.commission, 0))
+    <> (coalesce(d.profit, 0), coalesce(d.commission, 0)) AND {_NOT_PRUNED}
 """
 _SWAP = """
 SELECT 'swap of order ' || order_id, coalesce(posted.swap, 0) || ' as posted',

@@ -23,7 +23,7 @@ FROM {table} t JOIN orders o USING (order_id) WHERE o.account_id <> t.account_id
 _POSTED_WITHOUT_DEAL = """
 SELECT 'ledger ' || entry_id, 'a deal ' || decision_id, 'none' FROM ledger
 WHERE kind IN ('PROFIT', 'COMMISSION', 'CORRECTION', 'NEGATIVE_BALANCE')
-    AND decision_id IS NOT NULL
+    AND decision_id > (SELECT until FROM pruned WHERE what = 'deals')
     AND NOT EXISTS (SELECT FROM deals WHERE deal_id = decision_id)
 """
 _NO_TERMS = """
@@ -43,14 +43,19 @@ SELECT 'account ' || account_id, 'no margin call without positions', 'one'
 FROM accounts a WHERE in_margin_call AND NOT EXISTS (
     SELECT FROM orders WHERE account_id = a.account_id AND status = 'OPEN')
 """
+# Of what was pruned, each account has lost its first events.
 _SEQUENCE = """
-SELECT 'events of account ' || account_id, format('1 to %s', sequence),
+SELECT 'events of account ' || account_id, format('%s to %s', CASE pruned.until WHEN 0 THEN 1
+        ELSE first END, sequence),
     format('%s events, %s to %s', coalesce(events, 0), first, last)
 FROM accounts LEFT JOIN (
     SELECT account_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last
     FROM outbox GROUP BY account_id
 ) AS told USING (account_id)
-WHERE (sequence, sequence) <> (coalesce(events, 0), coalesce(last, 0)) OR first <> 1
+CROSS JOIN (SELECT until FROM pruned WHERE what = 'outbox') AS pruned
+WHERE CASE WHEN pruned.until = 0
+    THEN (sequence, sequence) <> (coalesce(events, 0), coalesce(last, 0)) OR first <> 1
+    ELSE (sequence, sequence) <> (last, first + events - 1) END
 """
 _ORDER_OF_EVENTS = """
 SELECT 'event ' || event_id || ' of account ' || account_id, 'an id above ' || before, 'not above'
@@ -61,7 +66,7 @@ WHERE event_id <= before
 """
 _DEAL_WITHOUT_EVENT = """
 SELECT 'deal ' || deal_id, 'an event of account ' || account_id, 'none'
-FROM deals d WHERE NOT EXISTS (
+FROM deals d WHERE deal_id > (SELECT until FROM pruned WHERE what = 'outbox') AND NOT EXISTS (
     SELECT FROM outbox o WHERE o.event_id = d.deal_id AND o.account_id = d.account_id)
 """
 # What the owner of an account was told last.
@@ -78,7 +83,10 @@ WHERE (told ->> 'sequence', told ->> 'balance')
 """
 _EVENT_RELAY = """
 SELECT 'shard ' || shard || ' published until', 'at most event ' || last, published_until::text
-FROM event_relay CROSS JOIN (SELECT coalesce(max(event_id), 0) AS last FROM outbox) AS outbox
+FROM event_relay CROSS JOIN (
+    SELECT greatest((SELECT max(event_id) FROM outbox),
+        (SELECT until FROM pruned WHERE what = 'outbox'), 0) AS last
+) AS stored
 WHERE published_until NOT BETWEEN 0 AND last
 UNION ALL
 SELECT 'shard ' || shard, 'how far it is published', 'nothing'

@@ -191,7 +191,7 @@ DRILLS = (
     Drill(
         "TapewatchAccountFaulted",
         processes.account_impossible,
-        "the service starts with an account whose leverage is not a number, and triggers its order",
+        "the service starts with a position that has lost its opening tick, and triggers its stop",
         true_s=40,
         window_s=FIVE_MINUTES_S,
     ),

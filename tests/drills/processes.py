@@ -101,16 +101,19 @@ async def _restart(on: Universe, *statements: str) -> None:
 
 @asynccontextmanager
 async def account_impossible(on: Universe) -> AsyncIterator[None]:
-    """Have the service start with an account that no rule can judge, and trigger its order."""
+    """Have the service start with a position that no rule can judge, and trigger its stop loss."""
     mid = on.upstream.mids["GBPUSD"]
-    await on.traders.place(TAMPERED_ACCOUNT, "GBPUSD", "BUY_STOP", "0.01", price=mid * 1.005)
-    leverage = f"UPDATE accounts SET leverage = {{}} WHERE account_id = {TAMPERED_ACCOUNT}"
-    await _restart(on, leverage.format("'NaN'"))
+    await on.traders.place(TAMPERED_ACCOUNT, "GBPUSD", "SELL", "0.01", stop_loss=mid * 1.005)
+    opened = (
+        "UPDATE orders SET open_tick = {} "
+        f"WHERE account_id = {TAMPERED_ACCOUNT} AND symbol = 'GBPUSD' AND status = 'OPEN'"
+    )
+    await _restart(on, opened.format("NULL"))
     on.upstream.move(0.01, "GBPUSD")
     try:
         yield
     finally:
-        await _restart(on, leverage.format("100"))
+        await _restart(on, opened.format(0))
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
 
+import asyncpg
 import pytest
 
 from service.domain.commands import CommandDesk
@@ -44,10 +45,13 @@ async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
         yield shard
 
 
-async def audited(shard: Shard) -> list[tuple[str, str, str, str]]:
-    """Return the audit, oldest first: actor, action, target, reason."""
+async def audited(shard: Shard) -> list[tuple[object, ...]]:
+    """Return the audit, oldest first: actor, action, target, reason, before, after."""
     entries = await shard.reader.audit(100)
-    return [(each.actor, each.action, each.target, each.reason) for each in reversed(entries)]
+    return [
+        (each.actor, each.action, each.target, each.reason, each.before, each.after)
+        for each in reversed(entries)
+    ]
 
 
 async def close(shard: Shard, order: EventView, volume: int | None = None) -> EventView:
@@ -84,7 +88,9 @@ async def test_a_halt_waits_and_survives_a_restart(shard: Shard, postgres_dsn: s
             "7",
             "set_trading_state",
             f"symbol {SYMBOL}",
-            "bad ticks [trading_state: active -> halted]",
+            "bad ticks",
+            {"trading_state": "active"},
+            {"trading_state": "halted"},
         )
     ]
     shard.quote(109_400)
@@ -143,12 +149,66 @@ async def test_every_change_is_audited_with_what_it_changed(shard: Shard) -> Non
             "7",
             "set_symbol",
             f"symbol {SYMBOL}",
-            f"bad ticks [max_jump_points: none -> 50, sessions: none -> {sessions}]",
+            "bad ticks",
+            {"max_jump_points": None, "sessions": None},
+            {"max_jump_points": 50, "sessions": str(sessions)},
         ),
-        ("8", "set_group", "group gold", "[margin_call_hysteresis: 5 -> 8]"),
-        ("8", "set_terms", f"group gold on {SYMBOL}", "[no change]"),
-        ("7", "create_account", "account 99", "bad ticks"),
+        (
+            *("8", "set_group", "group gold", ""),
+            {"margin_call_hysteresis": "5"},
+            {"margin_call_hysteresis": "8"},
+        ),
+        ("8", "set_terms", f"group gold on {SYMBOL}", "", {}, {}),
+        (
+            *("7", "create_account", "account 99", "bad ticks", None),
+            {"user_type": "live", "group": "gold", "leverage": "30", "balance": "500.00"},
+        ),
     ]
+
+
+async def test_what_is_decided_for_others_is_audited_with_what_it_changed(shard: Shard) -> None:
+    audit = Audit("7", "deposit", "account 1", "a goodwill")
+    await shard.trading.command(
+        LIVE, None, lambda desk, now: desk.fund(LIVE, Decimal("9.50"), now)._replace(audit=audit)
+    )
+    bigger = await _place_lots(shard, 300)
+    shard.quote(110_100)
+    before = shard.desk.accounts[COMMISSIONED].balance
+    part = await close(shard, bigger, 100)
+    await correct(shard, part)
+    closed = await close(shard, bigger)
+    back = await correct(shard, closed)
+    assert bigger.order is not None
+    assert part.order is not None
+    order_id = bigger.order.order_id
+    assert [entry[4:] for entry in await audited(shard)] == [
+        ({"balance": "1000000.00"}, {"balance": "1000009.50"}),
+        (
+            {**_order(order_id, "OPEN"), "volume": "0.02", "balance": part.balance},
+            {**_order(order_id, "OPEN"), "volume": "0.03", "balance": str(before)},
+        ),
+        (
+            {**_order(order_id, "CLOSED"), "balance": closed.balance},
+            {**_order(order_id, "OPEN"), "balance": back.balance},
+        ),
+    ]
+
+
+def _order(order_id: int, status: str) -> dict[str, object]:
+    return {"order_id": order_id, "status": status}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit SET reason = 'none'", "DELETE FROM audit", "TRUNCATE audit"],
+)
+async def test_the_audit_is_never_changed(shard: Shard, statement: str) -> None:
+    """Not even by the owner of the database."""
+    await shard.administration.set_group_state("plain", TradingState.HALTED, AUTHOR)
+    before = await audited(shard)
+    with pytest.raises(asyncpg.PostgresError, match="the audit is only added to"):
+        await execute(shard.database.dsn, statement)
+    assert await audited(shard) == before
 
 
 async def test_a_change_that_is_not_stored_leaves_no_entry(shard: Shard) -> None:

@@ -259,6 +259,47 @@ async def test_what_is_not_finite_is_found(
     assert {fault.found for fault in told} == {value}
 
 
+@pytest.mark.parametrize(
+    ("statement", "rules"),
+    [
+        ("DELETE FROM outbox WHERE account_id = 3", set()),
+        ("DELETE FROM outbox WHERE account_id = 3 AND sequence = 1", set()),
+        ("DELETE FROM outbox WHERE account_id = 3 AND sequence = 2", {Rule.SEQUENCE, Rule.EVENT}),
+        ("DELETE FROM outbox WHERE account_id = 2 AND sequence = 3", {Rule.SEQUENCE}),
+        (f"DELETE FROM deals WHERE order_id IN ({CLOSED}, {CANCELLED}, {UNDONE})", set()),
+        (f"DELETE FROM deals WHERE order_id = {HELD}", {Rule.DEALS_OF_ORDER, Rule.ORDER_MONEY}),
+        (
+            f"DELETE FROM deals WHERE order_id = {CLOSED} AND event = 'OPEN'",
+            {Rule.DEALS_OF_ORDER, Rule.FILL, Rule.ORDER_MONEY},
+        ),
+    ],
+)
+async def test_what_was_pruned_is_not_missed(
+    statement: str, rules: set[Rule], book: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """As long as it is the oldest events of an account, or all deals of an order that ended."""
+    await book.execute("UPDATE pruned SET until = 1000, stored_before = now()")
+    await book.execute(statement)
+    report = await check(book)
+    assert {fault.rule for fault in report.faults} == rules, report.lines()
+
+
+async def test_no_number_is_stored_that_is_not_finite(
+    book: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    columns = await book.fetch(
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND data_type = 'numeric'"
+    )
+    checked = {(table, name) for table, (_, names) in NUMBERS.items() for name in names}
+    assert {tuple(row) for row in columns} == checked
+    for table, column in sorted(checked):
+        for value in ("NaN", "Infinity", "-Infinity"):
+            with pytest.raises(asyncpg.CheckViolationError):
+                async with book.transaction():
+                    await book.execute(f"UPDATE {table} SET {column} = '{value}'")
+
+
 async def test_a_fault_is_told_with_its_id_and_both_values(
     book: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:

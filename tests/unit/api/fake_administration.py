@@ -70,6 +70,7 @@ class FakeAdministration:
         number = len(self.audit) + 1
         self.audit.append(
             AuditView(
-                number, format_time(number), author.actor, action, target, author.reason, None
+                *(number, format_time(number), author.actor, action, target, author.reason),
+                *(None, None, {"group": "gold"}),
             )
         )

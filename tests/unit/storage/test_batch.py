@@ -145,8 +145,8 @@ def test_answers_are_stored_for_decisions_that_carry_a_key_alone() -> None:
     clerk.fund(Decimal(1), account_id=2, key="k")
     tables = rows_of(clerk)
     assert tables["commands"] == [
-        {"account_id": 1, "key": "k", "answer": "event 1"},
-        {"account_id": 2, "key": "k", "answer": "event 3"},
+        {"account_id": 1, "key": "k", "answer": "event 1", "event_id": 1},
+        {"account_id": 2, "key": "k", "answer": "event 3", "event_id": 3},
     ]
     assert [event["payload"] for event in tables["outbox"]] == ["event 1", "event 2", "event 3"]
     assert [event["event_id"] for event in tables["outbox"]] == [1, 2, 3]
@@ -212,7 +212,8 @@ def test_the_statement_takes_what_its_arguments_are() -> None:
         previous_batch=uuid.UUID(int=1),
         batch=uuid.UUID(int=2),
     )
-    assert arguments[:5] == [3, uuid.UUID(int=1), uuid.UUID(int=2), last.tick, last.decision_id]
+    one, two = uuid.UUID(int=1), uuid.UUID(int=2)
+    assert arguments[:6] == [3, one, two, last.tick, last.decision_id, 0]
     taken = {int(number) for number in re.findall(r"\$(\d+)", COMMIT_STATEMENT)}
     assert taken == set(range(1, len(arguments) + 1))
     empty = commit_arguments(

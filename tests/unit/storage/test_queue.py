@@ -292,5 +292,5 @@ def test_the_outbox_is_told_the_trace_of_what_is_exported_alone() -> None:
     causes = [Tracing(Box(), ratio).begin("cause") for ratio in (1.0, 0.0)]
     for cause in (None, *causes):
         queue.put([clerk.fund(Decimal(1), 1)], 0, cause)
-    traces = taken(queue).rows[-4]  # three columns of answers to commands come behind it
+    traces = taken(queue).rows[-5]  # four columns of answers to commands come behind it
     assert list(traces) == [None, causes[0].ids.traceparent, None]
