@@ -24,6 +24,8 @@ from aiohttp import web
 from jwt.types import Options
 
 from service.api.errors import ApiError, TransportCode
+from service.loops.answers import Unavailable
+from service.loops.revocations import Revocations
 
 ALGORITHM = "HS256"
 MIN_SECRET_BYTES = 32
@@ -37,6 +39,7 @@ MAX_ACCOUNTS = 32
 TOKEN_ID_BYTES = 12
 MAX_TOKEN_ID_LENGTH = 64
 CLOCK_SKEW_S = 60.0
+RETRY_S = 1
 
 _OPTIONS: Options = {"require": ["exp", "sub", "role"], "verify_iat": False}
 _LATEST_S = 2**33
@@ -103,15 +106,22 @@ def check_secret(secret: str) -> None:
 
 
 class Authenticator:
-    """Checks tokens against the secret that signs them, and the one before it, if any.
+    """Checks tokens against the secret that signs them, the one before it, and what is revoked.
+
+    While it is not known what is revoked, nobody is let in.
 
     A token that lives on for more than `max_token_s` is refused: what is known of revoked tokens
     need not be known for longer.
     """
 
     def __init__(
-        self, secret: str, previous: str | None = None, max_token_s: float = MAX_TOKEN_S
+        self,
+        secret: str,
+        revocations: Revocations,
+        previous: str | None = None,
+        max_token_s: float = MAX_TOKEN_S,
     ) -> None:
+        self._revocations = revocations
         self._secrets = [secret] if previous is None else [secret, previous]
         for each in self._secrets:
             check_secret(each)
@@ -147,12 +157,22 @@ class Authenticator:
             raise ApiError(TransportCode.INVALID_TOKEN, "send one token, in one place")
         return self._admit(token, Role.TRADER)
 
+    def is_revoked(self, principal: Principal) -> bool:
+        """Tell whether the token of a caller who was let in is revoked by now."""
+        return self._revocations.is_revoked(
+            principal.token_id, principal.accounts, principal.role, principal.issued_at
+        )
+
     def _admit(self, token: str | None, role: Role) -> Principal:
         if token is None:
             raise ApiError(
                 TransportCode.MISSING_TOKEN, "send a token in the header Authorization: Bearer ..."
             )
         principal = self._verify(token)
+        if not self._revocations.is_known:
+            raise Unavailable("it is not known yet which tokens are revoked: try again", RETRY_S)
+        if self.is_revoked(principal):
+            raise ApiError(TransportCode.REVOKED_TOKEN, "the token was revoked: get a new one")
         if principal.role is not role:
             raise ApiError(TransportCode.FORBIDDEN, f"this needs a token with the role {role}")
         return principal

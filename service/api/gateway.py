@@ -112,8 +112,7 @@ def build_gateway(
     """
     addresses = Addresses(proxies)
     doors = Doors(
-        Authenticator(secret, previous_secret, max_token_s),
-        revocations,
+        Authenticator(secret, revocations, previous_secret, max_token_s),
         Rates(RateLimits() if rates is None else rates),
         addresses,
     )

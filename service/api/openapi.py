@@ -13,7 +13,7 @@ from typing import Any, get_args
 import msgspec
 
 from service.api import messages
-from service.api.auth import SUBPROTOCOL
+from service.api.auth import SUBPROTOCOL, Role
 from service.api.calls import Route
 from service.api.errors import PROBLEM_TYPE, STATUS, ErrorCode, Problem, TransportCode
 from service.api.requests import Key
@@ -116,6 +116,7 @@ def _operation(route: Route) -> JsonObject:
         "operationId": route.handle.__name__ + ("_admin" if "/admin/" in route.path else ""),
         "summary": route.summary,
         "description": f"Needs a token with the role {route.role}.",
+        "security": _security(route.role),
         "tags": [route.path.split("/")[3]],
         "responses": {
             **{str(status): _answer(shape) for status, shape in route.answers.items()},
@@ -170,6 +171,7 @@ def _stream() -> JsonObject:
         "4401 when the token expires, 4403 when it is revoked, 4408 when the client is too slow, "
         "1001 on shutdown. "
         f"{(messages.__doc__ or '').strip()}",
+        "security": _security(Role.TRADER),
         "tags": ["stream"],
         "responses": {
             "101": {"description": "The WebSocket is open."},
@@ -185,6 +187,10 @@ def _stream() -> JsonObject:
             ),
         },
     }
+
+
+def _security(role: Role | None) -> list[JsonObject]:
+    return [] if role is None else [{"bearer": [str(role)]}]
 
 
 def _received() -> tuple[type[msgspec.Struct], ...]:

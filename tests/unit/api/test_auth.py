@@ -9,8 +9,9 @@ import jwt
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from service.api.auth import Authenticator, Role, issue_token
+from service.api.auth import MAX_TOKEN_S, Authenticator, Role, issue_token
 from service.api.errors import ApiError
+from tests.revoked import nothing_revoked
 from tests.unit.api.market import TRADER
 from tests.unit.api.world import HOST, SECRET, World, bearer, token
 
@@ -21,6 +22,12 @@ def signed(algorithm: str = "HS256", secret: str = SECRET, **claims: Any) -> str
     base = {"sub": "17", "role": "trader", "exp": time.time() + 86_400}
     chosen = {name: value for name, value in (base | claims).items() if value is not None}
     return jwt.encode(chosen, secret, algorithm=algorithm)
+
+
+def authenticator(
+    secret: str, previous: str | None = None, max_token_s: float = MAX_TOKEN_S
+) -> Authenticator:
+    return Authenticator(secret, nothing_revoked(), previous, max_token_s)
 
 
 async def refusal(world: World, headers: dict[str, str], path: str = "/api/v1/orders") -> str:
@@ -150,26 +157,26 @@ def test_a_token_of_the_secret_before_is_believed_as_long_as_that_is_there() -> 
     old, new = SECRET, "the next secret of the tests, as long"
     request = make_mocked_request("GET", "/", headers=bearer(token()))
     for secrets in ((old,), (new, old), (old, new)):
-        assert Authenticator(*secrets).request(request, Role.TRADER).account_id == TRADER
+        assert authenticator(*secrets).request(request, Role.TRADER).account_id == TRADER
     with pytest.raises(ApiError, match="INVALID_TOKEN"):
-        Authenticator(new).request(request, Role.TRADER)
+        authenticator(new).request(request, Role.TRADER)
     late = make_mocked_request("GET", "/", headers=bearer(token(ttl_s=-1)))
     with pytest.raises(ApiError, match="EXPIRED_TOKEN"):
-        Authenticator(new, old).request(late, Role.TRADER)
+        authenticator(new, old).request(late, Role.TRADER)
 
 
 def test_a_token_lives_no_longer_than_it_may() -> None:
     request = make_mocked_request("GET", "/", headers=bearer(token(ttl_s=7_200)))
-    assert Authenticator(SECRET, None, 7_200).request(request, Role.TRADER).account_id == TRADER
+    assert authenticator(SECRET, None, 7_200).request(request, Role.TRADER).account_id == TRADER
     with pytest.raises(ApiError, match="for 1 h at most"):
-        Authenticator(SECRET, None, 3_600).request(request, Role.TRADER)
+        authenticator(SECRET, None, 3_600).request(request, Role.TRADER)
 
 
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        Authenticator(SECRET, "short")
+        authenticator(SECRET, "short")
     with pytest.raises(ValueError, match="32 bytes"):
-        Authenticator("short")
+        authenticator("short")
     with pytest.raises(ValueError, match="32 bytes"):
         issue_token("short", 17, Role.TRADER, 60)
 
