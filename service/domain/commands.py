@@ -89,7 +89,7 @@ class CommandDesk:
             command.expires_at,
         )
         if not is_market:
-            self.desk.next_order_id += 1
+            self.desk.next_order_id += self.desk.id_step
             return place_order(self.desk, order, now, key=key)
         opening = price_opening(order)
         if opening is CancelReason.INSUFFICIENT_MARGIN:
@@ -102,7 +102,7 @@ class CommandDesk:
                 RejectCode.NO_RATE,
                 f"no conversion rate for {symbol.profit_currency} yet: try again once it is quoted",
             )
-        self.desk.next_order_id += 1
+        self.desk.next_order_id += self.desk.id_step
         return open_order(self.desk, order, opening, now, expected=None, key=key)
 
     def modify(self, command: ModifyOrder, now: int, key: str | None = None) -> Decision:

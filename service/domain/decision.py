@@ -109,7 +109,7 @@ class Audit(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """One thing decided. `decision_id` is gapless per shard; `tick` counts the quotes seen.
+    """One thing decided. `decision_id` rises within a shard; `tick` counts the quotes seen.
 
     Attributes:
         expected: status the stored order must have; None: the order is new.

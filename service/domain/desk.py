@@ -5,7 +5,8 @@ once and returns the `Decision` that stores it. Invariants:
 
 - a live order (PENDING or OPEN) is in `orders` and its triggers rest in its market's books;
 - an OPEN order is among its account's positions, with its margin;
-- an account's sequence grows by one with each of its decisions, `decision_id` by one with each;
+- an account's sequence grows by one with each of its decisions, `decision_id` by `id_step` with
+  each, and so do the ids of orders;
 - an account with positions has price bands in the books of the markets it depends on.
 
 Trigger prices rest normalised by the group's markup, so one book serves all groups of a symbol:
@@ -21,6 +22,7 @@ from service.domain.expiry import ExpiryQueue
 from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol
 from service.domain.market import Market, Terms, find_rate
 from service.domain.order import Order, OrderKind, OrderState, OrderStatus
+from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.domain.watch import Watch, forget_account, watch_account
 
 # Reading a member off its enum costs as much as a call in Python 3.11.
@@ -39,6 +41,7 @@ class Desk:
     """State of one engine. Not thread-safe: one caller at a time, which is the point.
 
     Attributes:
+        shard: whose accounts these are; `id_step` is the distance between two ids it gives.
         symbols: those of `markets`, by name; for reading.
         faults: accounts whose rules raised, by id: they may be half changed. They are left alone,
             and nobody else is, until `Engine.reload` has taken them anew from what is stored.
@@ -50,7 +53,9 @@ class Desk:
         trigger_counts: what became of the entries that quotes crossed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shard: AccountShard = ALL_ACCOUNTS) -> None:
+        self.shard = shard
+        self.id_step = shard.of
         self.markets: dict[str, Market] = {}
         self.symbols: dict[str, Symbol] = {}
         self.groups: dict[str, Group] = {}
@@ -67,8 +72,8 @@ class Desk:
         self.rolled_until = 0
         self.open_positions = 0
         self.trigger_counts = TriggerCounts()
-        self.next_order_id = 1
-        self.next_decision_id = 1
+        # The first id above zero.
+        self.next_order_id = self.next_decision_id = shard.number or shard.of
         self.next_watch_id = 1
         self.expiries = ExpiryQueue(self.orders)
         self.tick = 0

@@ -82,7 +82,7 @@ def _decide(
     account.sequence += 1
     desk.changed[account.account_id] = account
     decision_id = desk.next_decision_id
-    desk.next_decision_id = decision_id + 1
+    desk.next_decision_id = decision_id + desk.id_step
     after = AccountState(
         account.account_id,
         account.sequence,

@@ -13,6 +13,7 @@ from loguru import logger
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
+from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.loops.loop_status import describe_error
 from service.loops.trading import Trading
 from service.storage import lease as leases
@@ -20,6 +21,7 @@ from service.storage.database import Database
 from service.storage.errors import Diverged, Fenced, Unreachable, is_transient
 from service.storage.lease import Lease
 from service.storage.loader import load_engine, load_quotes, load_settings, save_quotes
+from service.storage.shards import divide
 from service.storage.writer import Writer
 from telemetry.pulse import Pulse
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
-SHARD = 0
 DRAIN_TIMEOUT_S = 5.0
 RETRY_S = 0.5
 
@@ -41,12 +42,14 @@ class Rules(NamedTuple):
         lease_life_s: how long the lease outlives a process that died; renewed at a third of it.
         is_replay: ticks are their own clock, prices are primed from the file, not restored, and a
             lost lease is the end: whoever took it feeds the ticks.
+        shard: whose accounts are traded.
     """
 
     holder: str
     guard: QuoteGuard
     lease_life_s: float = 10.0
     is_replay: bool = False
+    shard: AccountShard = ALL_ACCOUNTS
 
 
 class Leadership:
@@ -113,26 +116,38 @@ class Leadership:
                 await asyncio.sleep(RETRY_S)
 
     async def _stand_by(self, connection: "Connection") -> Lease:
-        engine = Engine(Desk(), self._rules.guard)
+        engine = Engine(Desk(self._rules.shard), self._rules.guard)
         async with self._database.measured("load"):
             await load_settings(connection, engine.desk)
         self._trading.follow(engine)
         self._informed.set()
         life_s = self._rules.lease_life_s
-        said = False
+        said = ""
         while True:
             self.pulse.beat()
-            async with self._database.measured("lease"):
-                lease = await leases.acquire(connection, SHARD, self._rules.holder, life_s)
+            lease, why = await self._take_lease(connection)
             if lease is not None:
                 return lease
-            if not said:
-                logger.info("another process trades: waiting as a standby")
-                said = True
+            if why != said:
+                logger.info("{}: waiting as a standby", why)
+                said = why
             await asyncio.sleep(life_s / 3)
             # Whoever trades may have changed them, and a standby answers reads.
             async with self._database.measured("load"):
                 await load_settings(connection, engine.desk)
+
+    async def _take_lease(self, connection: "Connection") -> tuple[Lease | None, str]:
+        """Take the lease of the shard; where that cannot be, tell why."""
+        shard, rules = self._rules.shard, self._rules
+        async with self._database.measured("lease"):
+            of = await divide(connection, shard.of)
+            if of != shard.of:
+                return None, (
+                    f"others trade {of} shards and this process is set to {shard.of}: set "
+                    "TAPEWATCH_SHARDS to the same everywhere, or stop all to change it"
+                )
+            lease = await leases.acquire(connection, shard.number, rules.holder, rules.lease_life_s)
+        return lease, "another process trades"
 
     async def _lead(self, connection: "Connection", lease: Lease) -> None:
         renewing = asyncio.create_task(self._renew(connection, lease))
@@ -176,7 +191,7 @@ class Leadership:
                 market.bid, market.ask, market.time = followed.bid, followed.ask, followed.time
 
     async def _load(self, lease: Lease) -> Engine:
-        engine = Engine(Desk(), self._rules.guard)
+        engine = Engine(Desk(self._rules.shard), self._rules.guard)
         loading = await self._database.connect()
         try:
             # A book takes as long as it is large.
@@ -187,7 +202,8 @@ class Leadership:
                     engine.desk.tick = lease.last_tick
         finally:
             await loading.close()
-        engine.desk.next_decision_id = lease.last_decision + 1
+        desk = engine.desk
+        desk.next_decision_id = desk.shard.first_id(lease.last_decision)
         return engine
 
     async def _renew(self, connection: "Connection", lease: Lease) -> None:

@@ -91,7 +91,7 @@ class Lap:
         is_last = self._next == len(self._account_ids)
         after, self._after = self._after, END_OF_ACCOUNTS if is_last else held[-1].account_id
         live = [desk.orders[order_id] for order_id in order_ids if order_id in desk.orders]
-        accounts = AccountRange(self.user_type, after, self._after, self._orders_below)
+        accounts = AccountRange(self.user_type, after, self._after, self._orders_below, desk.shard)
         return accounts, held, [order_state(order, None) for order in live]
 
 

@@ -20,7 +20,6 @@ from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.order import Order
 from service.domain.swap import charge_swap, next_rollover, owe_swaps, settle_swap
-from service.loops.leadership import SHARD
 from service.loops.trading import Trading
 from service.storage.settings_write import SettingsStatement
 
@@ -96,7 +95,7 @@ class Rollover:
 
         def settle(desk: Desk) -> list[SettingsStatement]:
             desk.rolled_until = desk.owed_until
-            return [(_SET_ROLLED_UNTIL, (SHARD, desk.rolled_until))]
+            return [(_SET_ROLLED_UNTIL, (desk.shard.number, desk.rolled_until))]
 
         await self._trading.change_settings(settle)
 

@@ -22,6 +22,7 @@ from service.domain.engine import Engine
 from service.domain.instrument import TradingState, UserType
 from service.domain.market import Market
 from service.domain.order import CancelReason, OrderStatus
+from service.domain.shard import AccountShard
 from service.instruments import Instruments
 from service.loops.trading import Trading
 from service.storage.database import Database
@@ -159,23 +160,28 @@ class Sweeps:
         """Sweep pending orders and positions once."""
         await asyncio.gather(self.pending.run_once(), self.positions.run_once())
 
+    @property
+    def _shard(self) -> AccountShard:
+        return self._trading.desk.shard
+
     def _find_pending(
         self, connection: "Connection", user_type: UserType
     ) -> AsyncIterator[list[int]]:
         quotes = self._dealt_quotes(_may_open, lambda _: True)
-        return find_crossed(connection, CROSSED_PENDING, quotes, user_type)
+        return find_crossed(connection, CROSSED_PENDING, quotes, user_type, self._shard)
 
     def _find_positions(
         self, connection: "Connection", user_type: UserType
     ) -> AsyncIterator[list[int]]:
         # Without a conversion rate a position stays open.
         quotes = self._dealt_quotes(_may_close, lambda market: market.rate.factors() is not None)
-        return find_crossed(connection, CROSSED_POSITIONS, quotes, user_type)
+        return find_crossed(connection, CROSSED_POSITIONS, quotes, user_type, self._shard)
 
     def _find_expired(
         self, connection: "Connection", user_type: UserType
     ) -> AsyncIterator[list[int]]:
-        return find_expired(connection, self._clock() - EXPIRY_GRACE_NS, user_type)
+        until = self._clock() - EXPIRY_GRACE_NS
+        return find_expired(connection, until, user_type, self._shard)
 
     def _judge_expired(self, engine: Engine, order_id: int) -> list[Decision]:
         order, until = engine.desk.orders[order_id], self._clock() - EXPIRY_GRACE_NS

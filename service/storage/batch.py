@@ -121,7 +121,7 @@ _changes_of = itemgetter(*(ORDER_COLUMNS.index(name) for name, _ in _CHANGE_COLU
 
 
 def _statement() -> str:
-    number = 5
+    number = 6
 
     def arrays(columns: tuple[tuple[str, str], ...], alias: str) -> str:
         nonlocal number
@@ -167,7 +167,7 @@ def _statement() -> str:
     return f"""
 WITH fence AS (
     UPDATE shard_leases SET last_batch = $3, last_tick = $4, last_decision = $5
-    WHERE shard = 0 AND epoch = $1 AND last_batch = $2 RETURNING shard
+    WHERE shard = $6 AND epoch = $1 AND last_batch = $2 RETURNING shard
 ),
 new_orders AS ({new_orders}),
 changed_orders AS ({changed_orders}),
@@ -195,10 +195,16 @@ COMMIT_STATEMENT = _statement()
 
 
 def commit_arguments(
-    rows: list[Any], last: Decision, *, epoch: int, previous_batch: uuid.UUID, batch: uuid.UUID
+    rows: list[Any],
+    last: Decision,
+    *,
+    epoch: int,
+    previous_batch: uuid.UUID,
+    batch: uuid.UUID,
+    shard: int = 0,
 ) -> list[Any]:
     """Return the arguments of `COMMIT_STATEMENT` for encoded decisions that end with `last`."""
-    return [epoch, previous_batch, batch, last.tick, last.decision_id, *rows]
+    return [epoch, previous_batch, batch, last.tick, last.decision_id, shard, *rows]
 
 
 def encode(

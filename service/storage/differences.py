@@ -17,6 +17,7 @@ from service.domain.account import Account
 from service.domain.instrument import UserType
 from service.domain.money import EQUAL_WITHIN
 from service.domain.order import OrderState
+from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.storage.batch import ORDER_COLUMNS
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ class AccountRange(NamedTuple):
     after: int
     until: int
     orders_below: int
+    shard: AccountShard = ALL_ACCOUNTS
 
 
 def _statement() -> str:
-    first = 5 + 5
+    first = 7 + 5
     held = ", ".join(
         f"${number}::{'text[]::numeric' if kind == 'numeric' else kind}[]"
         for number, (_, kind) in enumerate(_COLUMNS, start=first)
@@ -75,11 +77,11 @@ def _statement() -> str:
     return f"""
 WITH stored_accounts AS MATERIALIZED (
     SELECT account_id, sequence, balance, margin, in_margin_call FROM accounts
-    WHERE user_type = $1 AND account_id > $2 AND account_id <= $3
+    WHERE user_type = $1 AND account_id > $2 AND account_id <= $3 AND account_id % $5 = $6
 ),
 held_accounts AS MATERIALIZED (
-    SELECT * FROM unnest($5::bigint[], $6::bigint[], $7::text[]::numeric[], $8::text[]::numeric[],
-        $9::boolean[]) AS h (account_id, sequence, balance, margin, in_margin_call)
+    SELECT * FROM unnest($7::bigint[], $8::bigint[], $9::text[]::numeric[], $10::text[]::numeric[],
+        $11::boolean[]) AS h (account_id, sequence, balance, margin, in_margin_call)
 ),
 compared AS MATERIALIZED (
     SELECT account_id, sequence FROM stored_accounts JOIN held_accounts USING (account_id, sequence)
@@ -140,10 +142,13 @@ def difference_arguments(
     accounts: AccountRange, held: Sequence[Account], orders: Iterable[OrderState]
 ) -> list[object]:
     """Return the arguments of `DIFFERENCES` for all accounts of a range and their live orders."""
+    *limits, shard = accounts
     rows = [_compared(order) for order in orders]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
     return [
-        *accounts,
+        *limits,
+        shard.of,
+        shard.number,
         [account.account_id for account in held],
         [account.sequence for account in held],
         [str(account.balance) for account in held],

@@ -187,6 +187,7 @@ class Writer:
             epoch=self._lease.epoch,
             previous_batch=self._last_batch,
             batch=batch,
+            shard=self._lease.shard,
         )
 
         async def attempt(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

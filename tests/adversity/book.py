@@ -19,7 +19,7 @@ async def check_book(dsn: str, shard: Shard | None = None) -> None:
         return
     connection = await asyncpg.connect(dsn)
     try:
-        engine = Engine(Desk(), GUARD)
+        engine = Engine(Desk(shard.desk.shard), GUARD)
         await load_engine(connection, engine)
         stored = memory_of(engine.desk)
         accounts, orders = shard.memory()

@@ -34,6 +34,7 @@ from service.domain.instrument import (
 from service.domain.order import Order, OrderState, OrderStatus, OrderType
 from service.domain.quote import Quote, QuoteGuard
 from service.domain.record import order_state
+from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.leadership import Leadership, Rules
@@ -144,13 +145,16 @@ def _orders(desk: Desk, resting: Sequence[Resting]) -> list[OrderState]:
 class Shard:
     """One process's part: engine, writer, leadership, sweeps, administration."""
 
-    def __init__(self, dsn: str, holder: str, lease_life_s: float) -> None:
+    def __init__(
+        self, dsn: str, holder: str, lease_life_s: float, accounts: AccountShard = ALL_ACCOUNTS
+    ) -> None:
         self.instruments = Instruments()
         self.database = Database(dsn, self.instruments)
         self.reader = Reader(self.database, lambda: self.trading.symbols())
-        self.trading = Trading(self.database, self.reader, self.instruments, Engine(Desk(), GUARD))
+        engine = Engine(Desk(accounts), GUARD)
+        self.trading = Trading(self.database, self.reader, self.instruments, engine)
         self.leadership = Leadership(
-            self.database, self.trading, Rules(holder, GUARD, lease_life_s)
+            self.database, self.trading, Rules(holder, GUARD, lease_life_s, shard=accounts)
         )
         self.sweeps = Sweeps(self.database, self.trading, self.instruments)
         self.administration = Administration(self.trading)
@@ -211,10 +215,15 @@ def memory_of(desk: Desk) -> tuple[dict[int, object], dict[int, OrderState]]:
 
 @asynccontextmanager
 async def trading_shard(
-    dsn: str, *, holder: str = "one", lease_life_s: float = 3.0, lead: bool = True
+    dsn: str,
+    *,
+    holder: str = "one",
+    lease_life_s: float = 3.0,
+    lead: bool = True,
+    accounts: AccountShard = ALL_ACCOUNTS,
 ) -> AsyncIterator[Shard]:
     """Run a shard; with `lead` it trades when the block begins. Crashes of it fail the test."""
-    shard = Shard(dsn, holder, lease_life_s)
+    shard = Shard(dsn, holder, lease_life_s, accounts)
     running = asyncio.create_task(shard.leadership.run())
     try:
         if lead:

@@ -110,7 +110,7 @@ READS: list[tuple[str, list[object], set[str]]] = [
     ),
     (f"{loader._LIVE} AND account_id = $1 ORDER BY order_id", [5], {"orders_live_of_account"}),
     ("SELECT max(order_id) FROM orders", [], {"orders_pkey"}),
-    (PAGE_AFTER, [5, 100], {"outbox_pkey"}),
+    (PAGE_AFTER, [5, 100, 1, 0], {"outbox_pkey"}),
 ]
 
 
@@ -181,7 +181,8 @@ async def test_sweeps_use_the_trigger_indexes(
 ) -> None:
     """In a healthy book nothing is crossed."""
     symbols = [f"S{number}" for number in range(1, 31)]
-    arguments: list[object] = [-1, user_type, symbols, [110_000] * 30, [110_010] * 30, ["vip"]]
+    quotes = [symbols, [110_000] * 30, [110_010] * 30]
+    arguments: list[object] = [-1, 1, 0, user_type, *quotes, ["vip"]]
     assert await full.fetch(statement, *arguments) == []
     used = await indexes_of(full, statement, arguments)
     assert expected <= used
@@ -191,7 +192,7 @@ async def test_sweeps_use_the_trigger_indexes(
 async def test_the_sweep_of_what_has_expired_uses_its_index(
     full: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
-    arguments: list[object] = [-1, UserType.LIVE, 10**18]
+    arguments: list[object] = [-1, 1, 0, UserType.LIVE, 10**18]
     assert await full.fetch(EXPIRED, *arguments) == []
     used = await indexes_of(full, EXPIRED, arguments)
     assert used == {"orders_expiry", "accounts_pkey"}

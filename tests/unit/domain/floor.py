@@ -31,6 +31,7 @@ from service.domain.instrument import (
 from service.domain.order import OrderState, OrderStatus, OrderType
 from service.domain.quote import REPLAY_GUARD, Quote, QuoteGuard, QuoteRefusal
 from service.domain.rejection import RejectCode, Rejected
+from service.domain.shard import ALL_ACCOUNTS, AccountShard
 
 SECOND = 1_000_000_000
 LOT = 10_000
@@ -82,8 +83,10 @@ def utc(text: str) -> int:
 class Floor:
     """Account 1 is in group `market`, account 2 in `requested`; both have 1,000,000 at 1:100."""
 
-    def __init__(self, guard: QuoteGuard = REPLAY_GUARD) -> None:
-        self.desk = Desk()
+    def __init__(
+        self, guard: QuoteGuard = REPLAY_GUARD, shard: AccountShard = ALL_ACCOUNTS
+    ) -> None:
+        self.desk = Desk(shard)
         self.engine = Engine(self.desk, guard)
         self.commands = CommandDesk(self.desk, guard)
         self.now = 1_000 * SECOND
@@ -93,7 +96,8 @@ class Floor:
             self.desk.set_group(group_of(policy))
             for name in PAIRS:
                 self.set_terms(policy.value, name)
-            self.add_account(number, policy.value)
+            if shard.owns(number):
+                self.add_account(number, policy.value)
 
     def set_terms(self, group: str, symbol: str, markup: int = 0, **changes: Any) -> None:
         digits = self.desk.markets[symbol].symbol.digits
