@@ -30,6 +30,7 @@ from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
 from service.feeds import make_feed
 from service.health import WatchedFeed, cache_check, database_check, in_session, lease_check
+from service.keeping import make_retention
 from service.loops.administration import Administration
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
@@ -43,6 +44,7 @@ from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
 from service.loops.publisher import Publisher
 from service.loops.reconciliation import Reconciliation
+from service.loops.retention import RETENTION_INTERVAL_S
 from service.loops.revocations import REVOCATIONS_INTERVAL_S, Revocations
 from service.loops.rollover import ROLLOVER_INTERVAL_S, Rollover
 from service.loops.supervisor import Supervisor
@@ -103,6 +105,7 @@ def build_service(
     sweeps = Sweeps(database, trading, instruments)
     faults = Faults(trading, instruments)
     reconciliation = Reconciliation(database, trading, instruments)
+    retention = make_retention(settings, database, trading)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
     trading.lead_hooks.append(cache.renew)
     trading.settings_hooks.append(board.settings_changed)
@@ -226,6 +229,7 @@ def build_service(
             loops.repeat("faults", faults.run_once, interval_s=FAULTS_INTERVAL_S)
             loops.repeat("expiry", Expiry(trading).run_once, interval_s=EXPIRY_INTERVAL_S)
             loops.repeat("rollover", Rollover(trading).run_once, interval_s=ROLLOVER_INTERVAL_S)
+            loops.repeat("retention", retention.run_once, interval_s=RETENTION_INTERVAL_S)
             loops.repeat("save_quotes", save, interval_s=SAVE_QUOTES_INTERVAL_S)
             yield
 

@@ -19,8 +19,10 @@ from telemetry.otlp import OtlpProtocol
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Interval = Annotated[float, Field(gt=0, le=86_400)]
+Days = Annotated[int, Field(ge=0, le=36_500)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000)]
 MIN_SECRET_LENGTH = 32
+YEAR_DAYS = 365  # the least that the database itself keeps of deals and audit
 DATABASE_SCHEMES = ("postgresql", "postgres")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 FEED_SCHEMES = ("ws", "wss")
@@ -75,6 +77,8 @@ class Settings(BaseSettings):
         portfolio_interval_s, positions_sweep_interval_s, pending_sweep_interval_s,
             cache_audit_interval_s: of the background loops, seconds;
             `positions_sweep_max_interval_s`: what that of the positions grows to by errors.
+        keep_events_days, keep_answers_days, keep_deals_days, keep_audit_days: how long the outbox,
+            the answers by idempotency key, deals and the audit are kept; 0: for ever.
         portfolio_push_interval_s: between two pushes of what accounts are worth, seconds.
         otlp_endpoint: base address of the collector of traces; None: nothing is traced.
             `otlp_protocol`: how it is spoken to. `trace_ratio`: share of traces sampled, 0 to 1.
@@ -125,6 +129,10 @@ class Settings(BaseSettings):
     positions_sweep_max_interval_s: Interval = 30.0
     pending_sweep_interval_s: Interval = 5.0
     cache_audit_interval_s: Interval = 60.0
+    keep_events_days: Days = 7
+    keep_answers_days: Days = 30
+    keep_deals_days: Days = 3_650
+    keep_audit_days: Days = 3_650
     portfolio_push_interval_s: float = Field(default=0.1, ge=0.01, le=60)
     log_level: LogLevel = LogLevel.INFO
     log_level_websocket: LogLevel = LogLevel.INFO
@@ -158,6 +166,11 @@ class Settings(BaseSettings):
                 "TAPEWATCH_POSITIONS_SWEEP_MAX_INTERVAL_S: must be at least "
                 "TAPEWATCH_POSITIONS_SWEEP_INTERVAL_S"
             )
+        faults += [
+            f"TAPEWATCH_{name.upper()}: must be 0, to keep for ever, or {YEAR_DAYS} at least"
+            for name in ("keep_deals_days", "keep_audit_days")
+            if 0 < getattr(self, name) < YEAR_DAYS
+        ]
         if _scheme_faults("", self.otlp_endpoint, OTLP_SCHEMES):
             faults.append(f"{OTLP_VARIABLES['otlp_endpoint']}: must start with http:// or https://")
         if self.otlp_protocol not in list(OtlpProtocol):

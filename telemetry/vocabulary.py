@@ -32,7 +32,7 @@ POSTGRESQL_OPERATIONS = (
     *("commit", "account", "accounts", "live_orders", "orders", "order", "ledger", "deals"),
     *("audit", "dealt"),
     *("events_after", "answer", "load", "lease", "sweep", "reconcile", "quotes", "replay"),
-    *("relay", "ping", "connect", "settings", "revocations"),
+    *("relay", "ping", "connect", "settings", "revocations", "retention"),
 )
 FAILURES = ("timeout", "connection", "refused", "cancelled", "other")
 PRICE_SOURCES = ("cache", "last_known", "none")

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(300)
 LOOPS = {
     *("leadership", "publisher", "events", "price_writer", "prices", "feed"),
     *("pending_sweep", "positions_sweep", "reconciliation", "expiry", "rollover", "save_quotes"),
+    *("retention",),
     *("runtime", "postgresql_state", "redis_state"),
 }
 

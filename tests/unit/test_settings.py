@@ -164,3 +164,15 @@ def _shown(default: object) -> str:
     if default is None:
         return "none"
     return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+@pytest.mark.parametrize("name", ["TAPEWATCH_KEEP_DEALS_DAYS", "TAPEWATCH_KEEP_AUDIT_DAYS"])
+def test_history_is_kept_for_ever_or_a_year_at_least(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for days in ("0", "365"):
+        monkeypatch.setenv(name, days)
+        load_settings()
+    monkeypatch.setenv(name, "364")
+    with pytest.raises(ConfigurationError, match=f"{name}: must be 0, to keep for ever, or 365"):
+        load_settings()
