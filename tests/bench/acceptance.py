@@ -71,6 +71,12 @@ CLAIMS = (
     _faster("SL/TP, 1,000 triggered among 10,000", "SL/TP"),
     _faster("portfolio cycle, 10,000 accounts: time", "portfolio cycle"),
     _faster("portfolio cycle, 10,000 accounts: CPU", "portfolio cycle", ", CPU"),
+    Claim(
+        "portfolio cycle, 10,000 accounts: time of the product's first",
+        "portfolio cycle: before : report after (",
+        "portfolio cycle: before : first portfolio cycle: product",
+        "portfolio cycle: report after : first portfolio cycle: product",
+    ),
     _fewer("statements per 1,000 ticks"),
     _fewer("Redis round trips per tick"),
     _fewer("Redis round trips per portfolio cycle"),

@@ -111,6 +111,7 @@ def conclude(report: Report, sizes: Sizes) -> None:
         Speed(PORTFOLIO, "1.2-1.35", 20, 5, in_cpu=True),
     ):
         _conclude_speed(report, speed)
+    _conclude_first_cycle(report)
     report.curve(
         f"A message of prices for {sizes.sockets.sockets} sockets",
         "resting orders",

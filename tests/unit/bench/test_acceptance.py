@@ -33,11 +33,13 @@ def test_every_row_of_the_report_is_read_from_what_the_claims_conclude() -> None
     for row, (what, spent), (number, name) in product(ROWS, SPENT.items(), enumerate(Name)):
         for each in range(3):
             report.add(f"{row}: {name}: {what}", spent[number] * (1 + each))
+    for each in range(3):
+        report.add(f"first portfolio cycle: {Name.PRODUCT}: ms", 20.0 * (1 + each))
     claims.conclude(report, claims.Sizes())
     rows = rows_of(Results({"claims": run_of(*report.figures)}, FORMAT))
     assert all(row.claimed and row.gained and row.over_before and row.over_after for row in rows)
     drawn = gains(rows)
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     assert (drawn[0].claimed, drawn[0].became, drawn[0].now) == ((1.3, 1.5), 2, 30)
     table = {line.split("|")[1].strip(): line for line in claims_table(rows)}
     assert table["pending orders, burst of 1,000"] == (
