@@ -21,10 +21,11 @@ from loguru import logger
 
 from service.api.addresses import parse_networks
 from service.api.connections import ConnectionLimits
-from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
 from service.api.ops import build_ops
 from service.api.rates import RateLimits
 from service.api.readiness import Readiness
+from service.api.serving import runner_of
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
@@ -160,7 +161,7 @@ def build_service(
     app[READINESS] = readiness
 
     async def ops(_: web.Application) -> AsyncIterator[None]:
-        runner = web.AppRunner(build_ops(instruments, readiness), access_log=None)
+        runner = runner_of(build_ops(instruments, readiness))
         await runner.setup()
         try:
             host, port = settings.ops_host, settings.ops_port
@@ -279,7 +280,7 @@ async def serve(settings: Settings, servers: Servers, secrets: SigningSecrets, l
         CannotListen: a port is in use, or an address is not this machine's.
     """
     app = build_service(settings, servers, secrets, logs)
-    runner = gateway_runner(app)
+    runner = runner_of(app)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):

@@ -13,7 +13,7 @@ aiohttp limits none of this itself. The seams are its public classes: a `web.Ser
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -106,18 +106,28 @@ class Visit:
 class Connection(web.RequestHandler):
     """A client's connection. The gateway tells it when a request has begun and when it is done."""
 
-    __slots__ = ("_began_at", "_connections", "_deadline", "_is_busy", "_is_reading", "_visit")
+    __slots__ = (
+        "_began_at",
+        "_connections",
+        "_deadline",
+        "_headers",
+        "_is_busy",
+        "_is_reading",
+        "_visit",
+    )
 
     def __init__(
         self,
         manager: web.Server,
         connections: Connections,
+        headers: Mapping[str, str],
         *,
         loop: asyncio.AbstractEventLoop,
         **options: Any,
     ) -> None:
         super().__init__(manager, loop=loop, **options)
         self._connections = connections
+        self._headers = headers
         self._visit: Visit | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._began_at = 0.0
@@ -170,6 +180,7 @@ class Connection(web.RequestHandler):
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             error = ApiError(TransportCode.INTERNAL, "the service failed")
         response = error.response()
+        response.headers.update(self._headers)
         response.force_close()
         self._connections.refused(response.status, self._loop.time() - self._began_at)
         return response
@@ -199,7 +210,7 @@ class Connection(web.RequestHandler):
     def _refuse(self, error: ApiError) -> None:
         if self.transport is not None:
             response = error.response()
-            self.transport.write(_on_the_wire(response))
+            self.transport.write(_on_the_wire(response, self._headers))
             self._connections.refused(response.status, self._loop.time() - self._began_at)
             # A transport closes once its buffer is empty, which that of a slow client never is.
             self._loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
@@ -216,36 +227,48 @@ class Connection(web.RequestHandler):
 
 
 class _Server(web.Server):
-    def __init__(self, of: web.Server, connections: Connections, options: dict[str, Any]) -> None:
+    def __init__(self, of: web.Server, connect: Callable[["_Server"], Connection]) -> None:
         super().__init__(of.request_handler, request_factory=of.request_factory)
-        self._of_connections = connections
-        self._options = options
+        self._connect = connect
 
     def __call__(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        return Connection(self, self._of_connections, loop=loop, **self._options)
+        return self._connect(self)
 
 
 class ConnectionRunner(web.AppRunner):
-    """Runs an application on `Connection`s; `options` are those of `web.RequestHandler`."""
+    """Runs an application on `Connection`s; `options` are those of `web.RequestHandler`.
 
-    __slots__ = ("_connections", "_options")
+    `headers` go with what is answered without the application.
+    """
 
-    def __init__(self, app: web.Application, connections: Connections, **options: Any) -> None:
+    __slots__ = ("_connections", "_headers", "_options")
+
+    def __init__(
+        self,
+        app: web.Application,
+        connections: Connections,
+        headers: Mapping[str, str],
+        **options: Any,
+    ) -> None:
         shutdown_timeout = options.pop("shutdown_timeout")
         super().__init__(app, shutdown_timeout=shutdown_timeout, **options)
         self._connections = connections
+        self._headers = headers
         self._options = options
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._connections, self._options)
+        return _Server(await super()._make_server(), self._connect)
+
+    def _connect(self, server: web.Server) -> Connection:
+        loop = asyncio.get_running_loop()
+        return Connection(server, self._connections, self._headers, loop=loop, **self._options)
 
 
-def _on_the_wire(response: web.Response) -> bytes:
+def _on_the_wire(response: web.Response, headers: Mapping[str, str]) -> bytes:
     """Return an answer to what was not read, which ends the connection."""
     body = response.body
     assert isinstance(body, bytes)
-    head = {**response.headers, "Content-Length": str(len(body)), "Connection": "close"}
+    head = {**response.headers, **headers, "Content-Length": str(len(body)), "Connection": "close"}
     lines = [f"HTTP/1.1 {response.status} {response.reason}"]
     lines += [f"{name}: {value}" for name, value in head.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body

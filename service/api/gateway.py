@@ -1,20 +1,15 @@
 """The gateway: REST, the stream and the API's own description, as one aiohttp application.
 
 Every call is in `ROUTES`, which registers and documents it. Requests are measured by the template
-of their route, so that no path makes a label of its own. Serve it with `gateway_runner`, which sets
-the limits of the connections; aiohttp's access log is off, since it would write down whole URLs,
-and of a request that cannot be parsed the log is told no more than that, since it may hold a token.
+of their route, so that no path makes a label of its own. Serve it with `runner_of`.
 """
 
-import logging
 import time
 from collections.abc import Sequence
 
 import msgspec
 from aiohttp import hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
-from loguru import logger
 from opentelemetry.trace import SpanKind
 
 from service.api import (
@@ -30,12 +25,7 @@ from service.api import (
 from service.api.addresses import Addresses, Network
 from service.api.auth import MAX_TOKEN_S, Authenticator, refuse_token_in_url
 from service.api.calls import Route, Services, serve
-from service.api.connections import (
-    Connection,
-    ConnectionLimits,
-    ConnectionRunner,
-    Connections,
-)
+from service.api.connections import ConnectionLimits, Connections
 from service.api.deflate import promise_no_context
 from service.api.doors import Doors
 from service.api.errors import Handler, problems
@@ -52,6 +42,7 @@ from service.api.ports import (
 )
 from service.api.rates import RateLimits, Rates
 from service.api.reading import MAX_BODY_BYTES
+from service.api.serving import serve_on
 from service.api.socket import SocketLimits
 from service.api.stream import Stream
 from service.api.watched_accounts import WatchedAccounts
@@ -60,14 +51,9 @@ from service.loops.revocations import Revocations
 from telemetry.span_ids import parse_traceparent
 from telemetry.spans import NO_SPAN, AnySpan
 
-KEEPALIVE_TIMEOUT_S = 75.0
-LINGERING_TIMEOUT_S = 2.0
-SHUTDOWN_TIMEOUT_S = 10.0
-MAX_HEADER_BYTES = 8 * 1024
 UNMATCHED_ROUTE = "unmatched"
 OTHER_METHOD = "_OTHER"
 WATCHED_ACCOUNTS = web.AppKey("watched_accounts", WatchedAccounts)
-CONNECTIONS = web.AppKey("connections", Connections)
 
 ROUTES: tuple[Route, ...] = (
     *orders.ROUTES,
@@ -147,45 +133,18 @@ def build_gateway(
     app.on_response_prepare.append(promise_no_context)
     app.on_shutdown.append(stream.close)
     app[WATCHED_ACCOUNTS] = stream.accounts
-    app[CONNECTIONS] = Connections(
+    limited = Connections(
         ConnectionLimits() if connections is None else connections,
         addresses,
         lambda status, age_s: instruments.http_request(
             UNMATCHED_ROUTE, OTHER_METHOD, status, age_s
         ),
     )
+    serve_on(app, limited)
     instruments.declare_http_routes(
         (route.method, route.path, min(route.answers)) for route in ROUTES
     )
     return app
-
-
-def gateway_runner(app: web.Application) -> web.AppRunner:
-    """Return a runner with the limits of its connections set and without an access log."""
-    connections = logging.Logger("gateway", logging.INFO)
-    connections.addHandler(_ConnectionLog())
-    return ConnectionRunner(
-        app,
-        app[CONNECTIONS],
-        access_log=None,
-        logger=connections,
-        keepalive_timeout=KEEPALIVE_TIMEOUT_S,
-        lingering_time=LINGERING_TIMEOUT_S,
-        max_line_size=MAX_HEADER_BYTES,
-        max_field_size=MAX_HEADER_BYTES,
-        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-    )
-
-
-class _ConnectionLog(logging.Handler):
-    """Passes on what aiohttp logs of connections, but not what it quotes of a bad request."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
-            logger.info("a request that is no HTTP was refused: {}", type(error).__name__)
-        else:
-            logger.opt(exception=error).log(record.levelname, "{}", record.getMessage())
 
 
 def _known_paths(doors: Doors) -> Middleware:
@@ -213,16 +172,10 @@ def _measured(instruments: Instruments) -> Middleware:
             span: AnySpan = NO_SPAN
         else:
             span = instruments.tracing.root(f"{method} {route}", SpanKind.SERVER)
-        connection = request.protocol
-        assert isinstance(connection, Connection)
-        connection.begin()
-        try:
-            with span:
-                response = await handler(request)
-                if span.is_wanted:
-                    _explain(span, request, method, route, response.status)
-        finally:
-            connection.end()
+        with span:
+            response = await handler(request)
+            if span.is_wanted:
+                _explain(span, request, method, route, response.status)
         if response.status != 101:
             seconds = time.perf_counter() - started
             instruments.http_request(route, method, response.status, seconds, span.trace)

@@ -9,11 +9,14 @@ accept that. The port serves no secrets, and is loopback unless told otherwise.
 import msgspec
 from aiohttp import hdrs, web
 
+from service.api.addresses import Addresses
+from service.api.connections import ConnectionLimits, Connections
 from service.api.readiness import CheckResult, Readiness, ReadinessReport
 from service.api.scrape import scrape
+from service.api.serving import serve_on
 from service.instruments import Instruments
 
-_NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+OPS_CONNECTIONS = 100  # of a few who scrape and probe
 
 
 def build_ops(instruments: Instruments, readiness: Readiness) -> web.Application:
@@ -32,6 +35,7 @@ def build_ops(instruments: Instruments, readiness: Readiness) -> web.Application
         return _answer(request, 200 if report.status.is_ready else 503, report, text)
 
     app = web.Application()
+    serve_on(app, Connections(ConnectionLimits(OPS_CONNECTIONS), Addresses(), lambda *_: None))
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
@@ -55,12 +59,11 @@ def _check_line(name: str, check: CheckResult) -> str:
 
 def _answer(request: web.Request, status: int, body: object, text: str) -> web.Response:
     if _prefers_text(request.headers.get(hdrs.ACCEPT, "")):
-        return web.Response(status=status, text=text, headers=_NO_STORE)
+        return web.Response(status=status, text=text)
     return web.Response(
         status=status,
         body=msgspec.json.encode(body),
         content_type="application/json",
-        headers=_NO_STORE,
     )
 
 

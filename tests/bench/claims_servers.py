@@ -12,8 +12,9 @@ from random import Random
 
 from aiohttp import web
 
-from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
 from service.api.openapi import STREAM_PATH
+from service.api.serving import runner_of
 from service.api.socket import SocketLimits
 from service.api.watched_accounts import WatchedAccounts
 from service.domain.desk import Desk
@@ -147,7 +148,7 @@ class ProductServer:
         )
         tasks = [asyncio.create_task(each) for each in (events.run(), board.write())]
         try:
-            async with _traders(gateway_runner(app), sockets):
+            async with _traders(runner_of(app), sockets):
                 yield ProductServer(product, board, app[WATCHED_ACCOUNTS])
         finally:
             for task in tasks:

@@ -23,9 +23,10 @@ import uvloop
 from aiohttp import web
 from loguru import logger
 
-from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
 from service.api.openapi import STREAM_PATH
 from service.api.ports import EventFeed, Portfolios, PriceBoard, Unsubscribe
+from service.api.serving import runner_of
 from service.api.socket import SocketLimits
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
@@ -150,7 +151,7 @@ def _bare(listeners: Listeners) -> tuple[web.Application, Broadcast]:
 async def _serve(sender: Sender, sockets: int) -> None:
     listeners = Listeners(sockets)
     app, broadcast = _bare(listeners) if sender is Sender.BARE else _gateway(sender, listeners)
-    runner = gateway_runner(app)
+    runner = runner_of(app)
     await runner.setup()
     site = web.TCPSite(runner, HOST, 0, backlog=1_024)
     await site.start()

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from service.api.auth import Role, issue_token
-from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
+from service.api.serving import runner_of
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import Quote, QuoteGuard
@@ -158,7 +159,7 @@ async def serve(
         secret=SECRET,
         version="0",
     )
-    runner = gateway_runner(app)
+    runner = runner_of(app)
     async with supervisor.group() as loops:
         loops.keep("leadership", leadership.run, leadership.pulse)
         loops.keep("publisher", publisher.run, publisher.pulse)

@@ -4,17 +4,19 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api import readiness
 from service.api.ops import build_ops
 from service.api.readiness import Readiness
+from service.api.serving import runner_of
 from service.instruments import Instruments
+from service.storage.server_process import LOOPBACK
 
-Client = TestClient[web.Request, web.Application]
+Client = aiohttp.ClientSession
 
 
 class Service:
@@ -42,9 +44,12 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[Client]:
-    server = TestServer(build_ops(service.instruments, service.readiness))
-    async with TestClient(server) as client:
+    runner = runner_of(build_ops(service.instruments, service.readiness))
+    await runner.setup()
+    await web.TCPSite(runner, LOOPBACK, 0).start()
+    async with aiohttp.ClientSession(f"http://{LOOPBACK}:{runner.addresses[0][1]}") as client:
         yield client
+    await runner.cleanup()
 
 
 async def test_metrics_are_what_a_prometheus_reads(service: Service, client: Client) -> None:

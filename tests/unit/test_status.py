@@ -12,6 +12,7 @@ from aiohttp import web
 from service.api.auth import Role
 from service.api.ops import build_ops
 from service.api.readiness import CheckResult, Readiness, ReadinessReport, State
+from service.api.serving import runner_of
 from service.loops.loop_status import LoopKind, LoopState, LoopStatus
 from service.status import CannotAsk, ServiceStatus, ask_status, status_lines
 from tests.support import free_port
@@ -112,7 +113,7 @@ def test_it_is_well_if_it_is_ready_and_no_loop_is_ill(
 @asynccontextmanager
 async def ops_port(world: World) -> AsyncIterator[int]:
     readiness = Readiness(lambda: world.trading.is_leading)
-    runner = web.AppRunner(build_ops(world.instruments, readiness), access_log=None)
+    runner = runner_of(build_ops(world.instruments, readiness))
     await runner.setup()
     await web.TCPSite(runner, HOST, 0).start()
     try:

@@ -45,6 +45,14 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], Any
     return int(head.split()[1]), headers, json.loads(body)
 
 
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Wait for the end of a connection: whoever still sent something may be told by a reset."""
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+
+
 def ask(headers: str = "") -> bytes:
     lines = f"GET /api/v1/account HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
     return f"{lines}{headers}\r\n".encode()
@@ -73,7 +81,7 @@ async def test_a_head_that_comes_byte_by_byte_is_given_up(world: World) -> None:
         sending.cancel()
         assert (status, problem["code"]) == (408, "REQUEST_TIMEOUT")
         assert headers["Connection"] == "close"
-        assert await reader.read() == b""
+        assert await ended(reader)
     assert refused(world) == {"408": 1}
 
 
@@ -81,7 +89,7 @@ async def test_a_head_that_comes_byte_by_byte_is_given_up(world: World) -> None:
 async def test_who_says_nothing_is_told_and_closed(world: World) -> None:
     async with connected(world) as (reader, _):
         assert (await answer(reader))[0] == 408
-        assert await reader.read() == b""
+        assert await ended(reader)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -137,7 +145,7 @@ async def test_one_too_many_from_an_address_is_told_why() -> None:
             assert (status, problem["code"]) == (429, "TOO_MANY_CONNECTIONS")
             assert headers["Retry-After"] == "5"
             assert problem["detail"] == "an address may have 2 connections: close some"
-            assert await reader.read() == b""
+            assert await ended(reader)
         reader, writer = served[0]
         writer.write(ask())
         assert (await answer(reader))[0] == 200
@@ -169,7 +177,7 @@ async def test_a_flood_of_connections_is_cut(monkeypatch: pytest.MonkeyPatch) ->
         connected(world) as (reader, writer),
         connected(world) as (other, _),
     ):
-        assert await other.read() == b""
+        assert await ended(other)
         writer.write(ask())
         assert (await answer(reader))[0] == 503
 
@@ -186,6 +194,6 @@ async def test_a_crowd_of_slow_and_silent_clients_holds_up_nobody_and_is_gone(
             assert (await world.call("GET", "/account"))[0] == 200
         for reader, _ in ends:
             assert (await answer(reader))[0] == 408
-            assert await reader.read() == b""
+            assert await ended(reader)
         await eventually(lambda: world.connections() <= 1)
     assert refused(world) == {"408": CROWD}

@@ -12,8 +12,9 @@ from aiohttp import web
 from service.api.addresses import Network
 from service.api.auth import Role, issue_token
 from service.api.connections import ConnectionLimits
-from service.api.gateway import WATCHED_ACCOUNTS, build_gateway, gateway_runner
+from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
 from service.api.rates import RateLimits
+from service.api.serving import runner_of
 from service.api.socket import SocketLimits
 from service.instruments import Instruments
 from service.loops.intake import Intake
@@ -89,7 +90,7 @@ class World:
         self.trading.quote("USDJPY", 150_000, 150_010)
 
     async def __aenter__(self) -> "World":
-        self._runner = gateway_runner(self.app)
+        self._runner = runner_of(self.app)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, 0).start()
         self.port: int = self._runner.addresses[0][1]
