@@ -29,10 +29,12 @@ from service.api.serving import runner_of
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
+from service.domain.shard import ALL_ACCOUNTS
 from service.feeds import make_feed
 from service.health import WatchedFeed, cache_check, database_check, in_session, lease_check
 from service.keeping import make_retention
 from service.loops.administration import Administration
+from service.loops.bus import MemoryBus
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
@@ -99,6 +101,8 @@ def build_service(
     engine = Engine(Desk(), guard)
     reader = Reader(database, lambda: trading.symbols())
     trading = Trading(database, reader, instruments, engine)
+    bus = MemoryBus(ALL_ACCOUNTS.of)
+    bus.serve(ALL_ACCOUNTS, Intake(trading, reader), trading.on_quote)
     leadership = Leadership(database, trading, Rules(_holder(), guard, settings.lease_s))
     publisher = Publisher(cache, Outbox(database), instruments)
     trading.written_hooks += [publisher.publish, OrderLog().written]
@@ -133,7 +137,7 @@ def build_service(
 
     app = build_gateway(
         trading=trading,
-        commands=Intake(trading, reader),
+        commands=bus,
         administration=Administration(trading),
         reader=reader,
         portfolios=portfolios,
@@ -207,7 +211,7 @@ def build_service(
             await pulse.rest(leadership.informed())
             feed = make_feed(settings, trading.symbols, instruments, pulse)
             watched.feed = feed
-            await feed.run(trading.on_quote)
+            await feed.run(bus.quotes())
             logger.info("the feed has come to its end")
             await pulse.rest(asyncio.Event().wait())
 
