@@ -24,6 +24,9 @@ def open_logs(settings: Settings, out: TextIO) -> Logs:
     for address in (settings.database_url, settings.redis_url):
         if address is not None:
             _hide_password(logs, address.get_secret_value())
+    for text in (settings.feed_url, settings.otlp_endpoint):
+        if text is not None:
+            _hide_password(logs, text)
     for secret in (settings.jwt_secret, settings.jwt_previous_secret):
         if secret is not None:
             logs.redaction.hide(secret.get_secret_value())

@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     address_connections: int = Field(default=1_000, ge=1, le=1_000_000)
     trusted_proxies: str = "127.0.0.0/8,::1"
     feed: FeedKind = FeedKind.SIMULATED
-    feed_url: str | None = None
+    feed_url: str | None = Field(default=None, repr=False)  # it may hold a password, or a token
     feed_connections: int = Field(default=2, ge=1, le=32)
     feed_file: Path | None = None
     feed_speed: float | None = Field(default=1.0, gt=0)
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     log_format: LogFormat = LogFormat.CONSOLE
 
     otlp_endpoint: str | None = Field(
-        default=None, validation_alias=OTLP_VARIABLES["otlp_endpoint"]
+        default=None, validation_alias=OTLP_VARIABLES["otlp_endpoint"], repr=False
     )
     otlp_protocol: str = Field(
         default=OtlpProtocol.GRPC.value, validation_alias=OTLP_VARIABLES["otlp_protocol"]

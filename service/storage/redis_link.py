@@ -122,7 +122,11 @@ class RedisLink:
         taken = time.perf_counter()
         try:
             packed = b"".join(map(_pack, commands))
-            await connection.send_packed_command(packed, check_health=False)
+            try:
+                await connection.send_packed_command(packed, check_health=False)
+            except RuntimeError as error:
+                # uvloop's word for a connection that was closed while nobody used it.
+                raise ConnectionError(str(error)) from error
             # `call` bounds the whole; a timeout for each reply would cost as much as the reply.
             replies = []
             for number in range(1, len(commands) + 1):
