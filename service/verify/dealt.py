@@ -31,7 +31,8 @@ WITH dealt AS (
 """
 _NOT_PRUNED = """NOT (d.order_id IS NULL AND o.status IN ('CLOSED', 'CANCELLED')
     AND coalesce(o.close_time, o.placed_time) < (
-        SELECT extract(epoch FROM stored_before) * 1e9 FROM pruned WHERE what = 'deals'))"""
+        SELECT coalesce(extract(epoch FROM max(stored_before)) * 1e9, 0)
+        FROM pruned WHERE what = 'deals'))"""
 _DEALS_OF_ORDER = f"""{_DEALT}
 SELECT format('deals of order %s, %s', o.order_id, concat_ws(' ', o.status, o.reason)),
     format(told, e.opens, e.closes, e.cancels, e.undone),

@@ -23,7 +23,7 @@ FROM {table} t JOIN orders o USING (order_id) WHERE o.account_id <> t.account_id
 _POSTED_WITHOUT_DEAL = """
 SELECT 'ledger ' || entry_id, 'a deal ' || decision_id, 'none' FROM ledger
 WHERE kind IN ('PROFIT', 'COMMISSION', 'CORRECTION', 'NEGATIVE_BALANCE')
-    AND decision_id > (SELECT until FROM pruned WHERE what = 'deals')
+    AND decision_id > (SELECT coalesce(max(until), 0) FROM pruned WHERE what = 'deals')
     AND NOT EXISTS (SELECT FROM deals WHERE deal_id = decision_id)
 """
 _NO_TERMS = """
@@ -52,7 +52,9 @@ FROM accounts LEFT JOIN (
     SELECT account_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last
     FROM outbox GROUP BY account_id
 ) AS told USING (account_id)
-CROSS JOIN (SELECT until FROM pruned WHERE what = 'outbox') AS pruned
+CROSS JOIN (
+    SELECT coalesce(max(until), 0) AS until FROM pruned WHERE what = 'outbox'
+) AS pruned
 WHERE CASE WHEN pruned.until = 0
     THEN (sequence, sequence) <> (coalesce(events, 0), coalesce(last, 0)) OR first <> 1
     ELSE (sequence, sequence) <> (last, first + events - 1) END
@@ -66,8 +68,9 @@ WHERE event_id <= before
 """
 _DEAL_WITHOUT_EVENT = """
 SELECT 'deal ' || deal_id, 'an event of account ' || account_id, 'none'
-FROM deals d WHERE deal_id > (SELECT until FROM pruned WHERE what = 'outbox') AND NOT EXISTS (
-    SELECT FROM outbox o WHERE o.event_id = d.deal_id AND o.account_id = d.account_id)
+FROM deals d WHERE deal_id > (SELECT coalesce(max(until), 0) FROM pruned WHERE what = 'outbox')
+    AND NOT EXISTS (
+        SELECT FROM outbox o WHERE o.event_id = d.deal_id AND o.account_id = d.account_id)
 """
 # What the owner of an account was told last.
 _LAST_EVENT = """
@@ -85,7 +88,7 @@ _EVENT_RELAY = """
 SELECT 'shard ' || shard || ' published until', 'at most event ' || last, published_until::text
 FROM event_relay CROSS JOIN (
     SELECT greatest((SELECT max(event_id) FROM outbox),
-        (SELECT until FROM pruned WHERE what = 'outbox'), 0) AS last
+        (SELECT max(until) FROM pruned WHERE what = 'outbox'), 0) AS last
 ) AS stored
 WHERE published_until NOT BETWEEN 0 AND last
 UNION ALL

@@ -7,10 +7,14 @@ import asyncpg
 import pytest
 
 from service.domain.order import OrderType
+from service.domain.shard import AccountShard
+from service.instruments import Instruments
 from service.loops import retention
 from service.loops.retention import Retention
+from service.storage.database import Database
 from service.storage.outbox import Outbox
 from service.storage.retention import Kept, Pruning
+from service.storage.shards import divide
 from service.verify.verification import verify
 from tests.adversity.book import execute, fetch
 from tests.adversity.shard import Shard, open_small_book, trading_shard
@@ -149,6 +153,29 @@ async def test_it_gives_way_to_trading(shard: Shard, monkeypatch: pytest.MonkeyP
     assert await loop.run_once() == 0
     monkeypatch.undo()
     assert await loop.run_once() == 1
+
+
+async def test_a_shard_whose_ids_lag_behind_keeps_what_is_young(postgres_dsn: str) -> None:
+    """Its newest events have lower ids than the oldest of a shard that does more."""
+    await open_small_book(postgres_dsn, 2)
+    connection = await asyncpg.connect(postgres_dsn)
+    assert await divide(connection, 2) == 2
+    insert = "INSERT INTO outbox VALUES ($1, $2, $3, '{}')"
+    await connection.executemany(insert, [(1_000, 2, 1), (1_002, 2, 2), (11, 1, 1)])
+    await connection.execute("UPDATE event_relay SET published_until = 5000")
+    lease = "UPDATE shard_leases SET last_decision = $2 WHERE shard = $1"
+    await connection.executemany(lease, [(0, 1_002), (1, 11)])
+    database = Database(postgres_dsn, Instruments())
+    shards = [Pruning(database, AccountShard(number, 2)) for number in range(2)]
+    for each in shards:
+        await each.mark()
+    await age(postgres_dsn, 8)
+    await connection.executemany(insert, [(13, 1, 2), (1_004, 2, 3)])
+    assert [await each.prune(Kept.EVENTS, 7 * DAY, 10) for each in shards] == [2, 1]
+    left = await connection.fetch("SELECT event_id FROM outbox ORDER BY event_id")
+    assert [row[0] for row in left] == [13, 1_004]
+    await connection.close()
+    await database.close()
 
 
 async def test_a_standby_prunes_nothing(shard: Shard) -> None:

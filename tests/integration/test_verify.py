@@ -278,7 +278,9 @@ async def test_what_was_pruned_is_not_missed(
     statement: str, rules: set[Rule], book: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     """As long as it is the oldest events of an account, or all deals of an order that ended."""
-    await book.execute("UPDATE pruned SET until = 1000, stored_before = now()")
+    await book.execute(
+        "INSERT INTO pruned VALUES ('outbox', 1, 0, 1000, now()), ('deals', 1, 0, 1000, now())"
+    )
     await book.execute(statement)
     report = await check(book)
     assert {fault.rule for fault in report.faults} == rules, report.lines()

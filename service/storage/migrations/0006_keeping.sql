@@ -50,60 +50,71 @@ CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
 ALTER TABLE commands ADD COLUMN event_id bigint NOT NULL DEFAULT 0;
 CREATE INDEX commands_by_event ON commands (event_id);
 
--- Events and deals have no time of storage, and need none: what is not above a mark's event was
--- stored before the mark was made.
+-- Events and deals have no time of storage, and need none: what a shard had decided last when a mark
+-- was made was stored before, and so was all of that shard that has a lower id.
 CREATE TABLE retention_marks (
-    event_id bigint PRIMARY KEY,
-    made_at timestamptz NOT NULL DEFAULT now()
+    shards integer NOT NULL,
+    shard integer NOT NULL,
+    event_id bigint NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (shards, shard, made_at)
 );
-CREATE INDEX retention_marks_made_at ON retention_marks (made_at);
 
 -- Up to where each table was pruned: an event, a deal that ended its order, an audit entry.
 CREATE TABLE pruned (
-    what text PRIMARY KEY,
+    what text NOT NULL,
+    shards integer NOT NULL,
+    shard integer NOT NULL,
     until bigint NOT NULL DEFAULT 0,
-    stored_before timestamptz NOT NULL DEFAULT '-infinity'
+    stored_before timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (what, shards, shard)
 );
-INSERT INTO pruned (what) VALUES ('outbox'), ('commands'), ('deals'), ('audit');
 
 CREATE FUNCTION make_retention_mark() RETURNS void LANGUAGE sql
 SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    INSERT INTO retention_marks (event_id)
-    SELECT max(event_id) FROM outbox HAVING max(event_id) IS NOT NULL
+    INSERT INTO retention_marks (shards, shard, event_id)
+    SELECT count(*) OVER (), shard, last_decision FROM shard_leases
     ON CONFLICT DO NOTHING
 $$;
 
--- Each call removes a batch of what is older than `keep` and returns how many rows it has looked at,
--- 0 at the end. Whoever may call this and not delete can remove nothing younger than the least.
-CREATE FUNCTION prune(what_ text, keep interval, most integer) RETURNS bigint LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- Each call removes a batch of what is older than `keep` of a shard's accounts and returns how many
+-- rows it has looked at, less than `most` at the end. Whoever may call this and not delete can
+-- remove nothing younger than the least.
+CREATE FUNCTION prune(what_ text, shards_ integer, shard_ integer, keep interval, most integer)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     least_ interval := CASE WHEN what_ IN ('deals', 'audit') THEN '365 days' ELSE '1 day' END;
     from_ bigint;
-    mark retention_marks;
+    to_ bigint;
     last_ bigint;
     seen bigint;
 BEGIN
     IF keep < least_ THEN
         RAISE EXCEPTION '% are kept for % at least', what_, least_ USING ERRCODE = 'TW003';
     END IF;
-    SELECT until INTO STRICT from_ FROM pruned WHERE what = what_ FOR UPDATE;
-    SELECT * INTO mark FROM retention_marks WHERE made_at < now() - keep
+    INSERT INTO pruned (what, shards, shard) VALUES (what_, shards_, shard_) ON CONFLICT DO NOTHING;
+    SELECT until INTO STRICT from_ FROM pruned
+    WHERE (what, shards, shard) = (what_, shards_, shard_) FOR UPDATE;
+    SELECT event_id INTO to_ FROM retention_marks
+    WHERE (shards, shard) = (shards_, shard_) AND made_at < now() - keep
     ORDER BY made_at DESC LIMIT 1;
     CASE what_
     WHEN 'outbox' THEN
+        SELECT least(to_, published_until) INTO to_ FROM event_relay
+        WHERE shard = shard_ AND to_ IS NOT NULL;
         WITH gone AS (
             DELETE FROM outbox WHERE event_id IN (
-                SELECT event_id FROM outbox WHERE event_id > from_ AND event_id <= mark.event_id
-                    AND event_id <= (SELECT min(published_until) FROM event_relay)
+                SELECT event_id FROM outbox
+                WHERE event_id > from_ AND event_id <= to_ AND account_id % shards_ = shard_
                 ORDER BY event_id LIMIT most)
             RETURNING event_id
         )
         SELECT count(*), max(event_id) INTO seen, last_ FROM gone;
     WHEN 'commands' THEN
+        -- From the first on: what was stored before events were known has none.
         WITH gone AS (
             DELETE FROM commands WHERE ctid = ANY (ARRAY(
-                SELECT ctid FROM commands WHERE event_id <= mark.event_id
+                SELECT ctid FROM commands WHERE event_id <= to_ AND account_id % shards_ = shard_
                 ORDER BY event_id LIMIT most))
             RETURNING event_id
         )
@@ -112,7 +123,8 @@ BEGIN
         -- An order goes as a whole, with the deal that ended it.
         WITH page AS MATERIALIZED (
             SELECT deal_id, order_id FROM deals
-            WHERE deal_id > from_ AND deal_id <= mark.event_id ORDER BY deal_id LIMIT most
+            WHERE deal_id > from_ AND deal_id <= to_ AND account_id % shards_ = shard_
+            ORDER BY deal_id LIMIT most
         ), ended AS (
             SELECT order_id FROM page JOIN orders USING (order_id)
             WHERE status IN ('CLOSED', 'CANCELLED') AND NOT EXISTS (
@@ -133,7 +145,7 @@ BEGIN
     END CASE;
     IF seen > 0 THEN
         UPDATE pruned SET until = greatest(from_, last_), stored_before = now() - keep
-        WHERE what = what_;
+        WHERE (what, shards, shard) = (what_, shards_, shard_);
     END IF;
     RETURN seen;
 END
