@@ -26,34 +26,20 @@ from service.api.ops import build_ops
 from service.api.rates import RateLimits
 from service.api.readiness import Readiness
 from service.api.serving import runner_of
-from service.domain.desk import Desk
-from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
-from service.domain.shard import ALL_ACCOUNTS
 from service.feeds import make_feed
 from service.health import WatchedFeed, cache_check, database_check, in_session, lease_check
 from service.keeping import make_retention
 from service.loops.administration import Administration
 from service.loops.bus import MemoryBus
-from service.loops.cache_audit import CacheAudit
-from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
-from service.loops.faults import FAULTS_INTERVAL_S, Faults
-from service.loops.intake import Intake
-from service.loops.leadership import Leadership, Rules
-from service.loops.order_log import OrderLog
+from service.loops.leadership import Rules
 from service.loops.own_state import OwnState
 from service.loops.portfolio import Portfolios
-from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
-from service.loops.publisher import Publisher
-from service.loops.reconciliation import Reconciliation
 from service.loops.retention import RETENTION_INTERVAL_S
 from service.loops.revocations import REVOCATIONS_INTERVAL_S, Revocations
-from service.loops.rollover import ROLLOVER_INTERVAL_S, Rollover
 from service.loops.supervisor import Supervisor
-from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
-from service.loops.warm_up import WarmUp
 from service.open_files import room_for
 from service.servers import Servers
 from service.settings import Settings
@@ -63,18 +49,16 @@ from service.storage.database import Database
 from service.storage.errors import Unreachable
 from service.storage.events import EventFeed
 from service.storage.loader import save_quotes
-from service.storage.outbox import Outbox
 from service.storage.reader import Reader
 from service.storage.revocations import RevocationStore
 from service.traces import traced_instruments
+from service.traded_shard import TradedShard
 from telemetry.logs import Logs
 from telemetry.pulse import Pulse
 
 SAVE_QUOTES_INTERVAL_S = 5.0
 BACKLOG = 1_024  # thousands of clients come back at once
-# Longer than whatever they may wait for by themselves: a lease's renewal in a database that is away
-# (beyond the lease's own life), and a silent upstream or the next attempt to reach it.
-LEADERSHIP_DEADLINE_S = 60.0
+# Longer than a silent upstream, or the next attempt to reach it, may take.
 FEED_DEADLINE_S = 60.0
 _NS_PER_S = 1_000_000_000
 
@@ -98,38 +82,17 @@ def build_service(
     )
     database = Database(servers.database_dsn, instruments)
     cache = Cache(servers.redis_url, instruments)
-    engine = Engine(Desk(), guard)
     reader = Reader(database, lambda: trading.symbols())
-    trading = Trading(database, reader, instruments, engine)
-    bus = MemoryBus(ALL_ACCOUNTS.of)
-    bus.serve(ALL_ACCOUNTS, Intake(trading, reader), trading.on_quote)
-    leadership = Leadership(database, trading, Rules(_holder(), guard, settings.lease_s))
-    publisher = Publisher(cache, Outbox(database), instruments)
-    trading.written_hooks += [publisher.publish, OrderLog().written]
-    trading.lead_hooks.append(publisher.lead)
-    sweeps = Sweeps(database, trading, instruments)
-    faults = Faults(trading, instruments)
-    reconciliation = Reconciliation(database, trading, instruments)
-    retention = make_retention(settings, database, trading)
     board = PriceBoard(lambda: trading.desk, cache, instruments)
-    trading.lead_hooks.append(cache.renew)
-    trading.settings_hooks.append(board.settings_changed)
+    rules = Rules(_holder(), guard, settings.lease_s)
+    traded = TradedShard(rules, settings, database, cache, reader, board, instruments)
+    trading = traded.trading
+    bus = MemoryBus(traded.shard.of)
+    bus.serve(traded.shard, traded.intake, trading.on_quote)
+    retention = make_retention(settings, database, trading)
     events = EventFeed(servers.redis_url, reader, instruments, trading.sequence)
     events.settings_listeners.append(cache.groups)
     portfolios = Portfolios(cache, reader, lambda: trading.desk)
-    warm_up = WarmUp(lambda: trading.desk, cache, reader, instruments)
-    trading.lead_hooks.append(warm_up.lead)
-    portfolio_job = PortfolioJob(
-        lambda: trading.desk, cache, reader, instruments, settings.portfolio_interval_s
-    )
-    cache_audit = CacheAudit(
-        trading,
-        cache,
-        reader,
-        lambda: trading.backlog == 0 and publisher.is_idle and board.is_idle,
-        instruments,
-        Random(),
-    )
     revocations = Revocations(RevocationStore(database), settings.max_token_hours * 3600)
     readiness = Readiness(lambda: trading.is_leading)
     supervisor = Supervisor(instruments, Random())
@@ -181,34 +144,24 @@ def build_service(
 
     async def trade(_: web.Application) -> AsyncIterator[None]:
         async with supervisor.group() as loops:
-            deadline_s = settings.lease_s + LEADERSHIP_DEADLINE_S
-            loops.keep("leadership", leadership.run, leadership.pulse, deadline_s=deadline_s)
+            traded.keep_trading(loops)
             own_state.keep(loops)
             with suppress(Unreachable):  # the loop asks again
                 await revocations.run_once()
             loops.repeat("revocations", revocations.run_once, interval_s=REVOCATIONS_INTERVAL_S)
-            loops.keep("publisher", publisher.run, publisher.pulse)
             loops.keep("events", events.run, events.pulse)
             loops.keep("price_writer", board.write, board.pulse)
-            loops.keep("warm_up", warm_up.run, warm_up.pulse)
-            interval_s = settings.portfolio_interval_s
-            loops.repeat(
-                "portfolio", portfolio_job.run_once, interval_s=interval_s, deadline_s=interval_s
-            )
-            loops.repeat(
-                "cache_audit", cache_audit.run_once, interval_s=settings.cache_audit_interval_s
-            )
             loops.repeat("prices", board.run_once, interval_s=SHOW_INTERVAL_S)
             push_s = settings.portfolio_push_interval_s
             loops.repeat("portfolio_push", app[WATCHED_ACCOUNTS].push, interval_s=push_s)
             yield
-            await leadership.stop()
+            await traded.leadership.stop()
 
     async def market(_: web.Application) -> AsyncIterator[None]:
         pulse = Pulse()
 
         async def run_feed() -> None:
-            await pulse.rest(leadership.informed())
+            await pulse.rest(traded.leadership.informed())
             feed = make_feed(settings, trading.symbols, instruments, pulse)
             watched.feed = feed
             await feed.run(bus.quotes())
@@ -221,19 +174,7 @@ def build_service(
 
         async with supervisor.group() as loops:
             loops.keep("feed", run_feed, pulse, deadline_s=FEED_DEADLINE_S)
-            pending_s = settings.pending_sweep_interval_s
-            positions_s = settings.positions_sweep_interval_s
-            loops.repeat("pending_sweep", sweeps.pending.run_once, interval_s=pending_s)
-            loops.repeat(
-                "positions_sweep",
-                sweeps.positions.run_once,
-                interval_s=positions_s,
-                max_interval_s=settings.positions_sweep_max_interval_s,
-            )
-            loops.repeat("reconciliation", reconciliation.run_once, interval_s=positions_s)
-            loops.repeat("faults", faults.run_once, interval_s=FAULTS_INTERVAL_S)
-            loops.repeat("expiry", Expiry(trading).run_once, interval_s=EXPIRY_INTERVAL_S)
-            loops.repeat("rollover", Rollover(trading).run_once, interval_s=ROLLOVER_INTERVAL_S)
+            traded.keep_looking(loops)
             loops.repeat("retention", retention.run_once, interval_s=RETENTION_INTERVAL_S)
             loops.repeat("save_quotes", save, interval_s=SAVE_QUOTES_INTERVAL_S)
             yield
