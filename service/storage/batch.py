@@ -18,13 +18,19 @@ from service.storage.audit import decided_changes
 
 COMMITTED = "committed"
 
+# The driver looks at each element of a list several times, which takes as long as half of the
+# statement: columns come as arrays written out, but for those that would have to be quoted.
+_LISTS = ("text", "jsonb")
+_ARRAY_TYPES = {kind: f"text::{kind}[]" for kind in ("bigint", "numeric", "boolean")}
+_ARRAY_TYPES |= {"word": "text::text[]", **{kind: f"{kind}[]" for kind in _LISTS}}
+
 _ORDER_COLUMNS = (
     ("order_id", "bigint"),
     ("account_id", "bigint"),
     ("client_order_id", "text"),
     ("symbol", "text"),
-    ("order_type", "text"),
-    ("status", "text"),
+    ("order_type", "word"),
+    ("status", "word"),
     ("volume", "bigint"),
     ("price", "bigint"),
     ("stop_loss", "bigint"),
@@ -41,7 +47,7 @@ _ORDER_COLUMNS = (
     ("close_price", "bigint"),
     ("close_time", "bigint"),
     ("profit", "numeric"),
-    ("reason", "text"),
+    ("reason", "word"),
     ("limit_price", "bigint"),
     ("activated_time", "bigint"),
     ("trailing_distance", "bigint"),
@@ -56,8 +62,8 @@ _DEAL_COLUMNS = (
     ("deal_id", "bigint"),
     ("order_id", "bigint"),
     ("account_id", "bigint"),
-    ("event", "text"),
-    ("reason", "text"),
+    ("event", "word"),
+    ("reason", "word"),
     ("volume", "bigint"),
     ("price", "bigint"),
     ("slippage", "bigint"),
@@ -74,7 +80,7 @@ _CORRECTED_COLUMNS = (("deal_id", "bigint"), ("corrects", "bigint"))
 _LEDGER_COLUMNS = (
     ("account_id", "bigint"),
     ("order_id", "bigint"),
-    ("kind", "text"),
+    ("kind", "word"),
     ("amount", "numeric"),
     ("balance_after", "numeric"),
     ("time", "bigint"),
@@ -114,7 +120,7 @@ _ACCOUNT_COLUMNS = (
 )
 _CHANGE_COLUMNS = (
     ("order_id", "bigint"),
-    ("expected", "text"),
+    ("expected", "word"),
     *(c for c in _ORDER_COLUMNS[_FIRST_MUTABLE:] if c[0] not in _NEVER_UPDATED),
 )
 _changes_of = itemgetter(*(ORDER_COLUMNS.index(name) for name, _ in _CHANGE_COLUMNS[2:]))
@@ -128,9 +134,7 @@ def _statement() -> str:
         first = number + 1
         number += len(columns)
         casts = ", ".join(
-            # The driver is slow at binary numerics, and quick at text.
-            f"${first + i}::{'text[]::numeric' if kind == 'numeric' else kind}[]"
-            for i, (_, kind) in enumerate(columns)
+            f"${first + i}::{_ARRAY_TYPES[kind]}" for i, (_, kind) in enumerate(columns)
         )
         names = ", ".join(name for name, _ in columns)
         return f"unnest({casts}) WITH ORDINALITY AS {alias} ({names}, line)"
@@ -143,24 +147,23 @@ def _statement() -> str:
         )
 
     new_orders = insert("orders", _ORDER_COLUMNS)
-    order_ids = number + 1
+    order_ids = f"${number + 1}::{_ARRAY_TYPES['bigint']}"
     assignments = ", ".join(f"{name} = n.{name}" for name, _ in _CHANGE_COLUMNS[2:])
     changed_orders = (
         f"UPDATE orders o SET {assignments} FROM {arrays(_CHANGE_COLUMNS, 'n')} "
         "WHERE o.order_id = n.order_id AND o.status = n.expected "
         "AND EXISTS (SELECT FROM fence) RETURNING o.order_id"
     )
-    account_ids = number + 1
+    account_ids = f"${number + 1}::{_ARRAY_TYPES['bigint']}"
     changed_accounts = (
         "UPDATE accounts a SET sequence = n.sequence, balance = n.balance, margin = n.margin, "
         f"in_margin_call = n.in_margin_call FROM {arrays(_ACCOUNT_COLUMNS, 'n')} "
         "WHERE a.account_id = n.account_id AND a.sequence = n.sequence_before "
         "AND a.balance = n.balance_before AND EXISTS (SELECT FROM fence) RETURNING a.account_id"
     )
-    deal_ids = number + 2
+    deal_ids = f"${number + 2}::{_ARRAY_TYPES['bigint']}"
     corrected_deals = (
-        "UPDATE deals d SET corrected_by = n.deal_id "
-        f"FROM {arrays(_CORRECTED_COLUMNS, 'n')} "
+        f"UPDATE deals d SET corrected_by = n.deal_id FROM {arrays(_CORRECTED_COLUMNS, 'n')} "
         "WHERE d.deal_id = n.corrects AND d.corrected_by IS NULL "
         "AND EXISTS (SELECT FROM fence) RETURNING d.order_id"
     )
@@ -180,12 +183,12 @@ new_events AS ({insert("outbox", _OUTBOX_COLUMNS)}),
 new_answers AS ({insert("commands", _COMMAND_COLUMNS)})
 SELECT CASE
     WHEN NOT EXISTS (SELECT FROM fence) THEN 'fenced'
-    WHEN (SELECT count(*) FROM changed_orders) <> cardinality(${order_ids}::bigint[])
-        OR (SELECT count(*) FROM changed_accounts) <> cardinality(${account_ids}::bigint[])
-        OR (SELECT count(*) FROM corrected_deals) <> cardinality(${deal_ids}::bigint[])
+    WHEN (SELECT count(*) FROM changed_orders) <> cardinality({order_ids})
+        OR (SELECT count(*) FROM changed_accounts) <> cardinality({account_ids})
+        OR (SELECT count(*) FROM corrected_deals) <> cardinality({deal_ids})
     THEN refuse_batch(
-        ARRAY(SELECT unnest(${order_ids}::bigint[]) EXCEPT SELECT order_id FROM changed_orders),
-        ARRAY(SELECT unnest(${account_ids}::bigint[])
+        ARRAY(SELECT unnest({order_ids}) EXCEPT SELECT order_id FROM changed_orders),
+        ARRAY(SELECT unnest({account_ids})
             EXCEPT SELECT account_id FROM changed_accounts))
     ELSE '{COMMITTED}' END
 """
@@ -284,9 +287,14 @@ def encode(
 
 
 def _arrays(rows: Sequence[Any], columns: tuple[tuple[str, str], ...]) -> list[Any]:
-    if not rows:
-        return [()] * len(columns)
-    return [
-        [None if value is None else str(value) for value in values] if kind == "numeric" else values
-        for values, (_, kind) in zip(zip(*rows, strict=True), columns, strict=True)
-    ]
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    return [_array(each, kind) for each, (_, kind) in zip(values, columns, strict=True)]
+
+
+def _array(values: Sequence[Any], kind: str) -> str | Sequence[Any]:
+    """Return a column as the statement takes it."""
+    if kind in _LISTS:
+        return values
+    is_shown_as_stored = kind in ("bigint", "boolean")  # and then fastest all at once
+    text = str([*values])[1:-1] if is_shown_as_stored else ",".join(map(str, values))
+    return f"{{{text.replace('None', 'NULL')}}}"

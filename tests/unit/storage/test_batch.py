@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -35,12 +36,30 @@ def rows_of(clerk: Clerk) -> dict[str, list[dict[str, Any]]]:
     arrays = encode(clerk.decisions, payloads)
     tables = {}
     for name, columns in TABLES.items():
-        mine, arrays = arrays[: len(columns)], arrays[len(columns) :]
+        mine = [
+            read(array, kind)
+            for array, (_, kind) in zip(arrays[: len(columns)], columns, strict=True)
+        ]
+        arrays = arrays[len(columns) :]
         assert len({len(array) for array in mine}) == 1, "columns of a table are equally long"
         names = [column for column, _ in columns]
         tables[name] = [dict(zip(names, row, strict=True)) for row in zip(*mine, strict=True)]
     assert arrays == []
     return tables
+
+
+def read(array: str | Sequence[Any], kind: str) -> Sequence[Any]:
+    """Return the values of a column, numerics as text."""
+    if not isinstance(array, str):
+        return array
+    assert array[0] + array[-1] == "{}"
+    texts = array[1:-1].split(",") if array != "{}" else []
+    values: list[Any] = [None if text.strip() == "NULL" else text for text in texts]
+    if kind == "bigint":
+        return [None if value is None else int(value) for value in values]
+    if kind == "boolean":
+        return [value.strip() == "True" for value in values]
+    return values
 
 
 def test_an_order_placed_opened_and_closed_in_a_batch_is_inserted_once_as_it_ended() -> None:
