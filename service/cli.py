@@ -12,6 +12,7 @@ from loguru import logger
 
 from service.api.auth import MAX_ACCOUNT_ID, Role, issue_token
 from service.app import CannotListen, serve
+from service.database_commands import add_database_commands
 from service.demo import open_demo
 from service.instruments import Instruments
 from service.load.command import run_load
@@ -30,11 +31,10 @@ from service.settings import (
 from service.signing import SigningSecrets, make_secrets, read_secrets, required_secrets
 from service.status import CannotAsk, ask_status, status_lines
 from service.storage.database import apply_migrations
-from service.storage.errors import Unreachable
+from service.storage.errors import SchemaBehind, Unreachable
+from service.storage.rights import CannotGrant
 from service.storage.server_errors import EmbeddedError
 from service.verify.fault import NoBook
-from service.verify.place import open_book
-from service.verify.verification import Report, verify
 from service.watch import CannotWatch, watch
 from telemetry.logs import Logs
 
@@ -44,6 +44,7 @@ TOKEN_HOURS = 12.0
 STATUS_TOKEN_S = 60.0
 FAULTS = (
     CannotAsk,
+    CannotGrant,
     ConfigurationError,
     CannotListen,
     CannotLoad,
@@ -53,6 +54,7 @@ FAULTS = (
     NoDatabase,
     ReplayInterrupted,
     ScenarioError,
+    SchemaBehind,
     Unreachable,
 )
 
@@ -119,11 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     status.set_defaults(run=_status)
 
-    verify = commands.add_parser(
-        "verify", help="check what is stored; exit code 1: it has faults, 2: cannot check"
-    )
-    verify.add_argument("--json", action="store_true", help="one JSON object")
-    verify.set_defaults(run=_verify)
+    add_database_commands(commands)
 
     load = commands.add_parser(
         "load", help="put ticks, traders and listeners on a running service, and measure"
@@ -234,17 +232,6 @@ def _status(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     status = uvloop.run(ask_status(api, ops, token))
     print("\n".join(status_lines(status)))
     return 0 if status.is_well else 1
-
-
-def _verify(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
-    report = uvloop.run(_verified(settings))
-    print(json.dumps(report.as_json()) if options.json else "\n".join(report.lines()))
-    return 0 if report.is_clean else 1
-
-
-async def _verified(settings: Settings) -> Report:
-    async with open_book(settings) as dsn:
-        return await verify(dsn)
 
 
 def _load(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:

@@ -11,7 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 from pogo_core.util import migrate
 
 from service.instruments import Instruments
-from service.storage.errors import Unreachable, failure_of, is_transient
+from service.storage.errors import SchemaBehind, Unreachable, failure_of, is_transient
 from service.storage.statements import TracedConnection
 from telemetry.limits import Limit
 from telemetry.spans import AnySpan, Tracing
@@ -24,6 +24,11 @@ PING_TIMEOUT_S = 2.0
 READ_POOL_SIZE = 8
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 7_446_921  # any number that no one else locks
+_OWNS_SCHEMA = """
+SELECT has_schema_privilege('public', 'CREATE') AND NOT EXISTS (
+    SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+        AND NOT pg_has_role(relowner, 'USAGE'))
+"""
 
 # Whatever the server says against a connection, it says nothing on the work to be done on it.
 _CANNOT_CONNECT = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
@@ -178,10 +183,32 @@ async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
 
 
 async def apply_migrations(dsn: str) -> None:
-    """Bring the schema up to date; processes that start together take turns."""
+    """Bring the schema up to date; processes that start together take turns.
+
+    Where nothing is missing it takes no rights but to read.
+
+    Raises:
+        SchemaBehind: something is missing, and this role does not own the schema.
+    """
     connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     try:
+        missing = await _missing_migrations(connection)
+        if not missing:
+            return
+        if not await connection.fetchval(_OWNS_SCHEMA):
+            raise SchemaBehind(
+                f"the schema lacks {', '.join(missing)}, and this role does not own it: run "
+                "`tapewatch migrate --grant ROLE` as its owner, ROLE being the one that serves"
+            )
         await connection.execute(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
         await migrate.apply(connection, MIGRATIONS, schema_name="public")
     finally:
         await connection.close()
+
+
+async def _missing_migrations(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    try:
+        rows = await connection.fetch("SELECT migration_id FROM public._pogo_migration")
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+        rows = []
+    return sorted({path.stem for path in MIGRATIONS.glob("*.sql")} - {row[0] for row in rows})

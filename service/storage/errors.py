@@ -15,6 +15,10 @@ class Unreachable(Exception):
     """PostgreSQL cannot be reached or cannot work now: try again later."""
 
 
+class SchemaBehind(Exception):
+    """The schema is older than this version and not ours to change; the message says what to do."""
+
+
 class Diverged(Exception):
     """The database refused what memory has taken already: start over from what is stored."""
 
