@@ -1,6 +1,7 @@
 """CPU time of the servers that this process has started, PostgreSQL and Valkey."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 SERVERS = ("postgres", "valkey-server")
@@ -9,7 +10,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PARENT, _USER, _SYSTEM, _CHILDREN_USER, _CHILDREN_SYSTEM = 1, 11, 12, 13, 14
 
 
-def servers_cpu_s() -> float:
+def servers_cpu_s(servers: Collection[str] = SERVERS) -> float:
     """Return the CPU time of all of them so far, of those that ended too, in seconds."""
     names: dict[int, str] = {}
     fields: dict[int, list[str]] = {}
@@ -25,7 +26,7 @@ def servers_cpu_s() -> float:
     parents = {process_id: int(each[_PARENT]) for process_id, each in fields.items()}
     total = 0
     for process_id, each in fields.items():
-        if names[process_id] in SERVERS and _descends(process_id, parents):
+        if names[process_id] in servers and _descends(process_id, parents):
             total += int(each[_USER]) + int(each[_SYSTEM])
             total += int(each[_CHILDREN_USER]) + int(each[_CHILDREN_SYSTEM])
     return total / _TICKS_PER_S

@@ -69,14 +69,15 @@ async def _run(report: Report) -> None:
         fresh_database(server) as bare_dsn,
     ):
         for dsn in tqdm((product_dsn, bare_dsn), "storing books", leave=False):
-            await _store(dsn, bursts)
-        async with _Product.on(product_dsn) as product, _BareSql.on(bare_dsn) as bare:
+            await store_bursts(dsn, bursts)
+        async with _Product.on(product_dsn) as product, BareSql.on(bare_dsn) as bare:
             for burst in tqdm(bursts, "bursts", leave=False):
                 await _measure(burst, product, bare, report)
     _conclude(report)
 
 
-async def _store(dsn: str, bursts: Sequence[Burst]) -> None:
+async def store_bursts(dsn: str, bursts: Sequence[Burst]) -> None:
+    """Store the book of which these bursts trigger all orders."""
     desk = desk_with_settings()
     last_id = bursts[-1].first_id + bursts[-1].size - 1
     seat(desk, accounts_for(last_id))
@@ -84,7 +85,7 @@ async def _store(dsn: str, bursts: Sequence[Burst]) -> None:
     await store_book(dsn, opening_of(desk, last_id, orders))
 
 
-async def _measure(burst: Burst, product: "_Product", bare: "_BareSql", report: Report) -> None:
+async def _measure(burst: Burst, product: "_Product", bare: "BareSql", report: Report) -> None:
     batches, encode_s = bare.prepare(burst)
     gc.collect()
     gc.freeze()
@@ -145,7 +146,7 @@ class _Product:
         return self._committed_at - started, decided - started
 
 
-class _BareSql:
+class BareSql:
     """The same decisions as rows, written by nothing but the statement."""
 
     def __init__(
@@ -160,12 +161,12 @@ class _BareSql:
 
     @staticmethod
     @asynccontextmanager
-    async def on(dsn: str) -> "AsyncIterator[_BareSql]":
+    async def on(dsn: str) -> "AsyncIterator[BareSql]":
         """Load the book under the lease, and keep a connection."""
         engine, lease = await _load(dsn)
         connection = await asyncpg.connect(dsn)
         try:
-            yield _BareSql(connection, engine, lease)
+            yield BareSql(connection, engine, lease)
         finally:
             await connection.close()
 
