@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run monitor test check bench bench-compare benchmarks soak mutants drill replay token routes metrics dashboards lock clean
+.PHONY: help setup run monitor test check bench bench-compare benchmarks soak fuzz mutants drill replay token routes metrics dashboards lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ benchmarks: setup ## write BENCHMARKS.md anew from benchmarks/run.json
 
 soak: setup ## trade at random for ten minutes with everything on (ARGS='--minutes 2 --seed 7')
 	$(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: setup ## send a service nonsense (N=100000 inputs; ARGS='--seed 7')
+	@$(BIN)/python -m tests.fuzz --inputs $(or $(N),10000) $(ARGS)
 
 mutants: setup ## change every alert rule in every way: its tests must notice (ARGS names rules)
 	@$(BIN)/python -m tests.rule_mutants $(ARGS)

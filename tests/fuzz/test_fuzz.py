@@ -1,0 +1,59 @@
+"""A service that is sent nonsense for some seconds fails at none; `make fuzz` goes on longer."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.__main__ import measured
+from tests.fuzz.calls import Calls
+from tests.fuzz.conversations import Conversations
+from tests.fuzz.frames import SentFrame, converse
+from tests.fuzz.subject import Subject, subject
+from tests.support import eventually
+
+CALLS, FRAMES, SEED = 280, 500, 1
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    """A service; what it logged as an error while it was attacked fails the last test."""
+    with asyncio.Runner() as runner:
+        context = subject(tmp_path_factory.mktemp("fuzz"))
+        yield runner.run(context.__aenter__())
+        runner.run(context.__aexit__(None, None, None))
+
+
+def test_every_call_is_answered_as_documented(on: Subject) -> None:
+    calls = Calls(on, SEED)
+    calls.run(CALLS, lambda _: None)
+    assert calls.statuses.total() == CALLS
+    assert {200, 401, 403, 404, 422} <= calls.statuses.keys(), "it gets further than the door"
+
+
+def test_every_conversation_is_answered_or_closed(on: Subject) -> None:
+    talk = Conversations(on, SEED)
+    talk.run(FRAMES, lambda _: None)
+    assert {"answered", "closed"} <= talk.ends.keys() <= {"answered", "closed", "refused"}
+
+
+async def test_nothing_is_left_of_it(on: Subject) -> None:
+    before = measured(on)
+    for _ in range(20):
+        await converse(on.port, on.token(), [SentFrame(3, b"x", reserved=7)], "")
+    await eventually(lambda: measured(on).sockets == 0)
+    await eventually(lambda: measured(on).files <= before.files + 2)
+    assert '"level":"ERROR"' not in on.service.log
+
+
+def test_a_conversation_that_hangs_would_be_noticed(
+    on: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.fuzz.frames.ANSWER_TIMEOUT_S", 0.5)
+    unfinished = SentFrame(1, b'{"type":', length=5_000)
+    with pytest.raises(TimeoutError):
+        asyncio.run(converse(on.port, on.token(), [unfinished], ""))
+    assert Path(f"/proc/{on.service.process.pid}").exists()
