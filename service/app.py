@@ -80,7 +80,7 @@ def build_service(
         max_age_ns=int(settings.max_quote_age_s * _NS_PER_S),
         max_future_ns=int(settings.max_quote_future_s * _NS_PER_S),
     )
-    database = Database(servers.database_dsn, instruments)
+    database = Database(servers.database_dsn, instruments, settings.database_connections)
     cache = Cache(servers.redis_url, instruments)
     reader = Reader(database, lambda: trading.symbols())
     board = PriceBoard(lambda: trading.desk, cache, instruments)

@@ -31,7 +31,7 @@ from service.settings import (
 from service.signing import SigningSecrets, make_secrets, read_secrets, required_secrets
 from service.status import CannotAsk, ask_status, status_lines
 from service.storage.database import apply_migrations
-from service.storage.errors import SchemaBehind, Unreachable
+from service.storage.errors import Pooled, SchemaBehind, Unreachable
 from service.storage.rights import CannotGrant
 from service.storage.server_errors import EmbeddedError
 from service.verify.fault import NoBook
@@ -52,6 +52,7 @@ FAULTS = (
     EmbeddedError,
     NoBook,
     NoDatabase,
+    Pooled,
     ReplayInterrupted,
     ScenarioError,
     SchemaBehind,

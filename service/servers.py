@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from loguru import logger
 
 from service.settings import Settings
-from service.storage.database import connect
+from service.storage.database import connect, require_own_session
 from service.storage.embedded import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey
 from service.storage.errors import Unreachable
 from service.storage.server_errors import EmbeddedError
@@ -48,6 +48,7 @@ async def open_servers(
     Raises:
         EmbeddedError: a server cannot start; the message says what to do.
         NoDatabase: the named PostgreSQL cannot be reached.
+        Pooled: a pooler stands before it.
     """
     async with AsyncExitStack() as stack:
         if settings.database_url is not None:
@@ -94,4 +95,7 @@ async def _reach(database_dsn: str) -> None:
         connection = await connect(database_dsn)
     except Unreachable as error:
         raise NoDatabase(f"{error}: check TAPEWATCH_DATABASE_URL and its server") from None
-    await connection.close()
+    try:
+        await require_own_session(connection)
+    finally:
+        await connection.close()

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
 
     Attributes:
         database_url, redis_url: DSNs; None runs an embedded server on a port of its own.
+        database_connections: for reads, of the pool in this process.
         data_dir: where embedded servers, the signing secret and replays keep their files.
         jwt_secret: signs the tokens; at least 32 characters. `jwt_previous_secret`: signed them
             before, and is still believed. `max_token_hours`: a token that lives on for longer is
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
+    database_connections: int = Field(default=8, ge=1, le=100)
     database_port: Port = 54329
     redis_port: Port = 63799
     data_dir: Path = Path(".tapewatch")

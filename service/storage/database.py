@@ -11,7 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 from pogo_core.util import migrate
 
 from service.instruments import Instruments
-from service.storage.errors import SchemaBehind, Unreachable, failure_of, is_transient
+from service.storage.errors import Pooled, SchemaBehind, Unreachable, failure_of, is_transient
 from service.storage.statements import TracedConnection
 from telemetry.limits import Limit
 from telemetry.spans import AnySpan, Tracing
@@ -21,6 +21,9 @@ COMMAND_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 2.0
 PING_TIMEOUT_S = 2.0
+# A read takes about a millisecond of the database, which has no use for more at once than it has
+# cores and disks; who finds none free waits, for `ACQUIRE_TIMEOUT_S` at most. The driver prepares
+# each statement once on a connection.
 READ_POOL_SIZE = 8
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 7_446_921  # any number that no one else locks
@@ -37,13 +40,16 @@ _CANNOT_CONNECT = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Timeo
 class Database:
     """Read connections to one database; the writer and the lease keep connections of their own."""
 
-    def __init__(self, dsn: str, instruments: Instruments) -> None:
+    def __init__(
+        self, dsn: str, instruments: Instruments, connections: int = READ_POOL_SIZE
+    ) -> None:
         self.dsn = dsn
+        self._connections = connections
         self._instruments = instruments
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._pinging = asyncio.Lock()
         self._pinged: asyncpg.Connection[asyncpg.Record] | None = None
-        instruments.database_pool.watch(self._used, self._idle, READ_POOL_SIZE)
+        instruments.database_pool.watch(self._used, self._idle, connections)
 
     @property
     def tracing(self) -> Tracing:
@@ -122,7 +128,7 @@ class Database:
             pool = await asyncpg.create_pool(
                 self.dsn,
                 min_size=0,
-                max_size=READ_POOL_SIZE,
+                max_size=self._connections,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=READ_TIMEOUT_S,
                 connection_class=TracedConnection,
@@ -200,10 +206,34 @@ async def apply_migrations(dsn: str) -> None:
                 f"the schema lacks {', '.join(missing)}, and this role does not own it: run "
                 "`tapewatch migrate --grant ROLE` as its owner, ROLE being the one that serves"
             )
+        await require_own_session(connection)
         await connection.execute(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
         await migrate.apply(connection, MIGRATIONS, schema_name="public")
     finally:
         await connection.close()
+
+
+async def require_own_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Make sure that PostgreSQL itself is at the other end.
+
+    A pooler that lends a session for a transaction, as PgBouncer does, takes prepared statements
+    and the migrations' lock from under us, and it is not to be told from one that lends it for
+    longer.
+
+    Raises:
+        Pooled: the session that answers is not the one that was connected to.
+    """
+    try:
+        async with connection.transaction():
+            answering = await connection.fetchval("SELECT pg_backend_pid()")
+    except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
+        answering = None
+    if answering != connection.get_server_pid():
+        raise Pooled(
+            "a pooler (PgBouncer?) answers in place of PostgreSQL: name PostgreSQL's own address. "
+            "The service keeps a few connections open and prepares its statements on them, so "
+            "that a pooler has nothing to save"
+        )
 
 
 async def _missing_migrations(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:

@@ -19,6 +19,10 @@ class SchemaBehind(Exception):
     """The schema is older than this version and not ours to change; the message says what to do."""
 
 
+class Pooled(Exception):
+    """A pooler answers in place of PostgreSQL; the message says what to do."""
+
+
 class Diverged(Exception):
     """The database refused what memory has taken already: start over from what is stored."""
 

@@ -34,6 +34,8 @@ POOL_TIMEOUT_S = 0.5
 READ_TIMEOUT_S = 0.5
 WRITE_TIMEOUT_S = 2.0
 PAUSE_S = 1.0
+# Redis takes one command at a time, so that more connections only wait there instead of here; a
+# pipeline of a large read holds one for milliseconds, and must not hold up the others.
 MAX_CONNECTIONS = 16
 # Replies taken before others get the event loop: two milliseconds of large ones.
 REPLIES_AT_ONCE = 100
