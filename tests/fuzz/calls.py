@@ -1,8 +1,9 @@
 """Every call of the service's own OpenAPI document, with what its schemas allow and do not allow.
 
 schemathesis makes the calls; half of their names and numbers are replaced by such as there are, so
-that not all end at the first check. Every answer must come, be no failure of the service, and be
-what the document says: 2xx by its schema, all else a problem with a code of the closed set.
+that not all end at the first check. Each is then sent in `FORMS` other forms. Every answer must
+come, be no failure of the service, and be what the document says: 2xx by its schema, all else a
+problem with a code of the closed set.
 """
 
 import itertools
@@ -20,9 +21,11 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
 from service.api.auth import Role
+from tests.fuzz.mutations import mutated
 from tests.fuzz.subject import GROUPS, Subject
 
 ANSWER_TIMEOUT_S = 20.0
+FORMS = 9
 PUT_TO_EXISTING = 0.98
 PROBLEM = "application/problem+json"
 EXISTING = {
@@ -62,13 +65,13 @@ class Calls:
     def run(self, count: int, tell: Callable[[int], None]) -> None:
         """Make so many calls, of all operations alike. Raises Failed."""
         modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-        each = max(1, count // (2 * len(self._operations)))
+        each = max(1, count // (2 * len(self._operations) * (1 + FORMS)))
         for turn in itertools.count():
             for operation, mode in itertools.product(self._operations, modes):
                 left = count - self.statuses.total()
                 if left <= 0:
                     return
-                self._fuzz(operation, mode, min(each, left), turn)
+                self._fuzz(operation, mode, each, turn)
                 tell(self.statuses.total())
 
     def _fuzz(self, operation: Any, mode: GenerationMode, count: int, turn: int) -> None:
@@ -104,33 +107,27 @@ class Calls:
                 if self._random.random() < 0.5:
                     case.body[name] = self._random.choice(IN_BODIES[name])
         case.headers = headers
-        try:
-            response = case.call(
-                base_url=self._subject.url, session=self._session, timeout=ANSWER_TIMEOUT_S
-            )
-        except requests.Timeout:
-            raise Failed(f"no answer within {ANSWER_TIMEOUT_S:g} s: {_text(case)}") from None
-        except (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, ValueError):
-            return  # nothing was sent: this is no request at all
-        self.statuses[response.status_code] += 1
-        self._judge(case, response)
-
-    def _judge(self, case: Any, response: Any) -> None:
-        status = response.status_code
-        if status >= 500:
-            raise Failed(f"{status} {response.text}: {_text(case)}")
-        if status < 300:
+        call = case.as_transport_kwargs(base_url=self._subject.url)
+        response = self._send(call)
+        if response is not None and response.status_code < 300:
             case.validate_response(
                 response, checks=[response_schema_conformance, content_type_conformance]
             )
-            return
-        problem = response.json()
-        if response.headers["content-type"] != [PROBLEM] or problem["code"] not in self._codes:
-            raise Failed(f"{status} {response.headers} {response.text}: {_text(case)}")
+        for _ in range(FORMS):
+            self._send(mutated(call, self._random))
 
-
-def _text(case: Any) -> str:
-    return (
-        f"{case.method} {case.formatted_path} query {case.query} headers {case.headers} "
-        f"body {case.body!r:.2000}"
-    )
+    def _send(self, call: dict[str, Any]) -> requests.Response | None:
+        try:
+            response = self._session.request(**call, timeout=ANSWER_TIMEOUT_S)
+        except requests.Timeout:
+            raise Failed(f"no answer within {ANSWER_TIMEOUT_S:g} s: {call}") from None
+        except (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, ValueError):
+            return None  # nothing was sent: this is no request at all
+        self.statuses[response.status_code] += 1
+        if response.status_code >= 500:
+            raise Failed(f"{response.status_code} {response.text}: {call}")
+        if response.status_code >= 300:
+            problem = response.json()
+            if response.headers["Content-Type"] != PROBLEM or problem["code"] not in self._codes:
+                raise Failed(f"{response.status_code} {response.headers} {response.text}: {call}")
+        return response
