@@ -1,6 +1,6 @@
 """The orders that the load's traders have placed, as the streams of their accounts tell them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from random import Random
@@ -26,6 +26,7 @@ class LoadOrder:
     """An order of the load.
 
     Attributes:
+        body: what it was placed with.
         commanded: when the last command on it was due, ns; `commands`: how many there were.
         sequence: of the last event of it, in its account.
         rests_for_dip: whether it rests until its symbol dips.
@@ -37,6 +38,7 @@ class LoadOrder:
     symbol: QuotedSymbol
     is_buy: bool
     rests_for_dip: bool
+    body: Mapping[str, str]
     commanded: int
     stage: Stage = Stage.SENT
     order_id: int | None = None

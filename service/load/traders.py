@@ -11,6 +11,7 @@ is held back, and counted. Its latency is from when it was due.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from random import Random
 from typing import NamedTuple
 
@@ -113,12 +114,13 @@ class Traders:
 
         async def end(order: LoadOrder) -> None:
             async with gate:
-                if await self._call(self._end(order, self._clock.now())) == OK:
+                if order.stage is Stage.SENT:  # nobody knows: the same key gives the answer
+                    await self._call(_placing(order))
+                elif await self._call(self._end(order, self._clock.now())) == OK:
                     self.orders.forget(order)
 
         for _ in range(RETIRE_ROUNDS):  # one that has fired meanwhile is closed in the next
-            live = [each for each in self.orders if each.order_id is not None]
-            await asyncio.gather(*map(end, live))
+            await asyncio.gather(*map(end, self.orders))
 
     def heard(self, event: HeardEvent, now: int) -> None:
         """Take an event of an account's stream; another of its sockets may tell it again."""
@@ -170,7 +172,7 @@ class Traders:
 
     async def _call(self, command: Command) -> str:
         """Send a command and return `OK`, the code of its refusal, or why it has no answer."""
-        order = command.order
+        order, is_refused = command.order, False
         headers = {
             "Authorization": f"Bearer {self._token(order.account_id)}",
             "Idempotency-Key": command.key,
@@ -185,6 +187,7 @@ class Traders:
                     self._answered(order, msgspec.json.decode(content, type=_Placed))
                     answer = OK
                 else:
+                    is_refused = response.status < HTTPStatus.INTERNAL_SERVER_ERROR
                     answer = msgspec.json.decode(content, type=_Problem).code
         except TimeoutError:
             answer = "no answer in time"
@@ -193,7 +196,7 @@ class Traders:
         except msgspec.MsgspecError:
             answer = f"HTTP {response.status}"
         order.is_busy = False
-        if order.stage is Stage.SENT:
+        if order.stage is Stage.SENT and is_refused:
             self.orders.forget(order)
         return answer
 
@@ -238,9 +241,9 @@ class Traders:
         }
         if not at_market:
             body["price"] = dips.price(symbol, order_type)
-        order = LoadOrder(key, account_id, symbol, is_buy, not at_market, due)
+        order = LoadOrder(key, account_id, symbol, is_buy, not at_market, body, due)
         self.orders.add(order)
-        return Command(order, key, "POST", ORDERS, body)
+        return _placing(order)
 
     def _change(self, order: LoadOrder, due: int) -> Command:
         bid = order.symbol.dip_bid
@@ -262,3 +265,7 @@ class Traders:
         order.commands += 1
         key = f"{order.client_order_id}-{order.commands}"
         return Command(order, key, method, path.format(order_id=order.order_id), body)
+
+
+def _placing(order: LoadOrder) -> Command:
+    return Command(order, order.client_order_id, "POST", ORDERS, order.body)
