@@ -178,4 +178,5 @@ def _curve(report: Report, title: str, label: str, rows: dict[float, str]) -> No
         for name in Name:
             if values := report.rounds.get(f"{row}: {name}: ms"):
                 series.setdefault(name, {})[x] = values
-    report.curve(title, label, "time, ms", series)
+    if series:
+        report.curve(title, label, "time, ms", series)
