@@ -1,6 +1,7 @@
 """`tapewatch load`: the load as a command, and what it prints."""
 
 import argparse
+import resource
 
 import msgspec
 import uvloop
@@ -38,6 +39,8 @@ def run_load(options: argparse.Namespace, settings: Settings) -> int:
         settings.feed_url,
         read_secrets(settings).current,
     )
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a socket is a file
     tell = _tell_json if options.json else _Table().tell
     figures = uvloop.run(load(plan, target, tell))
     if options.json:

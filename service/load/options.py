@@ -15,7 +15,12 @@ MAX_BURST = 1_000
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a load."""
+    """Describe a load and add its options."""
+    parser.description = (
+        "Put ticks, traders and listeners on the service that runs with these settings, and "
+        "measure how it bears them. It trades. The service must take its quotes from here: start "
+        "it with TAPEWATCH_FEED=websocket and TAPEWATCH_FEED_URL, and give this the same."
+    )
     parser.add_argument(
         "--ticks", type=_rate, default=1_000.0, help="a second; default: %(default)g"
     )

@@ -176,7 +176,10 @@ async def _seat(
         if group not in dips:
             dips[group] = GroupDips(group, await target.symbols(session, tokens(account_id)))
         seats.append((account_id, dips[group]))
-    traders.seat(seats)
+    if not traders.seat(seats):
+        raise CannotLoad(
+            "the accounts have no quoted symbol in common: name those of groups that trade the same"
+        )
 
 
 async def _retire(traders: Traders) -> None:

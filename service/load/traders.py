@@ -1,4 +1,4 @@
-"""The traders: commands over REST on a schedule, of accounts that listen to their streams.
+"""The traders: commands over REST, since the stream takes none, of accounts that listen to it.
 
 Of ten commands four place an order (three that rest for a dip, one at the market), two move a take
 profit, one cancels, and three close a position; what there is nothing for places instead. Every
@@ -90,11 +90,12 @@ class Traders:
         self._waiting: set[asyncio.Task[None]] = set()
         self.orders = LoadOrders(random)
 
-    def seat(self, accounts: Sequence[tuple[int, GroupDips]]) -> None:
-        """Trade for these accounts, on the terms of their groups, in what all of them trade."""
+    def seat(self, accounts: Sequence[tuple[int, GroupDips]]) -> bool:
+        """Trade for these accounts, in what all their groups trade; tell whether that is any."""
         self._accounts = accounts
         common = frozenset.intersection(*(dips.symbols for _, dips in accounts))
         self._targets = [each for each in self._market.symbols.values() if each.name in common]
+        return bool(self._targets)
 
     async def trade(self, per_s: float) -> None:
         """Send so many commands a second until cancelled."""
