@@ -63,6 +63,7 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     sequence: int
     balance: Decimal
     margin: Decimal
+    margin_shown: str
     positions: int
     legs: tuple[tuple[str, tuple[Position, ...]], ...]
 
@@ -115,6 +116,7 @@ def holding(view: AccountView, orders: Iterable[OrderView], prices: GroupPrices)
         view.sequence,
         Decimal(view.balance),
         margin,
+        format_money(margin),
         sum(map(len, legs.values())),
         tuple((name, tuple(leg)) for name, leg in legs.items()),
     )
@@ -145,7 +147,7 @@ def worth(held: Holding, prices: GroupPrices, computed_at: str) -> Valuation:
     return Valuation(
         held.account_id,
         None if equity is None else format_money(equity),
-        format_money(held.margin),
+        held.margin_shown,
         None if equity is None else format_money(EXACT.subtract(equity, held.margin)),
         margin_level(equity, held.margin),
         held.positions,

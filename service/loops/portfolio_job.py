@@ -36,6 +36,7 @@ from service.storage.cache import (
 )
 from service.storage.errors import Unreachable
 from service.storage.valuation import Valuation
+from telemetry.vocabulary import VALUATIONS
 
 KEPT_ACCOUNTS = 100_000
 # Longer than most ticks take to be judged, shorter than anybody notices.
@@ -163,6 +164,7 @@ class PortfolioJob:
         """Value accounts of which is known what they hold, and those whose orders were found."""
         now = format_time(time.time_ns())
         valuations = []
+        counts = dict.fromkeys(VALUATIONS, 0)
         since = time.perf_counter()
         for account_id in (*held, *found):
             try:
@@ -172,23 +174,26 @@ class PortfolioJob:
                 valued = None if account is None else worth(account, prices, now)
             except Exception as error:  # one account's fault is not the others'
                 failures.append((account_id, error))
-                self._instruments.portfolio_accounts("failed")
+                counts["failed"] += 1
                 continue
             if account is None or valued is None:
-                self._instruments.portfolio_accounts("flat")
+                counts["flat"] += 1
             else:
-                self._instruments.portfolio_accounts("unpriced" if valued.unpriced else "valued")
+                counts["unpriced" if valued.unpriced else "valued"] += 1
                 valuations.append(valued)
-                self._keep(account, versions.get(account_id))
+                if account_id in versions:
+                    self._keep(account, versions[account_id])
             if time.perf_counter() - since > SLICE_S:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
+        for result, count in counts.items():
+            self._instruments.portfolio_accounts(result, count)
         return valuations
 
-    def _keep(self, account: Holding, version: Version | None) -> None:
-        """Remember what an entry of the cache says, if this was read there just now."""
+    def _keep(self, account: Holding, version: Version) -> None:
+        """Remember what an entry of the cache says."""
         kept, account_id = self._kept, account.account_id
-        if version is not None and (account_id in kept or len(kept) < KEPT_ACCOUNTS):
+        if account_id in kept or len(kept) < KEPT_ACCOUNTS:
             kept[account_id] = _Kept(version, account)
 
     async def _write(
