@@ -150,8 +150,12 @@ def _bare(listeners: Listeners) -> tuple[web.Application, Broadcast]:
 
 async def _serve(sender: Sender, sockets: int) -> None:
     listeners = Listeners(sockets)
-    app, broadcast = _bare(listeners) if sender is Sender.BARE else _gateway(sender, listeners)
-    runner = runner_of(app)
+    if sender is Sender.BARE:
+        app, broadcast = _bare(listeners)
+        runner = web.AppRunner(app, access_log=None)
+    else:
+        app, broadcast = _gateway(sender, listeners)
+        runner = runner_of(app)
     await runner.setup()
     site = web.TCPSite(runner, HOST, 0, backlog=1_024)
     await site.start()
