@@ -21,6 +21,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
+from service.storage.free_ports import free_port
+
 LOOPBACK = "127.0.0.1"
 CHUNK_BYTES = 65_536
 IN_FLIGHT_CHUNKS = 256  # a direction holds at most 16 MiB, then its sender waits
@@ -197,7 +199,7 @@ class FaultProxy:
 
     def __init__(self, target_host: str, target_port: int) -> None:
         self.target = (target_host, target_port)
-        self.port = 0
+        self.port = free_port()
         self.delay_s = 0.0
         """Seconds each chunk is held back, each way; may change at any time."""
         self.flowing = asyncio.Event()
@@ -242,7 +244,6 @@ class FaultProxy:
         """Accept connections, on the same port as before."""
         if self._listener is None:
             self._listener = await asyncio.start_server(self._accept, LOOPBACK, self.port)
-            self.port = self._listener.sockets[0].getsockname()[1]
 
     def pause(self) -> None:
         """Become a black hole: accept everything, pass nothing on, until `resume`."""

@@ -23,7 +23,7 @@ from alerts.monitor.alertmanager import Alertmanager
 from alerts.monitor.local_routes import SHIPPED
 from alerts.monitor.server import LOOPBACK
 from tests.monitoring import programs
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 SHIPPED_SECRETS = "/etc/alertmanager/secrets"
 SECRETS = {
@@ -129,6 +129,7 @@ class ShippedAlertmanager(Alertmanager):
         super().__init__(
             programs(),
             folder,
+            port=free_port(),
             notify_url=sink.url,
             group_wait_s=wait_s,
             group_interval_s=wait_s,

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from service.storage.embedded import EmbeddedPostgres
-from service.storage.server_process import free_port
+from service.storage.free_ports import free_port
 
 __all__ = ["eventually", "free_port", "fresh_database"]
 
 POLL_S = 0.02
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 30.0
 
 
 @asynccontextmanager

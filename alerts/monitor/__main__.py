@@ -76,9 +76,9 @@ async def _watch(options: argparse.Namespace) -> None:
         programs,
         options.folder / "data",
         targets,
+        ports,
         on_notification=print_notification,
         interval_s=options.interval,
-        ports=ports,
     ) as monitor:
         _greet(monitor, targets)
         while not stopped.is_set():

@@ -22,11 +22,11 @@ class Alertmanager(Server):
     Args:
         programs: from `find_programs`.
         folder: for its data, configuration and log.
+        port: to listen on.
         notify_url: where notifications go, the receiver's name appended; `Webhook.notify_url`.
         group_wait_s, group_interval_s: in place of those of every route, seconds.
         muting: mute at the times at which what ships does.
         shipped: the configuration to derive ours from.
-        port: to listen on; None takes a free one.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class Alertmanager(Server):
         programs: Programs,
         folder: Path,
         *,
+        port: int,
         notify_url: str,
         group_wait_s: float | None = None,
         group_interval_s: float | None = None,
         muting: bool = False,
         shipped: Path = SHIPPED,
-        port: int | None = None,
     ) -> None:
         super().__init__("alertmanager", folder, port)
         self._programs = programs

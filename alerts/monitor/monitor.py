@@ -19,14 +19,11 @@ from alerts.monitor.webhook import Webhook
 
 
 class Ports(NamedTuple):
-    """Loopback ports; None takes a free one."""
+    """On loopback."""
 
-    prometheus: int | None = None
-    alertmanager: int | None = None
-    webhook: int | None = None
-
-
-FREE_PORTS = Ports()
+    prometheus: int
+    alertmanager: int
+    webhook: int
 
 
 class Monitor(NamedTuple):
@@ -40,12 +37,12 @@ async def open_monitor(
     programs: Programs,
     folder: Path,
     targets: Sequence[str],
+    ports: Ports,
     *,
     on_notification: Callable[[Notification], None] | None = None,
     interval_s: float = 5.0,
     group_wait_s: float | None = None,
     group_interval_s: float | None = None,
-    ports: Ports = FREE_PORTS,
     rules: Path = prometheus.RULES,
     routes: Path = local_routes.SHIPPED,
     runbooks: Path = webhook.RUNBOOKS,

@@ -29,12 +29,12 @@ class Prometheus(Server):
     Args:
         programs: from `find_programs`.
         folder: for its data, configuration and log.
+        port: to listen on.
         targets: addresses (`host:port`) by job: `tapewatch`, `alertmanager`.
         alertmanager: address alerts are sent to; None sends none.
         interval_s: of scrapes and of rule evaluations, seconds.
         external_labels: replace shipped ones: `runbooks_url`, `grafana_url`.
         rules: folder of the rule files.
-        port: to listen on; None takes a free one.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Prometheus(Server):
         programs: Programs,
         folder: Path,
         *,
+        port: int,
         targets: Mapping[str, Sequence[str]],
         alertmanager: str | None = None,
         interval_s: float = 5.0,
         external_labels: Mapping[str, str] | None = None,
         rules: Path = RULES,
-        port: int | None = None,
     ) -> None:
         super().__init__("prometheus", folder, port)
         self._programs = programs

@@ -45,14 +45,6 @@ class Refused(Exception):
         self.text = text
 
 
-def free_port() -> int:
-    """Return a loopback TCP port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def port_is_free(port: int) -> bool:
     with socket.socket() as probe:
         # As the servers do it, so that closed connections of the last run do not count.
@@ -70,13 +62,13 @@ class Server(ABC):
     Args:
         name: what people call it.
         folder: for its data, configuration and log; made if need be.
-        port: to listen on; None takes a free one.
+        port: to listen on.
     """
 
-    def __init__(self, name: str, folder: Path, port: int | None) -> None:
+    def __init__(self, name: str, folder: Path, port: int) -> None:
         self.name = name
         self.folder = folder.resolve()
-        self.port = free_port() if port is None else port
+        self.port = port
         self.log_path = self.folder / f"{name}.log"
         self._child: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None

@@ -26,13 +26,13 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from service.storage.free_ports import free_port
 from service.storage.server_binaries import POSTGRES, VALKEY, RunAs, programs, run_as
 from service.storage.server_errors import PortInUse
 from service.storage.server_process import (
     LOOPBACK,
     POLL_S,
     ServerProcess,
-    free_port,
     port_is_free,
 )
 
@@ -249,7 +249,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return True
 
     async def _create_database(self) -> None:
-        connection = await asyncpg.connect(self.dsn_of("postgres"), timeout=PING_TIMEOUT_S)
+        connection = await asyncpg.connect(self.dsn_of("postgres"), timeout=START_TIMEOUT_S)
         try:
             found = "SELECT 1 FROM pg_database WHERE datname = $1"
             if await connection.fetchval(found, DATABASE) is None:

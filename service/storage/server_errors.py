@@ -19,6 +19,16 @@ class PortInUse(EmbeddedError):
         self.port_setting = port_setting
 
 
+class NoFreePort(EmbeddedError):
+    """No port is left for a server that was given none."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(
+            f"no port from {first} to {last} on 127.0.0.1 is free: end what listens there, or "
+            "name a port for each server"
+        )
+
+
 class DataDirInUse(EmbeddedError):
     """Another running process keeps its server's data in the directory."""
 

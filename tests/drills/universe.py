@@ -36,6 +36,7 @@ from tests.drills.upstream import Upstream
 from tests.faultproxy import LOOPBACK, FaultProxy
 from tests.monitoring import FOLDER
 from tests.otlp import http_collector
+from tests.support import free_port
 
 SECRET = "drill-" * 8
 JOB = "tapewatch"
@@ -167,6 +168,7 @@ async def _start(
         DrillAlertmanager(
             programs,
             folder / "alertmanager",
+            port=free_port(),
             notify_url=webhook.notify_url,
             heartbeat_url=f"http://{LOOPBACK}:{heartbeat.port}/notify/heartbeat",
             group_interval_s=GROUP_INTERVAL_S,
@@ -176,6 +178,7 @@ async def _start(
         Prometheus(
             programs,
             folder / "prometheus",
+            port=free_port(),
             targets={
                 JOB: [each.ops for each in instances],
                 "alertmanager": [alertmanager.address],

@@ -29,7 +29,7 @@ from tests.drills.upstream import Upstream
 from tests.integration.trouble import make_trouble
 from tests.integration.watched import INTERVAL_S, RATE_INTERVAL_S, Known, Watched
 from tests.monitoring import programs
-from tests.support import fresh_database
+from tests.support import free_port, fresh_database
 
 SECRET = "watched-" * 8
 QUOTES_A_SECOND = 40.0
@@ -74,12 +74,18 @@ async def watched_service(
         service.start()
         webhook = await enter(Webhook())
         alertmanager = await enter(
-            Alertmanager(programs(), folder / "alertmanager", notify_url=webhook.notify_url)
+            Alertmanager(
+                programs(),
+                folder / "alertmanager",
+                port=free_port(),
+                notify_url=webhook.notify_url,
+            )
         )
         prometheus = await enter(
             Prometheus(
                 programs(),
                 folder / "prometheus",
+                port=free_port(),
                 targets={"tapewatch": [service.ops], "alertmanager": [alertmanager.address]},
                 alertmanager=alertmanager.address,
                 interval_s=INTERVAL_S,

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from alerts.monitor.alertmanager import Alertmanager
-from alerts.monitor.monitor import Monitor, open_monitor
+from alerts.monitor.monitor import Monitor, Ports, open_monitor
 from alerts.monitor.server import LOOPBACK, MonitorError, Refused, port_is_free
 from alerts.monitor.webhook import Webhook
 from tests.monitoring import programs
@@ -92,6 +92,7 @@ async def monitor(service: Service, tmp_path: Path) -> AsyncIterator[Monitor]:
         programs(),
         tmp_path / "data",
         [service.address],
+        Ports(*(free_port() for _ in Ports._fields)),
         interval_s=0.2,
         group_wait_s=0.1,
         group_interval_s=0.2,
@@ -163,8 +164,8 @@ async def test_a_taken_port_is_told(tmp_path: Path, monitor: Monitor) -> None:
     second = Alertmanager(
         programs(),
         tmp_path / "second",
-        notify_url=monitor.webhook.notify_url,
         port=monitor.alertmanager.port,
+        notify_url=monitor.webhook.notify_url,
     )
     with pytest.raises(MonitorError, match="in use, alertmanager cannot listen"):
         await second.start()

@@ -19,6 +19,7 @@ from telemetry.catalogue import METRICS, Kind, Metric
 from telemetry.metrics import Metrics
 from tests.asked import Asked, panel_queries
 from tests.monitoring import programs
+from tests.support import free_port
 
 INTERVAL_S = 1.0
 SCRAPES = 4
@@ -42,7 +43,7 @@ AGES: Mapping[str, float] = {
 }
 OTHERS = 'alertmanager_notifications_failed_total{{integration="webhook"}} {count}\n'
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Restless:
@@ -106,7 +107,9 @@ async def prometheus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     address = f"127.0.0.1:{runner.addresses[0][1]}"
     folder: Path = tmp_path_factory.mktemp("restless")
     targets = {"tapewatch": (address,), "alertmanager": (address,)}
-    async with Prometheus(programs(), folder, targets=targets, interval_s=INTERVAL_S) as running:
+    async with Prometheus(
+        programs(), folder, port=free_port(), targets=targets, interval_s=INTERVAL_S
+    ) as running:
         scraped = f"min(count_over_time(up[1m])) >= {SCRAPES} and count(up) == 3"
         while not await running.query(scraped):  # noqa: ASYNC110 - a server has no event
             await asyncio.sleep(POLL_S)

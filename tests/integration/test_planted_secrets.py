@@ -20,11 +20,11 @@ from pydantic import SecretStr
 from service.api.auth import Role, issue_token
 from service.settings import Settings
 from service.signing import read_secrets
-from service.storage.server_process import LOOPBACK, free_port
+from service.storage.server_process import LOOPBACK
 from tests.faultproxy import FaultProxy
 from tests.otlp import Collector, http_collector
 from tests.service_process import Service, environment
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 PLANTED = "planted-by-a-client-4f1d"
 SIGNING = "planted-to-sign-tokens-with-9c02e"

@@ -17,12 +17,12 @@ def test_prometheus_keeps_all_but_addresses_and_intervals(tmp_path: Path) -> Non
     ours = Prometheus(
         PROGRAMS,
         tmp_path,
+        port=4,
         targets={"tapewatch": ("127.0.0.1:1", "127.0.0.1:2")},
         alertmanager="127.0.0.1:3",
         interval_s=0.25,
         external_labels={"runbooks_url": "http://here"},
         rules=tmp_path,
-        port=4,
     ).configuration()
     for name in ("scrape_interval", "scrape_timeout", "evaluation_interval"):
         assert ours["global"].pop(name) == "250ms"
@@ -47,7 +47,7 @@ def test_prometheus_keeps_all_but_addresses_and_intervals(tmp_path: Path) -> Non
 def test_alertmanager_keeps_all_but_how_receivers_are_reached(tmp_path: Path) -> None:
     shipped = yaml.safe_load(local_routes.SHIPPED.read_text(encoding="utf-8"))
     ours = Alertmanager(
-        PROGRAMS, tmp_path, notify_url="http://here/notify", muting=True
+        PROGRAMS, tmp_path, port=4, notify_url="http://here/notify", muting=True
     ).configuration()
     assert [each["name"] for each in ours["receivers"]] == [
         each["name"] for each in shipped["receivers"]
@@ -67,6 +67,7 @@ def test_every_route_can_be_made_to_wait_less(tmp_path: Path) -> None:
     ours = Alertmanager(
         PROGRAMS,
         tmp_path,
+        port=4,
         notify_url="http://here/notify",
         group_wait_s=1,
         group_interval_s=2.5,
@@ -85,7 +86,7 @@ def test_who_reaches_nobody_still_does(tmp_path: Path) -> None:
         "  - {name: b, slack_configs: [{channel: c}]}\n"
         "  - {name: c, slack_configs: [{channel: c}], pagerduty_configs: [{routing_key: k}]}\n"
     )
-    manager = Alertmanager(PROGRAMS, tmp_path, notify_url="http://here", shipped=routes)
+    manager = Alertmanager(PROGRAMS, tmp_path, port=4, notify_url="http://here", shipped=routes)
     nobody, quiet, told = manager.configuration()["receivers"]
     assert nobody == {"name": "a"}
     assert quiet["webhook_configs"] == [{"url": "http://here/b", "send_resolved": False}]
