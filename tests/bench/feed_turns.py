@@ -45,7 +45,8 @@ _SYMBOL_NUMBERS = range(len(INSTRUMENTS))
 class Turn(NamedTuple):
     """What is sent: how many quotes, how many to a message, the share that triggers.
 
-    `per_s` messages a second are sent, or all at once where it is 0.
+    `per_s` messages a second are sent, or all at once where it is 0: in one piece, or, if `apart`
+    is 1, each message by itself.
     """
 
     quotes: int
@@ -53,6 +54,7 @@ class Turn(NamedTuple):
     triggering: float = 0.0
     per_s: int = 0
     seed: int = 0
+    apart: int = 0
 
     @property
     def query(self) -> str:

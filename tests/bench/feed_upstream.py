@@ -3,8 +3,9 @@
 Run as `python -m tests.bench.feed_upstream`. It prints its port. To whoever connects to
 `ws://127.0.0.1:PORT/?{Turn.query}` and subscribes it sends `START_OR_END`, after a pause all quotes
 of the turn, and `START_OR_END` again. Quotes that are sent all at once are of the time at which the
-turn began, to the millisecond as upstreams tell it. Where a pace is given, they go out every 5 ms,
-and the time of each is that of its sending, to the nanosecond.
+turn began, to the millisecond as upstreams tell it: the event loop writes many of them in one
+piece, unless it is given its turn after each. Where a pace is given, they go out every 5 ms, and
+the time of each is that of its sending, to the nanosecond.
 """
 
 import asyncio
@@ -51,6 +52,8 @@ async def _send(request: web.Request) -> web.WebSocketResponse:
     else:
         for message in messages:
             await socket.send_str(message)
+            if turn.apart:
+                await asyncio.sleep(0)
     await socket.send_str(START_OR_END)
     await socket.receive()  # until it is closed
     return socket

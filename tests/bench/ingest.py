@@ -2,7 +2,9 @@
 
 Measured: from the first message of a turn until the last, the CPU time of the process that reads
 them and the time on the clock, on uvloop. An upstream in another process sends 2,000 quotes of 30
-symbols as fast as it can, one or ten to a message. What reads them:
+symbols as fast as it can: each in a message by itself, as a market brings them; in bulk, where many
+messages arrive with one read of the socket; and in bulk with ten quotes to a message. What reads
+them:
 
 - `service`: as in production without a collector: its feed (two decimal strings and a time become
   an exact quote), its guards and metrics, and the engine over 10,000 orders that rest out of reach;
@@ -58,8 +60,9 @@ class Load(NamedTuple):
 
 
 LOADS = (
-    Load("one quote a message", Turn(QUOTES_A_TURN), 60),
-    Load("ten quotes a message", Turn(QUOTES_A_TURN, together=10), 60),
+    Load("one by one", Turn(QUOTES_A_TURN, apart=1), 60),
+    Load("in bulk", Turn(QUOTES_A_TURN), 60),
+    Load("in bulk, ten quotes a message", Turn(QUOTES_A_TURN, together=10), 60),
 )
 
 
