@@ -35,13 +35,14 @@ monitor: setup ## watch what `make run` runs: Prometheus, Alertmanager, and ever
 test: setup ## run the tests (ARGS='-k name' picks some)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: setup ## format, lint, types, the page of metrics and the dashboards
+check: setup ## format, lint, types, and the pages and dashboards that are generated
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict service telemetry dashboards alerts tests
 	$(BIN)/python -m dashboards.metrics_page --check
 	$(BIN)/python -m alerts.monitor.local_routes --check
 	$(BIN)/python -m dashboards --check
+	$(BIN)/python -m tests.bench.page --check
 
 bench: setup ## measure (ARGS picks the parts)
 	$(BIN)/python -m tests.bench $(ARGS)

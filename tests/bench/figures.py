@@ -9,10 +9,9 @@ def number(figure: Figure) -> str:
 
 
 def quantity(figure: Figure) -> str:
-    """Return the value with its unit: 12.3 ms, 5.21×, 40 %."""
-    if figure.unit == "x":
-        return f"{number(figure)}×"
-    return f"{number(figure)} {figure.unit}".rstrip()
+    """Return the value with its unit, as in a sentence: 12.3 ms, 5.21×, 40 %."""
+    value = significant(figure.value, 3)
+    return f"{value}×" if figure.unit == "x" else f"{value} {figure.unit}".rstrip()
 
 
 def wanted(figure: Figure) -> str:
