@@ -18,7 +18,6 @@ each message stands for itself. Fields that are not known are ignored.
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import msgspec
 
@@ -61,7 +60,7 @@ class Subscribe(msgspec.Struct, frozen=True, tag_field="op", tag="subscribe"):
 Message = UpstreamQuote | Heartbeat | Subscribed
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, frozen=True):
     """What a frame held: its quotes, how many messages could be read, and how many could not."""
 
     quotes: list[Quote]
@@ -74,6 +73,15 @@ def encode_subscription(symbols: Iterable[str]) -> bytes:
     return msgspec.json.encode(Subscribe(tuple(symbols)))
 
 
+class _Points(dict[int, Scaled]):
+    """What prices were read as, by the digits of their symbols."""
+
+    __slots__ = ()
+
+    def __missing__(self, digits: int) -> Scaled:
+        return self.setdefault(digits, Scaled(digits))
+
+
 class FrameReader:
     """Reads frames. A symbol that is not known gives a quote with prices of 0 under its name."""
 
@@ -84,7 +92,7 @@ class FrameReader:
             list[msgspec.Raw]
         )
         self._times = Times()
-        self._points: dict[int, Scaled] = {}
+        self._points = _Points()
 
     def read(self, data: str | bytes, symbols: Mapping[str, Symbol]) -> Frame:
         """Read all messages of a frame; never raises for what it holds."""
@@ -122,7 +130,5 @@ class FrameReader:
         symbol = symbols.get(message.symbol)
         if symbol is None:
             return Quote(message.symbol, 0, 0, time)
-        points = self._points.get(symbol.digits)
-        if points is None:
-            points = self._points[symbol.digits] = Scaled(symbol.digits)
+        points = self._points[symbol.digits]
         return Quote(message.symbol, points[message.bid], points[message.ask], time)

@@ -129,9 +129,11 @@ class WebSocketFeed:
         self, line: "_Line", session: aiohttp.ClientSession, on_quote: OnQuote, pulse: Pulse
     ) -> None:
         """Keep a connection up."""
-        while not self._share_of(line):
+        self._share_out(self._symbols())
+        while not line.share:
             await self._sleep(IDLE_S)
             pulse.beat()
+            self._share_out(self._symbols())
         while True:
             try:
                 await self._connect(line, session, on_quote, pulse)
@@ -175,7 +177,7 @@ class WebSocketFeed:
         subscribed: set[str] = set()
         async with socket, asyncio.timeout(limits.silence_s) as silence:
             while True:
-                if len(subscribed) < len(self._share_of(line)):
+                if len(subscribed) < len(line.share):
                     await self._subscribe(line, socket, subscribed)
                 now = clock()
                 if now >= put_off:
@@ -183,8 +185,11 @@ class WebSocketFeed:
                     silence.reschedule(put_off + limits.silence_s)
                 message = await socket.receive()
                 pulse.beat()
+                symbols = self._symbols()
+                if self._shared < len(symbols):
+                    self._share_out(symbols)
                 if message.type in _TEXT:
-                    self._take(line, message.data, on_quote)
+                    self._take(line, message.data, symbols, on_quote)
                 elif message.type is aiohttp.WSMsgType.ERROR:
                     raise aiohttp.ClientError("protocol error")
                 else:
@@ -199,18 +204,21 @@ class WebSocketFeed:
             await socket.send_str(encode_subscription(wanted).decode())
         subscribed.update(wanted)
 
-    def _share_of(self, line: "_Line") -> list[str]:
-        """Return the connection's share, after sharing out what is new."""
-        symbols = self._symbols()
-        if self._shared < len(symbols):
-            known = {name for other in self._lines for name in other.share}
-            for name in sorted(symbols.keys() - known):
-                min(self._lines, key=_share_size).share.append(name)
-            self._shared = sum(len(other.share) for other in self._lines)
-        return line.share
+    def _share_out(self, symbols: Mapping[str, Symbol]) -> None:
+        """Give each symbol that is new to a connection."""
+        known = {name for line in self._lines for name in line.share}
+        for name in sorted(symbols.keys() - known):
+            min(self._lines, key=_share_size).share.append(name)
+        self._shared = sum(len(line.share) for line in self._lines)
 
-    def _take(self, line: "_Line", data: str | bytes, on_quote: OnQuote) -> None:
-        frame = self._reader.read(data, self._symbols())
+    def _take(
+        self,
+        line: "_Line",
+        data: str | bytes,
+        symbols: Mapping[str, Symbol],
+        on_quote: OnQuote,
+    ) -> None:
+        frame = self._reader.read(data, symbols)
         for _ in range(frame.malformed):
             self._on_malformed(QuoteRefusal.MALFORMED)
         if not frame.readable:
