@@ -14,6 +14,7 @@ __all__ = ["eventually", "free_port", "fresh_database"]
 
 POLL_S = 0.02
 CONNECT_TIMEOUT_S = 30.0
+PATIENCE_S = 120.0  # of who waits for what is sure to come, on a machine with much to do
 
 
 @asynccontextmanager
@@ -39,7 +40,7 @@ async def _execute(server: EmbeddedPostgres, statement: str) -> None:
         await connection.close()
 
 
-async def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+async def eventually(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     """Wait until `condition` holds. Raises TimeoutError: how long it took is never judged."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - conditions on other processes have no event

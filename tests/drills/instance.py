@@ -16,7 +16,7 @@ from service.storage.server_process import LOOPBACK
 from tests.service_process import COMMAND, ROOT, environment
 from tests.support import eventually
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 PROBE_TIMEOUT_S = 2.0
 POLL_S = 0.1
