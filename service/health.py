@@ -81,8 +81,9 @@ def lease_check(trading: Trading) -> Check:
     """Return the check that this process is the one that trades."""
 
     async def check() -> tuple[bool, str]:
-        leads = trading.is_leading
-        return leads, "held" if leads else "not held: another process trades, or none yet"
+        if not trading.is_leading:
+            return False, "not held: another process trades, or none yet"
+        return trading.has_lease, "held" if trading.has_lease else "could not be renewed in time"
 
     return check
 

@@ -1,11 +1,17 @@
 """Leadership: which process trades.
 
 One process holds the lease of the shard, has loaded its engine and writes; the others wait as
-standbys and try to take the lease when it expires. A leader that finds itself fenced stops at once
-and starts over as a standby.
+standbys and try to take the lease as soon as it is free. A leader that finds itself fenced stops at
+once and starts over as a standby.
+
+A lease that could not be renewed is believed in for `TRUSTED_SHARE` of its life by this process's
+own monotonic clock, which no other clock has to agree with: before the lease can be another's this
+process takes no commands and looks for nothing any more. What ticks decide waits meanwhile, since
+with the database away nobody else trades either, and is fenced where somebody does.
 """
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from loguru import logger
@@ -32,6 +38,9 @@ if TYPE_CHECKING:
 
 DRAIN_TIMEOUT_S = 5.0
 RETRY_S = 0.5
+STANDBY_ASKS_S = 0.5
+ASKS_BETWEEN_SETTINGS = 5
+TRUSTED_SHARE = 0.8
 
 
 class Rules(NamedTuple):
@@ -121,8 +130,8 @@ class Leadership:
             await load_settings(connection, engine.desk)
         self._trading.follow(engine)
         self._informed.set()
-        life_s = self._rules.lease_life_s
         said = ""
+        asked = 0
         while True:
             self.pulse.beat()
             lease, why = await self._take_lease(connection)
@@ -131,14 +140,17 @@ class Leadership:
             if why != said:
                 logger.info("{}: waiting as a standby", why)
                 said = why
-            await asyncio.sleep(life_s / 3)
-            # Whoever trades may have changed them, and a standby answers reads.
-            async with self._database.measured("load"):
-                await load_settings(connection, engine.desk)
+            await asyncio.sleep(STANDBY_ASKS_S)
+            asked += 1
+            if asked % ASKS_BETWEEN_SETTINGS == 0:
+                # Whoever trades may have changed them, and a standby answers reads.
+                async with self._database.measured("load"):
+                    await load_settings(connection, engine.desk)
 
     async def _take_lease(self, connection: "Connection") -> tuple[Lease | None, str]:
         """Take the lease of the shard; where that cannot be, tell why."""
         shard, rules = self._rules.shard, self._rules
+        since_s = time.monotonic()
         async with self._database.measured("lease"):
             of = await divide(connection, shard.of)
             if of != shard.of:
@@ -147,7 +159,14 @@ class Leadership:
                     "TAPEWATCH_SHARDS to the same everywhere, or stop all to change it"
                 )
             lease = await leases.acquire(connection, shard.number, rules.holder, rules.lease_life_s)
+        if lease is not None:
+            self._trust(since_s)
         return lease, "another process trades"
+
+    def _trust(self, since_s: float) -> None:
+        """Believe in the lease from when it was asked for; a replay's is nobody else's."""
+        if not self._rules.is_replay:
+            self._trading.trust_lease(since_s + TRUSTED_SHARE * self._rules.lease_life_s)
 
     async def _lead(self, connection: "Connection", lease: Lease) -> None:
         renewing = asyncio.create_task(self._renew(connection, lease))
@@ -208,9 +227,10 @@ class Leadership:
 
     async def _renew(self, connection: "Connection", lease: Lease) -> None:
         life_s = self._rules.lease_life_s
+        rest_s = life_s / 3
         try:
             while True:
-                await asyncio.sleep(life_s / 3)
+                await asyncio.sleep(rest_s)
                 self.pulse.beat()
                 try:
                     if connection.is_closed():
@@ -218,14 +238,18 @@ class Leadership:
                     async with self._at_lease:
                         if self._is_released:
                             continue
+                        since_s = time.monotonic()
                         async with self._database.measured("lease"):
                             is_ours = await leases.renew(connection, lease, life_s)
                         if not is_ours:
                             raise Fenced(f"the lease of shard {lease.shard} was taken over")
+                    self._trust(since_s)
+                    rest_s = life_s / 3
                 except Exception as error:
                     if not is_transient(error):
                         raise
                     connection.terminate()
+                    rest_s = min(RETRY_S, life_s / 3)
         finally:
             connection.terminate()
 

@@ -7,6 +7,7 @@ Invariants: what was decided under a lost lease is never written (its epoch fenc
 answered as done; nothing here waits on the tick path.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -45,6 +46,7 @@ class Trading(Ticks):
         super().__init__(instruments, engine)
         self._reader = reader
         self._answers = Answers()
+        self._trusted_until_s = math.inf
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
         self.lead_hooks: list[Callable[[], None]] = []
         self.settings_hooks: list[Callable[[], None]] = []
@@ -61,15 +63,26 @@ class Trading(Ticks):
         return self._writer is not None
 
     @property
+    def has_lease(self) -> bool:
+        """Whether the lease of who trades was renewed in time; where not, another may have it."""
+        return self._writer is not None and time.monotonic() < self._trusted_until_s
+
+    def trust_lease(self, until_s: float) -> None:
+        """Believe in the lease until the monotonic clock says so."""
+        self._trusted_until_s = until_s
+
+    @property
     def backlog(self) -> int:
         """Decisions that are not committed yet."""
         return 0 if self._writer is None else self._writer.backlog
 
     @property
     def is_writing(self) -> bool:
-        """Whether the writer reaches its database and keeps up."""
+        """Whether the lease is its own, and the writer reaches its database and keeps up."""
         writer = self._writer
-        return writer is not None and writer.is_connected and writer.backlog < QUEUE_LIMIT
+        if writer is None or not self.has_lease:
+            return False
+        return writer.is_connected and writer.backlog < QUEUE_LIMIT
 
     async def check_writer(self) -> tuple[bool, str]:
         """Tell whether decisions are being committed, and how many wait."""
@@ -184,6 +197,8 @@ class Trading(Ticks):
     def _require_writer(self) -> Writer:
         if self._writer is None:
             raise Unavailable("this process is a standby: ask the one that trades", 5)
+        if not self.has_lease:
+            raise Unavailable("the lease could not be renewed: try again")
         if not self.is_writing:
             raise Unavailable("the database is away: try again")
         return self._writer

@@ -218,7 +218,7 @@ async def trading_shard(
     dsn: str,
     *,
     holder: str = "one",
-    lease_life_s: float = 3.0,
+    lease_life_s: float = 10.0,
     lead: bool = True,
     accounts: AccountShard = ALL_ACCOUNTS,
 ) -> AsyncIterator[Shard]:
