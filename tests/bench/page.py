@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.bench.acceptance import claims_table, gains, limits_table, rows_of
+from tests.bench.acceptance import claims_table, gains, limits_table, missing, rows_of
 from tests.bench.checkout import ROOT
 from tests.bench.drawing import draw, draw_gains
 from tests.bench.figures import doubt, number, wanted
@@ -159,6 +159,8 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """Write all, or with `--check` return 1 where something is not up to date."""
     try:
         written = files(root)
+        for said in missing(read_results(root / RUN)):
+            print(f"not on the page: {said}", file=sys.stderr)
     except (Unreadable, Faulty) as error:
         print(error, file=sys.stderr)
         return 2

@@ -3,7 +3,7 @@
 from itertools import product
 
 from tests.bench import claims
-from tests.bench.acceptance import claims_table, gains, limits_table, rows_of
+from tests.bench.acceptance import claims_table, gains, limits_table, missing, rows_of
 from tests.bench.claims_contenders import Name
 from tests.bench.report import Report
 from tests.bench.results import FORMAT, Results
@@ -36,7 +36,9 @@ def test_every_row_of_the_report_is_read_from_what_the_claims_conclude() -> None
     for each in range(3):
         report.add(f"first portfolio cycle: {Name.PRODUCT}: ms", 20.0 * (1 + each))
     claims.conclude(report, claims.Sizes())
-    rows = rows_of(Results({"claims": run_of(*report.figures)}, FORMAT))
+    results = Results({"claims": run_of(*report.figures)}, FORMAT)
+    assert list(missing(results)) == []
+    rows = rows_of(results)
     assert all(row.claimed and row.gained and row.over_before and row.over_after for row in rows)
     drawn = gains(rows)
     assert len(drawn) == 8
@@ -78,3 +80,10 @@ def test_limits_stand_beside_their_targets() -> None:
     lines = list(limits_table(Results({"fanout": run_of(ratio)}, FORMAT)))
     assert "| socket fan-out : bare aiohttp loop | 0.9× [0.85, 0.95] | ≥ 0.8× | met |" in lines
     assert "| Redis cycle : bare pipelines | not measured | | |" in lines
+
+
+def test_a_figure_that_is_called_otherwise_now_is_noticed() -> None:
+    parts = {"fanout": run_of(figure("gateway : bare", 0.9, "x")), "claims": run_of()}
+    told = list(missing(Results(parts, FORMAT)))
+    assert "part fanout has no figure 'messages/s, gateway : bare'" in told
+    assert "part claims lacks figures of the row 'pending orders, burst of 1,000'" in told
