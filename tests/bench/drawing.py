@@ -28,6 +28,8 @@ CLAIMED = "#d4a72c"
 MARKERS = "osD^vPX*"
 INCHES = (7.2, 4.0)
 FAR_APART = 100
+LABEL_ROOM = 0.1
+"""The share of an axis that a number takes."""
 SHARES = {0.0: "0 %", 0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
 NUMBERS = FuncFormatter(lambda value, _: significant(value, 3))
 STYLE: dict[str, Any] = {
@@ -121,7 +123,8 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     axes.set_xlabel(curve.x_label)
     if not curve.is_linear_x:
         axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(sorted({point.x for point in points})))
+    shown = _apart(sorted({point.x for point in points}), is_linear=curve.is_linear_x)
+    axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(NUMBERS)
     axes.set_ylabel(curve.y_label)
@@ -130,6 +133,19 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
         axes.yaxis.set_major_formatter(NUMBERS)
     else:
         _scale_up(axes, [each for point in points for each in (point.low, point.high)])
+
+
+def _apart(xs: Sequence[float], *, is_linear: bool) -> list[float]:
+    """Return those of ascending xs whose numbers do not run into each other, the last always."""
+    places = [x if is_linear else math.log(x) for x in xs]
+    room = (places[-1] - places[0]) * LABEL_ROOM
+    shown = [xs[-1]]
+    last = places[-1]
+    for x, place in zip(reversed(xs), reversed(places), strict=True):
+        if last - place >= room and x != xs[-1]:
+            shown.insert(0, x)
+            last = place
+    return shown
 
 
 def _draw_distribution(axes: Axes, distribution: Distribution) -> None:

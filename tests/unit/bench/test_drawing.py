@@ -37,5 +37,13 @@ def test_a_curve_names_axes_lines_and_where_it_was_measured() -> None:
     assert {"0", "1", "100", "1,000"} <= set(words_of(draw(ADDED)))
 
 
+def test_numbers_of_an_axis_do_not_run_into_each_other() -> None:
+    rates = (1_000, 5_000, 10_000, 11_000, 12_000)
+    line = {"engine": [Point(rate, 1, 1, 1) for rate in rates]}
+    words = words_of(draw(Curve("Rates", "ticks/s", "ms", False, False, line)))
+    assert {"1,000", "5,000", "12,000"} <= set(words)
+    assert not {"10,000", "11,000"} & set(words)
+
+
 def test_a_distribution_shows_its_tail() -> None:
     assert {"Waits", "0 %", "50 %", "99 %", "2", "10"} <= set(words_of(draw(WAITS)))
