@@ -17,10 +17,10 @@ from tests.bench.results import PartResults
 
 PARTS = MappingProxyType(
     {
-        "quiet_ticks": 1.5,
-        "triggers": 2.0,
-        "loading": 4.0,
-        "fanout": 1.0,
+        "quiet_ticks": 1.0,
+        "triggers": 1.0,
+        "loading": 2.5,
+        "fanout": 0.5,
         "portfolio_job": 1.5,
         "exposed_ticks": 2.0,
         "log_lines": 0.5,
