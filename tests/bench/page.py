@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.bench.acceptance import claims_table, gains, limits_table, missing, rows_of
+from tests.bench.acceptance import PART, claims_table, gains, limits_table, missing, rows_of
 from tests.bench.checkout import ROOT
+from tests.bench.counted import counted_table
 from tests.bench.drawing import draw, draw_gains
 from tests.bench.figures import doubt, number, wanted
 from tests.bench.references import Faulty, fill
@@ -78,6 +79,8 @@ the same book. All three trigger exactly the same orders. [How](tests/bench/clai
     yield from claims_table(rows)
     if gains(rows):
         yield f"\n![What the report claims, its changes give and this service does]({GAINS})"
+        yield "\nWhat each of them took, and asked the stores for:\n"
+        yield from counted_table(results.parts[PART])
     yield "\n## How flat, how near the limit, how fast end to end\n"
     yield from limits_table(results)
     yield "\n## What was found, and what it gave\n"

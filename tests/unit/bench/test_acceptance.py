@@ -5,6 +5,7 @@ from itertools import product
 from tests.bench import claims
 from tests.bench.acceptance import claims_table, gains, limits_table, missing, rows_of
 from tests.bench.claims_contenders import Name
+from tests.bench.counted import counted_table
 from tests.bench.report import Report
 from tests.bench.results import FORMAT, Results
 from tests.unit.bench.made_up import figure, run_of
@@ -58,6 +59,11 @@ def test_every_row_of_the_report_is_read_from_what_the_claims_conclude() -> None
         "| 30-45 % fewer | 10 % more: less | 70 % fewer, target ≥ 95 %: **missed** |"
         in (table["Redis round trips per tick"])
     )
+
+    told = list(counted_table(results.parts["claims"]))
+    assert len(told) == 2 + len(ROWS) * len(Name)
+    burst = told.index("| pending burst | before | 600 | 600 | 60 | 60 | 200 | 200 | 60 |")
+    assert told[burst + 2] == "|  | product | 20 | 20 | 20 | 20 | 0 | 60 | 20 |"
 
 
 def test_what_was_not_measured_is_not_made_up() -> None:
