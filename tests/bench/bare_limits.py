@@ -2,8 +2,8 @@
 
 A commit is the writer's own statement on a bare asyncpg connection, with the rows of ten orders
 encoded before. A pipeline is of redis-py, with the calls that ten such orders make: an event
-published and an entry of the cache written for each. The socket is aiohttp's, whose messages are
-decoded and dropped.
+published and an entry of the cache written for each. The socket is aiohttp's: messages that were
+sent one by one are received, decoded and dropped.
 """
 
 import asyncio
@@ -65,8 +65,8 @@ async def pipelines_ms(redis_url: str, count: int) -> list[float]:
 async def messages_per_s() -> float:
     """Return how many quotes a second of CPU time are received and decoded, one a message."""
     async with feed_upstream() as upstream:
-        await receive(upstream, Turn(QUOTES))
-        return QUOTES / (await receive(upstream, Turn(QUOTES, seed=1))).cpu_s
+        await receive(upstream, Turn(QUOTES, apart=1))
+        return QUOTES / (await receive(upstream, Turn(QUOTES, seed=1, apart=1))).cpu_s
 
 
 @asynccontextmanager
