@@ -24,7 +24,7 @@ Rate = Annotated[float, Field(gt=0, le=1_000_000)]
 MIN_SECRET_LENGTH = 32
 YEAR_DAYS = 365  # the least that the database itself keeps of deals and audit
 DATABASE_SCHEMES = ("postgresql", "postgres")
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 FEED_SCHEMES = ("ws", "wss")
 OTLP_SCHEMES = ("http", "https")
 OTLP_VARIABLES = {

@@ -37,7 +37,8 @@ from service.storage.cache_entries import (
 from service.storage.cache_keys import FILLING, filling_key, orders_key, portfolio_key
 from service.storage.cache_scripts import OPEN_FILL, SCRIPTS, digest
 from service.storage.group_cache import GroupCache
-from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Command, RedisLink
+from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, RedisLink
+from service.storage.redis_node import Command
 from service.storage.redis_state import RedisState, redis_state_from
 from service.storage.valuation import Valuation, store_valuation, valuation_from
 from telemetry.span_ids import SpanIds

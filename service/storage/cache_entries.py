@@ -9,7 +9,7 @@ import msgspec
 from service.storage.cache_keys import events_channel, filling_key, orders_expiry_s, orders_key
 from service.storage.cache_scripts import APPLY_EVENTS, FILL, READ_CHANGED, digest
 from service.storage.envelope import wrap
-from service.storage.redis_link import Command
+from service.storage.redis_node import Command
 from service.storage.views import AccountView, OrderView
 from telemetry.span_ids import SpanIds
 

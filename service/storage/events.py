@@ -29,7 +29,8 @@ from service.storage.envelope import EventHead, head_from, unwrap
 from service.storage.errors import Unreachable, failure_of
 from service.storage.group_cache import GroupCache
 from service.storage.journeys import push_span
-from service.storage.redis_link import make_connection, uncancelled
+from service.storage.redis_node import uncancelled
+from service.storage.redis_servers import make_connection
 from telemetry.pulse import Pulse
 
 PING_S = 2.0

@@ -22,7 +22,8 @@ from service.storage.cache_keys import (
     symbols_key,
 )
 from service.storage.group_views import GroupSymbolView, PriceView
-from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Command, RedisLink
+from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, RedisLink
+from service.storage.redis_node import Command
 
 _encode = msgspec.json.Encoder().encode
 _price_from = msgspec.json.Decoder(PriceView).decode

@@ -6,7 +6,7 @@ It is read with its age, and never instead of the account: what is dealt is deci
 import msgspec
 
 from service.storage.cache_keys import portfolio_key
-from service.storage.redis_link import Command
+from service.storage.redis_node import Command
 
 
 class Valuation(msgspec.Struct, frozen=True):

@@ -11,7 +11,8 @@ import hiredis
 import msgspec
 from redis.asyncio import Redis
 
-from service.storage.redis_link import Command, RedisLink
+from service.storage.redis_link import RedisLink
+from service.storage.redis_node import Command
 
 Pipelines = list[tuple[Command, ...]]
 
