@@ -2,7 +2,8 @@
 
 Written by hand over a plain connection, since libraries refuse to send most of this. A
 conversation is a list of frames; then a `ping` that is well formed. It is in order when the ping is
-answered, or the service has closed the socket, in time.
+answered, or the service has closed the socket, in time. A frame that says it is longer than it is
+swallows the ping: then the client goes away, and the service must too.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from service.api.openapi import STREAM_PATH
 from service.storage.server_process import LOOPBACK
 
 ANSWER_TIMEOUT_S = 20.0
+UNFINISHED_S = 0.2
 PROBE = "the end"
 _MASK = b"\x11\x22\x33\x44"
 _KEY = base64.b64encode(b"sixteen bytes ok").decode()
@@ -108,7 +110,9 @@ EXTENSIONS = st.sampled_from(
 
 
 async def converse(port: int, token: str, frames: list[SentFrame], extensions: str) -> str:
-    """Send frames and a last ping; return how it ended: `answered`, `closed` or `refused`.
+    """Send frames and a last ping; return how it ended.
+
+    `answered`, `closed` by the service, `refused`, or `left` by the client in mid-frame.
 
     Raises:
         TimeoutError: neither came; the service hangs.
@@ -124,7 +128,14 @@ async def converse(port: int, token: str, frames: list[SentFrame], extensions: s
                 return "refused"
             for frame in (*frames, text({"type": "ping", "id": PROBE})):
                 writer.write(frame.encoded())
-            return await _end(reader)
+            if not any(frame.length is not None for frame in frames):
+                return await _end(reader)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UNFINISHED_S):
+                    return await _end(reader)
+            writer.write_eof()
+            await reader.read()
+            return "left"
     except (ConnectionError, asyncio.IncompleteReadError):
         return "closed"
     finally:

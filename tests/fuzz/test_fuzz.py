@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.fuzz import frames
 from tests.fuzz.__main__ import measured
 from tests.fuzz.calls import Calls
 from tests.fuzz.conversations import Conversations
-from tests.fuzz.frames import SentFrame, converse
+from tests.fuzz.frames import SentFrame, converse, text
 from tests.fuzz.subject import Subject, subject
+from tests.otlp import hanging_collector
 from tests.support import eventually
 
 CALLS, FRAMES, SEED = 700, 500, 1
@@ -37,7 +38,7 @@ def test_every_call_is_answered_as_documented(on: Subject) -> None:
 def test_every_conversation_is_answered_or_closed(on: Subject) -> None:
     talk = Conversations(on, SEED)
     talk.run(FRAMES, lambda _: None)
-    assert {"answered", "closed"} <= talk.ends.keys() <= {"answered", "closed", "refused"}
+    assert {"answered", "closed"} <= talk.ends.keys() <= {"answered", "closed", "refused", "left"}
 
 
 async def test_nothing_is_left_of_it(on: Subject) -> None:
@@ -49,11 +50,9 @@ async def test_nothing_is_left_of_it(on: Subject) -> None:
     assert '"level":"ERROR"' not in on.service.log
 
 
-def test_a_conversation_that_hangs_would_be_noticed(
-    on: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tests.fuzz.frames.ANSWER_TIMEOUT_S", 0.5)
-    unfinished = SentFrame(1, b'{"type":', length=5_000)
-    with pytest.raises(TimeoutError):
-        asyncio.run(converse(on.port, on.token(), [unfinished], ""))
-    assert Path(f"/proc/{on.service.process.pid}").exists()
+async def test_a_service_that_hangs_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "ANSWER_TIMEOUT_S", 0.2)
+    async with hanging_collector() as address:
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(TimeoutError):
+            await converse(port, "a token", [text({"type": "ping"})], "")
