@@ -5,7 +5,7 @@ accounts one read of their static orders and one write of their valuations: 3 ro
 What the cache lacks is read in one statement and filled with that same write: 4 round trips. There
 is no limit on accounts.
 
-What an account holds is kept, for up to `KEPT_ACCOUNTS` some 1.2 kB each, with the version of the
+What an account holds is kept, for up to `KEPT_ACCOUNTS` some 2 kB each, with the version of the
 entry it was made of: Redis is asked in every run, and sends an entry only if it is another one.
 Values are those of `service.loops.holding`: exact, and the domain's own.
 
