@@ -71,11 +71,11 @@ class Sizes(NamedTuple):
                 Messages(10, 3, 7),
                 Messages(10, 30, 3),
                 Messages(100, 3, 3),
-                Messages(1_000, 3, 3, _LATER),
+                Messages(1_000, 3, 2, _LATER),
                 Messages(1_000, 30, 7, _ALONE),
             ),
         ),
-        Book(10_000, (Messages(1, 3, 7), Messages(100, 30, 3, _LATER))),
+        Book(10_000, (Messages(1, 3, 7), Messages(100, 30, 2, _LATER))),
         Book(100_000, (Messages(1, 3, 3), Messages(1_000, 30, 7, _ALONE))),
         Book(1_000_000, (Messages(1, 3, 2), Messages(1_000, 30, 7, _ALONE))),
     )

@@ -128,6 +128,9 @@ class Stores:
             connection_class=_CountingConnection,
             counts=counts,
             max_connections=MAX_REDIS_CONNECTIONS,
+            # None, as it had: 1,000 sockets that all connect at once take their time.
+            socket_timeout=None,
+            socket_connect_timeout=None,
             decode_responses=True,
         )
         redis = Redis(connection_pool=connections)
