@@ -180,7 +180,7 @@ async def test_an_owner_behind_a_silent_network_is_replaced_and_notices(
 
 async def test_a_lease_that_cannot_be_renewed_is_not_believed_in(dsn: str) -> None:
     """The database's row is locked: neither renewals nor commits come through."""
-    async with trading_shard(dsn, holder="one", lease_life_s=LIFE_S) as one:
+    async with trading_shard(dsn, holder="one", lease_life_s=3 * LIFE_S) as one:
         one.quote(110_100)
         check = lease_check(one.trading)
         assert await check() == (True, "held")
