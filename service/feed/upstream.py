@@ -73,13 +73,20 @@ def encode_subscription(symbols: Iterable[str]) -> bytes:
     return msgspec.json.encode(Subscribe(tuple(symbols)))
 
 
+class _Prices(Scaled):
+    """So few that to forget them all takes less than a millisecond."""
+
+    __slots__ = ()
+    MAX_REMEMBERED = 10_000
+
+
 class _Points(dict[int, Scaled]):
     """What prices were read as, by the digits of their symbols."""
 
     __slots__ = ()
 
     def __missing__(self, digits: int) -> Scaled:
-        return self.setdefault(digits, Scaled(digits))
+        return self.setdefault(digits, _Prices(digits))
 
 
 class FrameReader:
