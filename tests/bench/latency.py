@@ -7,8 +7,8 @@ which the loops before the report value 20, times 50).
 
 Between all contenders and their stores stand fault proxies in a process of their own, also at 0 ms;
 they hold back what passes for half of the added time each way. What a bare round trip (`PING`,
-`SELECT 1`) takes past them and through them is measured at each latency; by how much it is longer
-than at 0 ms is what was really added. The proxies' own cost is in all of the times.
+`SELECT 1`) takes past them and through them is measured first, the latencies in turns; by how much
+it is longer than at 0 ms is what was really added. The proxies' own cost is in all of the times.
 """
 
 import time
@@ -27,11 +27,11 @@ from tests.bench.claims_contenders import Name, Servers
 from tests.bench.claims_portfolios import PORTFOLIO, Portfolios, measure_portfolios
 from tests.bench.claims_sockets import Sockets, measure_sockets, row_of
 from tests.bench.delays import Delays
-from tests.bench.report import Report
+from tests.bench.report import Report, turns
 from tests.bench.server import bench_postgres
 
 ADDED_MS = (0.0, 0.2, 1.0)  # to each round trip; without any comes first
-PINGS = 200
+PINGS, PING_ROUNDS = 20, 11
 STORES = ("PostgreSQL", "Redis")
 PAST, THROUGH = "past the proxies", "through the proxies"
 BURSTS = Bursts(size=100, positions=1_000, rounds=3, warm_up=10)
@@ -74,10 +74,12 @@ async def measure_latencies(
     ports = [urlsplit(url).port for url in (servers.postgres.dsn, *servers.redis_urls.values())]
     async with Delays.before([port for port in ports if port is not None]) as delays:
         far = servers._replace(ports=delays.ports)
-        for added_ms in latencies_ms:
+        for _, added_ms in turns(latencies_ms, PING_ROUNDS):
             await delays.add(added_ms / 1e3)
             await _ping(report, PAST, servers, added_ms)
             await _ping(report, THROUGH, far, added_ms)
+        for added_ms in latencies_ms:
+            await delays.add(added_ms / 1e3)
             for _, measure in rows:
                 found = Report()
                 await measure(far, found)
