@@ -165,7 +165,8 @@ class Connection(web.RequestHandler):
     def end(self) -> None:
         """Take that a request is answered, but for what its client has not taken yet."""
         self._is_busy = False
-        self._within(ANSWER_TIMEOUT_S, self._is_not_taken)
+        if self.transport is not None:  # a timer would keep what is gone in memory
+            self._within(ANSWER_TIMEOUT_S, self._is_not_taken)
 
     def handle_error(
         self,

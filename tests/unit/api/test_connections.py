@@ -1,6 +1,7 @@
 """Connections: how many, and how long a client may take; over raw sockets."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +12,8 @@ import pytest
 
 from service.api import connections
 from service.api.addresses import parse_networks
-from service.api.connections import ConnectionLimits
+from service.api.connections import Connection, ConnectionLimits
+from tests.fuzz.frames import converse, text
 from tests.support import eventually
 from tests.unit.api.market import TRADER
 from tests.unit.api.world import HOST, World, bearer, token
@@ -130,6 +132,14 @@ async def test_who_does_not_take_his_answers_is_cut(world: World) -> None:
         connected_to = world.connections
         await eventually(lambda: connected_to() == 1)
         await eventually(lambda: connected_to() == 0)
+
+
+async def test_nothing_is_kept_of_a_connection_that_is_gone(world: World) -> None:
+    for _ in range(3):  # a client that is cut off in the middle of a stream
+        assert await converse(world.port, token(), [text({"type": "ping"})], "") == "answered"
+    await eventually(lambda: world.connections() == 0)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Connection)]
 
 
 async def test_one_too_many_from_an_address_is_told_why() -> None:
