@@ -155,8 +155,8 @@ class Leadership:
             of = await divide(connection, shard.of)
             if of != shard.of:
                 return None, (
-                    f"others trade {of} shards and this process is set to {shard.of}: set "
-                    "TAPEWATCH_SHARDS to the same everywhere, or stop all to change it"
+                    f"others trade {of} shards and this process {shard.of}: run the same version "
+                    "everywhere, or stop all to change the number"
                 )
             lease = await leases.acquire(connection, shard.number, rules.holder, rules.lease_life_s)
         if lease is not None:
