@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,12 @@ class Load:
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
         self.answered: list[tuple[int, str]] = []
+        self.is_over = False
 
     async def trade(self, account_id: int) -> None:
-        for number in range(1_000_000):
+        for number in count():
+            if self.is_over:  # a connection that is lost may take a cancellation with it
+                return
             key = f"{account_id}-{number}"
             self._shard.quote(110_000 + number % 50)
             # A machine that is busy may lose its lease for a moment.
@@ -45,9 +49,9 @@ class Load:
                 continue
             await asyncio.sleep(0.1)
 
-    async def until(self, count: int) -> None:
+    async def until(self, more: int) -> None:
         """Wait until so many more commands are answered."""
-        goal = len(self.answered) + count
+        goal = len(self.answered) + more
         async with asyncio.timeout(120):
             while len(self.answered) < goal:  # noqa: ASYNC110 - the load has no event
                 await asyncio.sleep(0.01)
@@ -63,6 +67,7 @@ async def loaded(dsn: str) -> AsyncIterator[Load]:
             await load.until(50)
             yield load
         finally:
+            load.is_over = True
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
