@@ -27,6 +27,7 @@ EXACT = Context(
 _UNROUNDED = Context(prec=34, traps=[InvalidOperation, Overflow, Inexact])
 EQUAL_WITHIN = Decimal("1e-15")
 ZERO = Decimal(0)
+_NO_WHOLE = ("", "-")
 CENT = Decimal("0.01")
 
 
@@ -62,11 +63,13 @@ def parse_scaled(text: str, digits: int) -> int:
 
     Raises:
         ValueError: it is no plain decimal.
-        ScaleError: it has more decimals.
+        ScaleError: it has more decimals, or nothing before them.
     """
     whole, _, decimals = text.partition(".")
     if len(decimals) > digits:
         raise ScaleError(f"{text} has more than {digits} decimals")
+    if whole in _NO_WHOLE:
+        raise ScaleError(f"{text!r} is no plain decimal")
     return int(whole + decimals.ljust(digits, "0"))
 
 

@@ -8,6 +8,7 @@ from service.domain.money import (
     ScaleError,
     format_money,
     format_scaled,
+    parse_scaled,
     to_cents,
     to_scaled,
 )
@@ -83,4 +84,16 @@ def test_what_does_not_fit_its_scale_is_refused(value: str, digits: int, why: st
 )
 def test_points_are_written_without_exponent(value: int, digits: int, text: str) -> None:
     assert format_scaled(value, digits) == text
+    assert parse_scaled(text, digits) == value
     assert Decimal(text).scaleb(digits) == value
+
+
+@pytest.mark.parametrize(("text", "value"), [("0.12", 1_200), ("-3", -30_000), ("7.", 70_000)])
+def test_decimals_that_are_not_written_are_zeros(text: str, value: int) -> None:
+    assert parse_scaled(text, 4) == value
+
+
+@pytest.mark.parametrize("text", ["", "-", ".5", "1e3", "NaN", "1.2.3", "1.23456"])
+def test_what_was_not_written_as_a_plain_decimal_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"invalid literal|more than 4 decimals|no plain decimal"):
+        parse_scaled(text, 4)
