@@ -23,6 +23,7 @@ from service.storage.group_views import PriceView, group_symbol_view, price_view
 from telemetry.pulse import Pulse
 
 SHOW_INTERVAL_S = 0.1
+GROUPS_IN_CALL = 32
 
 Callback = Callable[[bytes], None]
 
@@ -156,6 +157,8 @@ class PriceBoard:
             self._are_symbols_due = False
             await self._write_symbols()
         waiting, self._unwritten = self._unwritten, {}
-        for group, prices in waiting.items():
-            await self._cache.groups.write_prices(group, prices.values())
+        groups = list(waiting)
+        for start in range(0, len(groups), GROUPS_IN_CALL):
+            part = groups[start : start + GROUPS_IN_CALL]
+            await self._cache.groups.write_prices({each: waiting[each].values() for each in part})
             self.pulse.beat()

@@ -8,7 +8,7 @@ tells of a change: no process polls. Copies are made and believed only while thi
 that channel (`listen`), for what was told meanwhile is told to nobody again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -121,10 +121,13 @@ class GroupCache:
         except msgspec.DecodeError:
             return GroupMarket(None, [])
 
-    async def write_prices(self, group: str, prices: Iterable[PriceView]) -> None:
-        """Store changed prices of a group among its others."""
-        if commands := _stores(group, prices):
-            await self._write_prices(commands)
+    async def write_prices(self, changed: Mapping[str, Iterable[PriceView]]) -> None:
+        """Store changed prices of groups, each among its group's others, in one call."""
+        stores = [
+            command for group, prices in changed.items() for command in _stores(group, prices)
+        ]
+        if stores:
+            await self._write_prices(stores)
 
     async def replace_prices(self, group: str, prices: Iterable[PriceView]) -> None:
         """Store all prices of a group in place of whatever is there."""

@@ -169,7 +169,7 @@ async def _show_groups(broker: Broker) -> None:
     for group in broker.desk.groups:
         terms = [each for (name, _), each in broker.desk.terms.items() if name == group]
         prices = [price for each in terms if (price := price_view(each)) is not None]
-        await broker.cache.groups.write_prices(group, prices)
+        await broker.cache.groups.write_prices({group: prices})
         await broker.cache.groups.write_symbols(group, [group_symbol_view(each) for each in terms])
 
 

@@ -150,7 +150,7 @@ async def test_every_key_expires(
     await fill(cache, truth)
     await cache.apply_events([truth.place(3)])
     price = PriceView(symbol="EURUSD", sell="1.1", buy="1.2", time="2026-01-05T09:00:00.000Z")
-    await cache.groups.write_prices("gold", [price])
+    await cache.groups.write_prices({"gold": [price]})
     await cache.groups.write_symbols("gold", [])
     keys = await redis_client.keys("*")
     assert len(keys) == 5
@@ -440,8 +440,8 @@ async def test_group_prices_are_read_as_they_were_written(
     assert await cache.groups.prices("gold") is None
     euro = PriceView(symbol="EURUSD", sell="1.1", buy="1.2", time="2026-01-05T09:00:00.000Z")
     yen = PriceView(symbol="USDJPY", sell="150.1", buy="150.2", time="2026-01-05T09:00:00.000Z")
-    await cache.groups.write_prices("gold", [euro])
-    await cache.groups.write_prices("gold", [yen])
+    await cache.groups.write_prices({"gold": [euro]})
+    await cache.groups.write_prices({"gold": [yen]})
     assert await cache.groups.prices("gold") == {"EURUSD": euro, "USDJPY": yen}
     assert await cache.groups.prices("silver") is None
     assert results(instruments, "group_prices") == {"hit": 1, "miss": 2, "error": 0}

@@ -43,7 +43,7 @@ class World:
     async def show_groups(self) -> None:
         for group in self.shard.desk.groups:
             truth = group_market(group, self.shard.desk)
-            await self.cache.groups.write_prices(group, (truth.prices or {}).values())
+            await self.cache.groups.write_prices({group: (truth.prices or {}).values()})
             await self.cache.groups.write_symbols(group, truth.symbols or [])
 
     async def has_entry(self, account_id: int) -> bool:

@@ -74,7 +74,7 @@ async def show(desk: Desk, cache: Cache) -> None:
     for group in desk.groups:
         terms = [each for (name, _), each in desk.terms.items() if name == group]
         prices = [price for each in terms if (price := price_view(each)) is not None]
-        await cache.groups.write_prices(group, prices)
+        await cache.groups.write_prices({group: prices})
         await cache.groups.write_symbols(group, symbols_of(desk, group))
 
 
@@ -210,7 +210,7 @@ async def test_the_cached_price_is_what_counts(
     price = PriceView(
         symbol="EURUSD", sell="1.10200", buy="1.10210", time="2026-01-05T08:00:01.000Z"
     )
-    await cache.groups.write_prices("gold", [price])
+    await cache.groups.write_prices({"gold": [price]})
     await job.run_once()
     found = await valuation_of(cache, GOLD)
     assert found is not None

@@ -65,7 +65,7 @@ async def test_what_changes_a_group_whole_is_not_torn_apart(on_cluster: Cache) -
             PriceView(symbol=name, sell="1.1", buy="1.2", time="2026-01-05T10:00:00.000Z")
             for name in ("EURUSD", "USDJPY")
         )
-        await groups.write_prices(group, [first])
+        await groups.write_prices({group: [first]})
         await groups.replace_prices(group, [second])
         assert await groups.prices(group) == {"USDJPY": second}
         assert await groups.write_symbols(group, [])
