@@ -6,8 +6,7 @@ close at their stop loss, an account for every five of them; each round's orders
 
 Against: the same rows by bare SQL. A second database on the same server holds the same book; the
 same decisions are encoded beforehand, and only the writer's statement is run, on a bare asyncpg
-connection, in the same batches of up to 1,000. It takes columns as lists of values, which asyncpg
-makes arrays of; the writer's own come as text. Both take turns, another one first each round, on
+connection, in the same batches of up to 1,000. Both take turns, another one first each round, on
 one event loop (uvloop) with what was loaded frozen out of the garbage collector, as in production.
 
 Told besides: how long deciding takes, and encoding (events as JSON, rows as arrays) measured alone.
@@ -17,10 +16,9 @@ Targets: at most 1.5 times the bare SQL, 2 times for a single order.
 
 import asyncio
 import gc
-import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
@@ -56,10 +54,6 @@ MAX_RATIO = {1: 2.0, 100: 1.5, 1_000: 1.5, 10_000: 1.5}
 WARM_UPS = 6  # a statement's plan is settled after five
 LEASE_S = 3_600.0
 SETTLE_S = 0.02
-_OF_LISTS = re.sub(r"::text::(?!numeric)(\w+\[\])", r"::\1", COMMIT_STATEMENT).replace(
-    "::text::numeric[]", "::text[]::numeric[]"
-)
-_READ: dict[str, Callable[[str], object]] = {"int8[]": int, "bool[]": "True".__eq__, "text[]": str}
 
 
 def run(report: Report) -> None:
@@ -156,15 +150,9 @@ class BareSql:
     """The same decisions as rows, written by nothing but the statement."""
 
     def __init__(
-        self,
-        connection: "asyncpg.Connection[asyncpg.Record]",
-        kinds: Sequence[str],
-        engine: Engine,
-        lease: Lease,
+        self, connection: "asyncpg.Connection[asyncpg.Record]", engine: Engine, lease: Lease
     ) -> None:
-        """Take the types of the statement's parameters."""
         self._connection = connection
-        self._kinds = kinds
         self._engine = engine
         self._epoch = lease.epoch
         self._last_batch = lease.last_batch
@@ -178,9 +166,7 @@ class BareSql:
         engine, lease = await _load(dsn)
         connection = await asyncpg.connect(dsn)
         try:
-            statement = await connection.prepare(_OF_LISTS)
-            kinds = [each.name for each in statement.get_parameters()]
-            yield BareSql(connection, kinds, engine, lease)
+            yield BareSql(connection, engine, lease)
         finally:
             await connection.close()
 
@@ -193,8 +179,7 @@ class BareSql:
         started = time.perf_counter()
         for first in range(0, len(decisions), MAX_BATCH):
             batches.append(self._encode(decisions[first : first + MAX_BATCH]))
-        seconds = time.perf_counter() - started
-        return [list(map(_as_list, each, self._kinds)) for each in batches], seconds
+        return batches, time.perf_counter() - started
 
     def _encode(self, decisions: Sequence[Decision]) -> list[Any]:
         payloads = [
@@ -214,18 +199,10 @@ class BareSql:
         """Commit the batches one after the other; return the seconds."""
         fetchval = self._connection.fetchval
         started = time.perf_counter()
-        outcomes = [await fetchval(_OF_LISTS, *arguments) for arguments in batches]
+        outcomes = [await fetchval(COMMIT_STATEMENT, *arguments) for arguments in batches]
         seconds = time.perf_counter() - started
         assert set(outcomes) == {COMMITTED}
         return seconds
-
-
-def _as_list(argument: object, kind: str) -> object:
-    """Return an argument of the statement with an array that is written out as its values."""
-    if not isinstance(argument, str) or kind not in _READ:
-        return argument
-    texts = [text.strip() for text in argument[1:-1].split(",")] if argument != "{}" else []
-    return [None if text == "NULL" else _READ[kind](text) for text in texts]
 
 
 async def _load(dsn: str) -> tuple[Engine, Lease]:
