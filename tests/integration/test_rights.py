@@ -105,36 +105,36 @@ async def test_the_whole_service_runs_with_the_rights_to_serve(
     assert (await verify(roles.service)).faults == []
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DROP TABLE audit",
-        "ALTER TABLE audit DISABLE TRIGGER ALL",
-        "CREATE TABLE more ()",
-        "TRUNCATE outbox",
-        "UPDATE audit SET actor = 'somebody else'",
-        "DELETE FROM audit",
-        "UPDATE ledger SET amount = 0",
-        "DELETE FROM ledger",
-        "DELETE FROM deals",
-        "UPDATE deals SET profit = 0",
-        "DELETE FROM outbox",
-        "DELETE FROM commands",
-        "DELETE FROM accounts",
-        "UPDATE accounts SET leverage = 1000",
-        "UPDATE retention_marks SET made_at = '-infinity'",
-        "UPDATE pruned SET until = 0",
-        "DELETE FROM _pogo_migration",
-        "SET ROLE {owner}",
-    ],
+FORBIDDEN = (
+    "DROP TABLE audit",
+    "ALTER TABLE audit DISABLE TRIGGER ALL",
+    "CREATE TABLE more ()",
+    "TRUNCATE outbox",
+    "UPDATE audit SET actor = 'somebody else'",
+    "DELETE FROM audit",
+    "UPDATE ledger SET amount = 0",
+    "DELETE FROM ledger",
+    "DELETE FROM deals",
+    "UPDATE deals SET profit = 0",
+    "DELETE FROM outbox",
+    "DELETE FROM commands",
+    "DELETE FROM accounts",
+    "UPDATE accounts SET leverage = 1000",
+    "UPDATE retention_marks SET made_at = '-infinity'",
+    "UPDATE pruned SET until = 0",
+    "DELETE FROM _pogo_migration",
+    "SET ROLE {owner}",
 )
-async def test_who_serves_can_do_nothing_else(roles: Roles, statement: str) -> None:
+
+
+async def test_who_serves_can_do_nothing_else(roles: Roles) -> None:
     await apply_migrations(roles.owner)
     connection = await asyncpg.connect(roles.owner)
     await grant(connection, roles.service_role)
     await connection.close()
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await execute(roles.service, statement.format(owner=urlsplit(roles.owner).username))
+    for statement in FORBIDDEN:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await execute(roles.service, statement.format(owner=urlsplit(roles.owner).username))
 
 
 async def test_of_every_table_it_is_said_who_may_do_what(postgres_dsn: str) -> None:
