@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run monitor test check bench bench-compare benchmarks soak fuzz mutants drill replay token routes metrics dashboards lock clean
+.PHONY: help setup run monitor test check bench bench-compare benchmarks soak fuzz mutants drill replay token routes rules metrics dashboards lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -41,6 +41,7 @@ check: setup ## format, lint, types, and the pages and dashboards that are gener
 	$(BIN)/mypy --strict service telemetry dashboards alerts tests
 	$(BIN)/python -m dashboards.metrics_page --check
 	$(BIN)/python -m alerts.monitor.local_routes --check
+	$(BIN)/python -m alerts.monitor.prometheus_rule --check
 	$(BIN)/python -m dashboards --check
 	$(BIN)/python -m tests.bench.page --check
 
@@ -75,6 +76,9 @@ token: setup ## print a bearer token for a demo account
 
 routes: setup ## write deploy/alertmanager/alertmanager.yml anew from the shipped routes
 	$(BIN)/python -m alerts.monitor.local_routes
+
+rules: setup ## write the PrometheusRule of deploy/kubernetes anew from the shipped rules
+	$(BIN)/python -m alerts.monitor.prometheus_rule
 
 metrics: setup ## write telemetry/METRICS.md anew
 	$(BIN)/python -m dashboards.metrics_page

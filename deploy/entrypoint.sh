@@ -3,7 +3,7 @@
 # a file that holds its value.
 set -eu
 
-for name in TAPEWATCH_DATABASE_URL TAPEWATCH_REDIS_URL TAPEWATCH_JWT_SECRET TAPEWATCH_JWT_PREVIOUS_SECRET; do
+for name in TAPEWATCH_DATABASE_URL TAPEWATCH_REDIS_URL TAPEWATCH_JWT_SECRET TAPEWATCH_JWT_PREVIOUS_SECRET TAPEWATCH_FEED_URL; do
     eval "file=\${${name}_FILE:-}"
     [ -n "$file" ] || continue
     if ! [ -r "$file" ]; then
