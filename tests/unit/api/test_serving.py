@@ -16,7 +16,7 @@ from service.instruments import Instruments
 from tests.unit.api.test_auth_matrix import UPGRADE
 from tests.unit.api.world import HOST, World, bearer, token
 
-AUTHORIZATION = bearer(token())["Authorization"]
+AUTHORIZATION = bearer(token(ttl_s=3_600))["Authorization"]  # of the whole run
 UPGRADES = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
 
 
