@@ -6,6 +6,7 @@ newest that has schemas.
 """
 
 import copy
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,6 @@ def test_every_file_is_in_a_kustomization_once() -> None:
         assert sorted(each for each in listed if each.endswith(".yaml")) == sorted(files)
         for each in listed:
             assert (folder / each).exists(), each
-    assert DASHBOARDS.samefile(FOLDER / "monitoring" / "../../../dashboards/generated")
     assert (
         "../../../dashboards/generated"
         in read(FOLDER / "monitoring/kustomization.yaml")["resources"]
@@ -94,6 +94,7 @@ def test_the_image_is_the_one_that_is_built() -> None:
         (changed,) = read(folder / "kustomization.yaml")["images"]
         assert f"{changed['newName']}:{changed['newTag']}" == image
         assert changed["name"] == image.partition(":")[0]
+    assert f"\nCMD {json.dumps(CONTAINER['args'])}\n" in (DEPLOY / "Dockerfile").read_text()
     for template in TEMPLATES.values():
         assert [each["image"] for each in template["spec"]["containers"]] == [image]
 
