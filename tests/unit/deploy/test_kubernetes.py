@@ -1,8 +1,7 @@
 """The manifests are valid, confined and bounded, and agree with each other and with the service.
 
-The schemas of kubernetes-validate know nothing of the Prometheus operator's resources: of these
-the required fields are looked at here. The versions are the oldest that the page names, and the
-newest that has schemas.
+The schemas of kubernetes-validate know nothing of the Prometheus operator's resources, whose
+required fields are looked at here. The oldest version is the one that the page names.
 """
 
 import copy
