@@ -138,7 +138,7 @@ class Leadership:
             if lease is not None:
                 return lease
             if why != said:
-                logger.info("{}: waiting as a standby", why)
+                logger.info("waiting as a standby: {}", why)
                 said = why
             await asyncio.sleep(STANDBY_ASKS_S)
             asked += 1
