@@ -175,7 +175,7 @@ async def test_the_walk_through_works_as_written(
     assert '"ledger_balanced": true' in seen
     assert '"missed_triggers": 0' in seen
     assert seen.count('"balance":"10250.00"') == 2, "the deposit was made once, answered twice"
-    assert '"reason":"it works [trading_state: halted -> active]"' in seen
+    assert '"before":{"trading_state":"halted"},"after":{"trading_state":"active"}' in seen
 
     ours = [event for event in _orders(watch.shown) if event["order"]["client_order_id"] in OURS]
     kinds = [event["kind"] for event in ours]

@@ -28,13 +28,14 @@ async def test_it_tells_its_symbols_and_prices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "why"),
+    ("account_id", "why"),
     [
-        ("nonsense", "answers 401: its signing secret is another one"),
-        (token(4711), "answers 404: there is no such account"),
+        (None, "answers 401: its signing secret is another one"),
+        (4711, "answers 404: there is no such account"),
     ],
 )
-async def test_a_refusal_is_explained(who: str, why: str) -> None:
+async def test_a_refusal_is_explained(account_id: int | None, why: str) -> None:
+    who = "nonsense" if account_id is None else token(account_id)
     async with World() as world:
         target = target_of(world.port, free_port())
         async with target.session(1) as session:
