@@ -32,8 +32,13 @@ run: setup ## start everything: database, cache, demo accounts, feed, service
 monitor: setup ## watch what `make run` runs: Prometheus, Alertmanager, and every notification
 	@$(BIN)/python -m alerts.monitor --target 127.0.0.1:$(or $(TAPEWATCH_OPS_PORT),9464) $(ARGS)
 
-test: setup ## run the tests (ARGS='-k name' picks some)
-	@$(BIN)/python -m pytest $(ARGS)
+# Much of it waits, so there are more workers than processors; tests/workers.py says who runs what.
+# One hash seed, or they would name tests differently that are named by a set; and compiled modules,
+# which an environment may forbid, for what is started a hundred times.
+WORKERS := --dist loadscope --tx '2*popen' --tx '2*popen//nice=5'
+
+test: setup ## run the tests (ARGS='-k name' picks some, one after the other)
+	@PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(or $(ARGS),$(WORKERS))
 
 check: setup ## format, lint, types, and the pages and dashboards that are generated
 	$(BIN)/ruff format --check .

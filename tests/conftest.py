@@ -1,13 +1,20 @@
-"""Servers for the tests: one PostgreSQL and one Valkey a run, started when first asked for."""
+"""Servers for the tests: one PostgreSQL and one Valkey a worker, started when first asked for."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis.asyncio
+from xdist.remote import Producer
 
 from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.support import fresh_database
+from tests.workers import Scheduling
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -129,7 +129,6 @@ async def kill_in_commit(
     return True
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_a_killed_replay_resumes_to_the_same_deals(
     seed: int,

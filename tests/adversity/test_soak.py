@@ -21,7 +21,6 @@ from tests.trading_desk import GOLD, NOW, make_desk, place, quote
 LOT = 10_000
 
 
-@pytest.mark.timeout(300)
 async def test_ten_minutes_of_market_with_everything_on(tmp_path: Path) -> None:
     plan = Plan(seed=1, seconds=600, part_s=200, by_market=True, is_memory_judged=False)
     summary = await Soak(plan, tmp_path).run()

@@ -118,7 +118,6 @@ def _with_target(series: str) -> str:
     return f'{name}{{job="tapewatch",instance="a",{labels.removesuffix("}")}}}'
 
 
-@pytest.mark.timeout(300)
 def test_a_sample_of_mutants_of_the_rules_dies() -> None:
     """One of each rule; `python -m tests.rule_mutants` runs all."""
     programs()

@@ -5,8 +5,6 @@ import re
 import urllib.request
 from pathlib import Path
 
-import pytest
-
 from tests.otlp import hanging_collector, http_collector
 from tests.service_process import Service, environment
 from tests.support import eventually
@@ -24,7 +22,6 @@ def spans(metrics: str, outcome: str) -> int:
     return int(found[1])
 
 
-@pytest.mark.timeout(240)
 async def test_a_hanging_collector_costs_spans_alone(tmp_path: Path) -> None:
     async with hanging_collector() as endpoint:
         settings = environment(tmp_path / "data", TRACE_RATIO=1, FEED_RATE=500)
@@ -52,7 +49,6 @@ async def test_a_hanging_collector_costs_spans_alone(tmp_path: Path) -> None:
         assert "by grpc: 100 % of all" in service.log
 
 
-@pytest.mark.timeout(240)
 async def test_a_service_sends_its_spans_and_the_last_of_them_as_it_ends(tmp_path: Path) -> None:
     async with http_collector() as received:
         settings = environment(tmp_path / "data", TRACE_RATIO=1)

@@ -11,8 +11,6 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from service.loops.order_log import LINES_PER_S
 from service.storage.server_process import LOOPBACK
 from tests.service_process import COMMAND, ROOT, START_TIMEOUT_S, Service, environment
@@ -21,8 +19,6 @@ from tests.support import eventually
 TICKS_PER_S = 10_000
 TICKS = 40_000
 STOP_TIMEOUT_S = 60.0
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def figure(ops_port: str, name: str) -> float:

@@ -11,15 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from service.storage.server_process import LOOPBACK
 from tests.service_process import Service, environment
 from tests.support import POLL_S, eventually
 
 CHECKS = {"database", "lease", "writer", "feed", "redis"}
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def readyz(service: Service) -> tuple[int, dict[str, Any]]:

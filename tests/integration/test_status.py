@@ -14,8 +14,6 @@ from tests.faultproxy import FaultProxy
 from tests.service_process import COMMAND, ROOT, START_TIMEOUT_S, Service, environment
 from tests.support import POLL_S
 
-pytestmark = pytest.mark.timeout(300)
-
 LOOPS = {
     *("leadership", "publisher", "events", "price_writer", "prices", "feed"),
     *("pending_sweep", "positions_sweep", "reconciliation", "expiry", "rollover", "save_quotes"),
