@@ -98,9 +98,9 @@ async def test_the_whole_service_runs_with_the_rights_to_serve(
         for _ in range(2):
             result = command("status", env=env)
             assert result.returncode == 0, result.stdout
-        assert await fetch(roles.owner, "SELECT count(*) > 0 FROM quotes") == [(True,)]
     finally:
         assert await service.stop() == 0
+    assert await fetch(roles.owner, "SELECT count(*) > 0 FROM quotes") == [(True,)]
     assert "permission denied" not in service.log
     assert (await verify(roles.service)).faults == []
 
