@@ -95,7 +95,8 @@ UNION ALL
 SELECT 'shard ' || shard, 'how far it is published', 'nothing'
 FROM shard_leases WHERE shard NOT IN (SELECT shard FROM event_relay)
 """
-# The id of the last decision is what the next owner goes on from.
+# The id of the last decision is what the next owner goes on from. A market may be shut for days, and
+# the first thing it then does is to settle the rollovers of them.
 _LEASE = """
 SELECT 'last decision of all leases', 'at least ' || stored.last,
     coalesce(max(last_decision), 0)::text
@@ -111,8 +112,9 @@ UNION ALL
 SELECT 'lease of shard ' || shard, 'rollovers settled until ' || latest.time || ' at most',
     rolled_until::text
 FROM shard_leases CROSS JOIN (
-    SELECT greatest(extract(epoch FROM now()) * 1e9, max(time))::bigint + 2 * 86400 * 10^9::bigint
-        AS time FROM quotes
+    SELECT greatest(extract(epoch FROM now()) * 1e9, (SELECT max(time) FROM quotes),
+        (SELECT time FROM deals ORDER BY deal_id DESC LIMIT 1))::bigint
+        + 7 * 86400 * 10^9::bigint AS time
 ) AS latest
 WHERE rolled_until > latest.time
 UNION ALL
