@@ -95,8 +95,8 @@ UNION ALL
 SELECT 'shard ' || shard, 'how far it is published', 'nothing'
 FROM shard_leases WHERE shard NOT IN (SELECT shard FROM event_relay)
 """
-# The id of the last decision is what the next owner goes on from. A market may be shut for days, and
-# the first thing it then does is to settle the rollovers of them.
+# The id of the last decision is what the next owner goes on from. A market may be shut for days,
+# and the first thing it then does is to settle the rollovers of them.
 _LEASE = """
 SELECT 'last decision of all leases', 'at least ' || stored.last,
     coalesce(max(last_decision), 0)::text
