@@ -53,6 +53,10 @@ class RedisServers(Protocol):
         """Tell whether all answer that anything is asked of."""
         ...
 
+    async def url_of(self, key: bytes) -> str:
+        """Return the address of the server that has a key; raises as `pipeline` does."""
+        ...
+
 
 class OneServer:
     """A server of its own."""
@@ -71,6 +75,9 @@ class OneServer:
 
     async def ping(self) -> bool:
         return await self.pipeline([_PING]) == [_PONG]
+
+    async def url_of(self, key: bytes) -> str:
+        return self._node.url
 
 
 class Cluster:
@@ -113,6 +120,9 @@ class Cluster:
         owners = dict.fromkeys(await self._owners())
         answers = await asyncio.gather(*(each.pipeline([_PING]) for each in owners))
         return all(answer == [_PONG] for answer in answers)
+
+    async def url_of(self, key: bytes) -> str:
+        return (await self._owners())[slot_of(key)].url
 
     async def _send(
         self, commands: Sequence[Command], numbers: Sequence[int], slots: Sequence[RedisNode]
