@@ -11,7 +11,7 @@ import uvloop
 from loguru import logger
 
 from service.api.auth import MAX_ACCOUNT_ID, Role, issue_token
-from service.app import CannotListen, serve
+from service.app import serve
 from service.database_commands import add_database_commands
 from service.demo import open_demo
 from service.instruments import Instruments
@@ -19,6 +19,7 @@ from service.load.command import run_load
 from service.load.errors import CannotLoad
 from service.load.options import add_options
 from service.logs import open_logs
+from service.parts.listening import CannotListen
 from service.replay import Plan, Replay, ReplayInterrupted, plan_replay
 from service.scenario.fault import ScenarioError
 from service.scenario.make import make_scenario
