@@ -50,7 +50,8 @@ class Terminal:
         self._blocks = 0
         with self._screen.open("wb") as screen:
             self._bash = subprocess.Popen(
-                ["bash"],
+                # Whoever runs the tests in the background may have Ctrl-C ignored for all of them.
+                ["env", "--default-signal=INT", "bash"],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,
