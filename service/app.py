@@ -60,7 +60,7 @@ def build_service(
     bus = MemoryBus(1)
     board = PriceBoard(lambda: trading.desk, base.cache, base.instruments)
     engine = EnginePart(settings, base, bus, board, _holder(), guard)
-    trading = engine.trading
+    trading = engine.front
     gateway = GatewayPart(
         settings,
         base,
@@ -68,11 +68,11 @@ def build_service(
         secrets,
         trading,
         bus,
-        Administration(trading),
+        Administration(engine.host.shards[0].trading),
         board,
         trading.sequence,
     )
-    feed = FeedPart(settings, base, trading, engine.informed, bus.quotes)
+    feed = FeedPart(settings, base, trading, trading.informed, bus.quotes)
 
     async def show_prices(_: web.Application) -> AsyncIterator[None]:
         async with base.supervisor.group() as loops:

@@ -6,11 +6,11 @@ fault, and one that has just opened has as long for its first quote as any other
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from service.api.readiness import Check
 from service.domain.market import Market
 from service.feed.feed import Feed
-from service.loops.trading import Trading
 from service.storage.errors import Unreachable
 
 _NS_PER_S = 1_000_000_000
@@ -77,7 +77,16 @@ def in_session(markets: Mapping[str, Market], now: int) -> dict[str, bool]:
     return {name: is_open[market.symbol.sessions] for name, market in markets.items()}
 
 
-def lease_check(trading: Trading) -> Check:
+class HoldsLease(Protocol):
+    """Who trades, or a standby."""
+
+    @property
+    def is_leading(self) -> bool: ...
+    @property
+    def has_lease(self) -> bool: ...
+
+
+def lease_check(trading: HoldsLease) -> Check:
     """Return the check that this process is the one that trades."""
 
     async def check() -> tuple[bool, str]:

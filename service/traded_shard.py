@@ -8,6 +8,7 @@ from random import Random
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.instruments import Instruments
+from service.keeping import make_retention
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
@@ -18,6 +19,7 @@ from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import PriceBoard
 from service.loops.publisher import Publisher
 from service.loops.reconciliation import Reconciliation
+from service.loops.retention import RETENTION_INTERVAL_S
 from service.loops.rollover import ROLLOVER_INTERVAL_S, Rollover
 from service.loops.supervisor import LoopGroup
 from service.loops.sweep import Sweeps
@@ -56,6 +58,7 @@ class TradedShard:
         self._sweeps = Sweeps(database, trading, instruments)
         self._faults = Faults(trading, instruments)
         self._reconciliation = Reconciliation(database, trading, instruments)
+        self._retention = make_retention(settings, database, trading, rules.shard)
         self._warm_up = WarmUp(lambda: trading.desk, cache, reader, instruments)
         self._portfolio_job = PortfolioJob(
             lambda: trading.desk, cache, reader, instruments, settings.portfolio_interval_s
@@ -107,3 +110,4 @@ class TradedShard:
         loops.repeat("faults", self._faults.run_once, interval_s=FAULTS_INTERVAL_S)
         loops.repeat("expiry", Expiry(trading).run_once, interval_s=EXPIRY_INTERVAL_S)
         loops.repeat("rollover", Rollover(trading).run_once, interval_s=ROLLOVER_INTERVAL_S)
+        loops.repeat("retention", self._retention.run_once, interval_s=RETENTION_INTERVAL_S)

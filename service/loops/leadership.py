@@ -88,6 +88,11 @@ class Leadership:
         """Wait until the symbols are known, on a standby too."""
         await self._informed.wait()
 
+    @property
+    def is_informed(self) -> bool:
+        """Whether the symbols are known."""
+        return self._informed.is_set()
+
     async def run(self) -> None:
         """Wait for the lease, trade under it, and start over when it is lost.
 
