@@ -79,12 +79,12 @@ class Loop:
             if await self._ends_within(body, CANCEL_GRACE_S):
                 self._tell_how_it_ended(body)
             else:
-                logger.error("loop {} does not end: it is left behind", self.record.name)
+                logger.error("loop {} does not end: it is left behind", self.record.title)
 
     def _is_over(self, driver: "asyncio.Task[None]") -> None:
         self.record.stopped()
         if not driver.cancelled():
-            logger.opt(exception=driver.exception()).critical("loop {} is over", self.record.name)
+            logger.opt(exception=driver.exception()).critical("loop {} is over", self.record.title)
 
     async def _drive(self) -> None:
         if not self._stands:
@@ -170,7 +170,7 @@ class Loop:
         self.record.is_cancelling()
         body.cancel()
         if not await self._ends_within(body, CANCEL_GRACE_S):
-            self.record.is_stuck(_place(body))
+            self.record.gets_stuck(_place(body))
             while not await self._ends_within(body, CANCEL_AGAIN_S):
                 body.cancel()
             self.record.is_stuck_no_longer()
@@ -178,7 +178,7 @@ class Loop:
 
     def _tell_how_it_ended(self, body: Body) -> None:
         if not body.cancelled() and (error := body.exception()) is not None:
-            logger.opt(exception=error).error("loop {} failed as it ended", self.record.name)
+            logger.opt(exception=error).error("loop {} failed as it ended", self.record.title)
 
 
 async def _awaited(run: Run, span: AnySpan) -> None:

@@ -1,7 +1,8 @@
 """The supervisor: every background loop of the process, and how each of them is.
 
 Loops are added to a group, in which they end together, in the order their owner chose; adding one
-is one line. What a loop is and what becomes of its failures: service/loops/loop.py.
+is one line. Several that do the same, each for a part, have one name and titles of their own. What
+a loop is and what becomes of its failures: service/loops/loop.py.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from random import Random
 
 from service.instruments import Instruments
 from service.loops.loop import Loop, Run
-from service.loops.loop_record import LoopRecord
+from service.loops.loop_record import LoopRecord, export_worst, titled
 from service.loops.loop_status import LoopKind, LoopStatus
 from service.loops.rhythm import SYSTEM_CLOCK, Clock, Rhythm
 from telemetry.pulse import Pulse
@@ -33,6 +34,7 @@ class Supervisor:
         self._random = random
         self._clock = clock
         self._loops: dict[str, Loop] = {}
+        self._records: dict[str, list[LoopRecord]] = {}
 
     def statuses(self) -> list[LoopStatus]:
         """Return how every loop is, in the order they were added."""
@@ -47,18 +49,23 @@ class Supervisor:
         finally:
             await asyncio.gather(*(loop.stop() for loop in group.loops))
 
-    def add(self, name: str, run: Run, rhythm: Rhythm, pulse: Pulse) -> Loop:
-        """Start a loop.
+    def add(self, name: str, part: str, run: Run, rhythm: Rhythm, pulse: Pulse) -> Loop:
+        """Start a loop; `part` tells it from others of its name, "" where there are none.
 
         Raises:
-            ValueError: the name is taken.
+            ValueError: there is one already.
         """
-        if name in self._loops:
-            raise ValueError(f"there is a loop {name} already")
-        record = LoopRecord(name, rhythm, self._clock, self._instruments.metrics)
+        title = titled(name, part)
+        if title in self._loops:
+            raise ValueError(f"there is a loop {title} already")
+        metrics = self._instruments.metrics
+        record = LoopRecord(name, part, rhythm, self._clock, metrics)
+        records = self._records.setdefault(name, [])
+        records.append(record)
+        export_worst(name, records, metrics)
         tracing = self._instruments.tracing
         loop = Loop(run, rhythm, pulse, record, self._clock, self._random, tracing)
-        self._loops[name] = loop
+        self._loops[title] = loop
         loop.start()
         return loop
 
@@ -66,9 +73,16 @@ class Supervisor:
 class LoopGroup:
     """Loops that end together."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, part: str = "") -> None:
         self._supervisor = supervisor
+        self._part = part
         self.loops: list[Loop] = []
+
+    def of_part(self, part: str) -> "LoopGroup":
+        """Return this group for the loops of a part: its names may be those of other parts."""
+        group = LoopGroup(self._supervisor, part)
+        group.loops = self.loops
+        return group
 
     def repeat(
         self,
@@ -91,7 +105,8 @@ class LoopGroup:
         """
         cap_s = interval_s * INTERVAL_GROWTH if max_interval_s is None else max_interval_s
         rhythm = Rhythm(LoopKind.REPEATING, interval_s, cap_s, deadline_s)
-        self.loops.append(self._supervisor.add(name, run_once, rhythm, Pulse()))
+        loop = self._supervisor.add(name, self._part, run_once, rhythm, Pulse())
+        self.loops.append(loop)
 
     def keep(
         self, name: str, run: Run, pulse: Pulse, *, deadline_s: float = SILENCE_DEADLINE_S
@@ -106,4 +121,4 @@ class LoopGroup:
             ValueError: the name is taken, or the deadline makes no sense.
         """
         rhythm = Rhythm(LoopKind.STANDING, RESTART_FIRST_S, RESTART_CAP_S, deadline_s)
-        self.loops.append(self._supervisor.add(name, run, rhythm, pulse))
+        self.loops.append(self._supervisor.add(name, self._part, run, rhythm, pulse))

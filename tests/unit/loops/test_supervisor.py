@@ -19,8 +19,10 @@ from tests.unit.loops.supervised import (
     BAD,
     INTERVAL_S,
     LOOP,
+    MAX_INTERVAL_S,
     Loops,
     NoJitter,
+    Script,
 )
 
 
@@ -42,6 +44,28 @@ async def test_a_name_is_given_once(loops: Loops) -> None:
     loops.repeat()
     with pytest.raises(ValueError, match="a loop sweep already"):
         loops.repeat()
+
+
+async def test_parts_of_a_name_add_up_and_the_worst_of_them_shows(loops: Loops) -> None:
+    script, first = Script(loops.clock, BAD, BAD), Script(loops.clock)
+    for part, run in (("0", first), ("1", script)):
+        loops.group.of_part(part).repeat(
+            LOOP, run, interval_s=INTERVAL_S, max_interval_s=MAX_INTERVAL_S
+        )
+    with pytest.raises(ValueError, match="a loop sweep/1 already"):
+        loops.group.of_part("1").repeat(LOOP, script, interval_s=INTERVAL_S)
+    await loops.clock.advance(INTERVAL_S)
+    well, ill = loops.status("sweep/0"), loops.status("sweep/1")
+    assert (well.runs, well.errors, well.is_ill) == (1, 0, False)
+    assert (ill.runs, ill.errors, ill.is_ill) == (1, 1, True)
+    exported = loops.exported()
+    assert (exported["runs_total"], exported["errors_total"]) == (2, 1)
+    assert exported["consecutive_errors"] == 1
+    assert exported["interval_seconds"] == 2 * INTERVAL_S
+    assert exported["last_success_timestamp_seconds"] == 0, "one has never been well"
+    await loops.clock.advance(60)
+    assert loops.exported()["consecutive_errors"] == 0
+    assert loops.exported()["last_success_timestamp_seconds"] > 0
 
 
 @pytest.mark.parametrize("times", [(0, 1, 1), (2, 1, 1), (1, 1, 0), (float("nan"), 1, 1)])
