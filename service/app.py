@@ -68,7 +68,7 @@ def build_service(
         secrets,
         trading,
         bus,
-        Administration(engine.host.shards[0].trading),
+        Administration(bus),
         board,
         trading.sequence,
     )

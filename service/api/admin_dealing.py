@@ -22,7 +22,7 @@ from service.api.replies import (
 )
 from service.api.requests import Correction, PageQuery, StateChange
 from service.domain.decision import Audit, EventKind
-from service.domain.exposure import NetExposure, net_exposure
+from service.domain.exposure import NetExposure
 from service.domain.rejection import RejectCode, Rejected
 from service.loops.commands import Correct
 from service.storage.audit import AuditAction
@@ -39,28 +39,31 @@ _CORRECTED = frozenset({EventKind.CORRECTED})
 
 
 async def set_symbol_state(call: Call[StateChange, None]) -> Answer:
-    name, desk = call.path["symbol"], call.services.trading.desk
-    if name not in desk.markets:
+    name = call.path["symbol"]
+    if name not in call.services.trading.desk.markets:
         raise ApiError(TransportCode.NOT_FOUND, f"there is no symbol {name}")
     with call.counted("admin"):
         author = call.author(call.body.reason)
-        await call.services.administration.set_symbol_state(name, call.body.state, author)
-    return Answer(200, symbol_view(desk.markets[name].symbol))
+        administration = call.services.administration
+        symbol = await administration.set_symbol_state(name, call.body.state, author)
+    return Answer(200, symbol_view(symbol))
 
 
 async def set_group_state(call: Call[StateChange, None]) -> Answer:
-    name, desk = call.path["group"], call.services.trading.desk
-    if name not in desk.groups:
+    name = call.path["group"]
+    if name not in call.services.trading.desk.groups:
         raise ApiError(TransportCode.NOT_FOUND, f"there is no group {name}")
     with call.counted("admin"):
         author = call.author(call.body.reason)
-        await call.services.administration.set_group_state(name, call.body.state, author)
-    return Answer(200, group_view(desk.groups[name]))
+        administration = call.services.administration
+        group = await administration.set_group_state(name, call.body.state, author)
+    return Answer(200, group_view(group))
 
 
 async def list_exposure(call: Call[None, None]) -> Answer:
     by_symbol: dict[str, dict[str, NetExposure]] = {}
-    for (group, symbol), held in sorted(net_exposure(call.services.trading.desk).items()):
+    exposure = await call.services.administration.exposure()
+    for (group, symbol), held in sorted(exposure.items()):
         by_symbol.setdefault(symbol, {})[group] = held
     return Answer(
         200,

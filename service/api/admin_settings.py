@@ -39,7 +39,6 @@ _NAME = re.compile(NAME_PATTERN)
 
 async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
     body, name = call.body, _name(call.path["symbol"], "symbol")
-    market = call.services.trading.desk.markets.get(name)
     day = body.triple_swap_weekday
     with call.counted("admin"):
         symbol = Symbol(
@@ -54,12 +53,12 @@ async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
             volume_units(Decimal(body.lot_step), "lot_step", RejectCode.INVALID_SETTINGS),
             body.trigger_tolerance_points,
             body.max_jump_points,
-            TradingState.ACTIVE if market is None else market.symbol.trading_state,
+            TradingState.ACTIVE,  # of a new one; that of another stays
             None if body.sessions is None else parse_sessions(body.sessions),
             None if day is None else DAYS.index(day),
         )
-        await call.services.administration.set_symbol(symbol, call.author(body.reason))
-    return Answer(200, symbol_view(symbol))
+        stored = await call.services.administration.set_symbol(symbol, call.author(body.reason))
+    return Answer(200, symbol_view(stored))
 
 
 async def list_symbols(call: Call[None, None]) -> Answer:
@@ -78,7 +77,6 @@ async def show_symbol(call: Call[None, None]) -> Answer:
 
 async def set_group(call: Call[GroupSettings, None]) -> Answer:
     body, name = call.body, _name(call.path["group"], "group")
-    before = call.services.trading.desk.groups.get(name)
     with call.counted("admin"):
         group = Group(
             name,
@@ -87,10 +85,9 @@ async def set_group(call: Call[GroupSettings, None]) -> Answer:
             body.negative_balance_protection,
             body.fill_policy,
             Decimal(body.margin_call_hysteresis),
-            TradingState.ACTIVE if before is None else before.trading_state,
         )
-        await call.services.administration.set_group(group, call.author(body.reason))
-    return Answer(200, group_view(group))
+        stored = await call.services.administration.set_group(group, call.author(body.reason))
+    return Answer(200, group_view(stored))
 
 
 async def list_groups(call: Call[None, None]) -> Answer:
@@ -118,8 +115,8 @@ async def set_terms(call: Call[TermsSettings, None]) -> Answer:
             Decimal(body.swap_short),
             Decimal(body.margin_factor),
         )
-        await call.services.administration.set_terms(settings, call.author(body.reason))
-    return Answer(200, terms_view(settings))
+        stored = await call.services.administration.set_terms(settings, call.author(body.reason))
+    return Answer(200, terms_view(stored))
 
 
 async def list_terms(call: Call[None, None]) -> Answer:

@@ -33,9 +33,9 @@ from service.domain.decision import EventKind
 from service.domain.instrument import SettingsError
 from service.domain.rejection import RejectCode, Rejected
 from service.instruments import Instruments
-from service.loops.administration import Author
 from service.loops.answers import Unavailable, Withdrawn
 from service.loops.commands import Command
+from service.loops.requests import Author
 from service.loops.revocations import Revocations
 from service.storage.views import EventView
 from telemetry.spans import current_span
@@ -152,14 +152,15 @@ class Call(Generic[Body, Query]):
             ApiError: IDEMPOTENCY_CONFLICT, the key was used for something else.
         """
         with self.counted(name):
-            event, is_repeated = await self.services.commands.take(account_id, key, command)
+            taken = await self.services.commands.take(account_id, key, command)
+        event = taken.event
         told = None if event.order is None else event.order.order_id
         if event.kind not in expected or (order_id is not None and told != order_id):
             raise ApiError(
                 TransportCode.IDEMPOTENCY_CONFLICT,
                 f"the key {key} was already used for another command: send a new one",
             )
-        return event, is_repeated
+        return event, taken.is_repeated
 
 
 Handle = Callable[[Call[Any, Any]], Awaitable[Answer]]

@@ -5,18 +5,18 @@ they are committed; reads go to the cache, PostgreSQL or the desk's memory; what
 the board and the feed.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
 from service.domain.desk import Desk
+from service.domain.exposure import NetExposure
 from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState, UserType
 from service.domain.order import OrderStatus
-from service.loops.administration import Author
 from service.loops.commands import Command
-from service.loops.intake import Taken
 from service.loops.loop_status import LoopStatus
 from service.loops.portfolio import Portfolio
+from service.loops.requests import Author, Taken
 from service.storage.audit import AuditView
 from service.storage.dealt import Dealt
 from service.storage.reader import LedgerView
@@ -47,18 +47,18 @@ class Commands(Protocol):
 class Administration(Protocol):
     """Settings and accounts: stored under the lease, then traded by.
 
-    Raises `SettingsError` for what contradicts itself, `Rejected`, `Unavailable`.
+    Raises `Rejected`, `Unavailable`, `Withdrawn`; what is changed is returned as it is now.
     """
 
-    async def set_symbol(self, symbol: Symbol, author: Author) -> None: ...
+    async def set_symbol(self, symbol: Symbol, author: Author) -> Symbol: ...
 
-    async def set_group(self, group: Group, author: Author) -> None: ...
+    async def set_group(self, group: Group, author: Author) -> Group: ...
 
-    async def set_terms(self, settings: GroupSymbol, author: Author) -> None: ...
+    async def set_terms(self, settings: GroupSymbol, author: Author) -> GroupSymbol: ...
 
-    async def set_symbol_state(self, name: str, state: TradingState, author: Author) -> None: ...
+    async def set_symbol_state(self, name: str, state: TradingState, author: Author) -> Symbol: ...
 
-    async def set_group_state(self, name: str, state: TradingState, author: Author) -> None: ...
+    async def set_group_state(self, name: str, state: TradingState, author: Author) -> Group: ...
 
     async def create_account(
         self,
@@ -69,6 +69,10 @@ class Administration(Protocol):
         balance: Decimal,
         author: Author,
     ) -> None: ...
+
+    async def exposure(self) -> Mapping[tuple[str, str], NetExposure]:
+        """Return what all clients hold, by group and symbol."""
+        ...
 
 
 class Reader(Protocol):

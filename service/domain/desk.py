@@ -51,6 +51,7 @@ class Desk:
         owing: positions that owe the swap of rollovers up to `owed_until` (ns UTC), by order id;
             all rollovers up to `rolled_until` are settled.
         trigger_counts: what became of the entries that quotes crossed.
+        settings_version: of which version its symbols, groups and terms are; each change is one.
     """
 
     def __init__(self, shard: AccountShard = ALL_ACCOUNTS) -> None:
@@ -77,6 +78,7 @@ class Desk:
         self.next_watch_id = 1
         self.expiries = ExpiryQueue(self.orders)
         self.tick = 0
+        self.settings_version = 0
 
     # Settings
 

@@ -1,163 +1,80 @@
-"""Settings and accounts, changed by administrators.
+"""What administrators change and ask, of whoever trades the shards it is about.
 
-A change is taken into memory at once and stored in its place among the decisions, fenced like them;
-a changed markup moves the normalised triggers of the group's stored orders in the same transaction,
-and so does its entry in the audit.
+Settings are those of all shards and changed where shard 0 is traded; an account is opened where it
+will be traded. Nothing is decided here: what is asked travels as data (`service.loops.requests`).
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
-from typing import NamedTuple
 
-from loguru import logger
-
-from service.domain.account import Account
-from service.domain.decision import Audit, PostingKind
-from service.domain.desk import Desk
-from service.domain.instrument import (
-    Group,
-    GroupSymbol,
-    SettingsError,
-    Symbol,
-    TradingState,
-    UserType,
+from service.domain.exposure import NetExposure
+from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState, UserType
+from service.domain.shard import shard_of
+from service.loops.bus import Bus
+from service.loops.requests import (
+    Author,
+    Change,
+    ChangeSettings,
+    CreateAccount,
+    Exposure,
+    ListExposure,
+    SetGroup,
+    SetGroupState,
+    SetSymbol,
+    SetSymbolState,
+    SetTerms,
+    SettingsStored,
 )
-from service.domain.money import CENT, format_money
-from service.domain.rejection import RejectCode, Rejected
-from service.loops.trading import Trading
-from service.storage.audit import AuditAction, Settings, audit_statement, settings_changes
 from service.storage.rows import (
-    GROUP_COLUMNS,
-    GROUP_SYMBOL_COLUMNS,
-    SYMBOL_COLUMNS,
+    group_from,
     group_row,
+    group_symbol_from,
     group_symbol_row,
+    symbol_from,
     symbol_row,
 )
-from service.storage.settings_write import SettingsStatement, set_triggers
 
-
-def _upsert(table: str, columns: str, key: str) -> str:
-    names = columns.split(", ")
-    values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
-    changes = ", ".join(
-        f"{name} = excluded.{name}" for name in names if name not in key.split(", ")
-    )
-    return (
-        f"INSERT INTO {table} ({columns}) VALUES ({values}) "
-        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
-    )
-
-
-_SET_SYMBOL = _upsert("symbols", SYMBOL_COLUMNS, "symbol")
-_SET_GROUP = _upsert("groups", GROUP_COLUMNS, "group_name")
-_SET_TERMS = _upsert("group_symbols", GROUP_SYMBOL_COLUMNS, "group_name, symbol")
-_CREATE_ACCOUNT = """
-INSERT INTO accounts (account_id, user_type, group_name, leverage, balance)
-VALUES ($1, $2, $3, $4, $5)
-"""
-_FIRST_DEPOSIT = """
-INSERT INTO ledger (account_id, kind, amount, balance_after, time) VALUES ($1, $2, $3, $3, $4)
-"""
-MAX_AMOUNT = 10**12
-
-
-class Author(NamedTuple):
-    """Who changes something (the subject of the token), and why, in a line."""
-
-    actor: str
-    reason: str = ""
+SETTINGS_SHARD = 0
 
 
 class Administration:
-    """What administrators change on a trading shard.
+    """What administrators change on the shards of a bus.
 
-    All raise `Rejected` (the change contradicts itself, nothing changed) and `Unavailable`.
+    All raise `Rejected` (the change contradicts itself, nothing changed), `Unavailable` and
+    `Withdrawn`. What is changed is returned as it is now.
     """
 
-    def __init__(self, trading: Trading) -> None:
-        self._trading = trading
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
 
-    async def set_symbol(self, symbol: Symbol, author: Author) -> None:
-        """Add or change a symbol; its digits cannot change."""
+    async def set_symbol(self, symbol: Symbol, author: Author) -> Symbol:
+        """Add or change a symbol; its digits cannot change, its trading state stays."""
+        stored = await self._change(SetSymbol(symbol_row(symbol)), author)
+        assert isinstance(stored, SetSymbol)
+        return symbol_from(stored.row)
 
-        def apply(desk: Desk) -> list[SettingsStatement]:
-            market = desk.markets.get(symbol.name)
-            before = None if market is None else market.symbol
-            desk.set_symbol(symbol)
-            return [
-                *_symbol_statements(desk, symbol),
-                _audit(author, AuditAction.SET_SYMBOL, f"symbol {symbol.name}", before, symbol),
-            ]
+    async def set_group(self, group: Group, author: Author) -> Group:
+        """Add or change a group; its trading state stays."""
+        stored = await self._change(SetGroup(group_row(group)), author)
+        assert isinstance(stored, SetGroup)
+        return group_from(stored.row)
 
-        await self._change(apply)
-
-    async def set_group(self, group: Group, author: Author) -> None:
-        """Add or change a group."""
-
-        def apply(desk: Desk) -> list[SettingsStatement]:
-            before = desk.groups.get(group.name)
-            desk.set_group(group)
-            return [
-                (_SET_GROUP, group_row(group)),
-                _audit(author, AuditAction.SET_GROUP, f"group {group.name}", before, group),
-            ]
-
-        await self._change(apply)
-
-    async def set_terms(self, settings: GroupSymbol, author: Author) -> None:
+    async def set_terms(self, settings: GroupSymbol, author: Author) -> GroupSymbol:
         """Add or change a group's terms on a symbol."""
+        stored = await self._change(SetTerms(group_symbol_row(settings)), author)
+        assert isinstance(stored, SetTerms)
+        return group_symbol_from(stored.row)
 
-        def apply(desk: Desk) -> list[SettingsStatement]:
-            terms = desk.terms.get((settings.group, settings.symbol))
-            before = None if terms is None else terms.settings
-            desk.set_terms(settings)
-            target = f"group {settings.group} on {settings.symbol}"
-            return [
-                (_SET_TERMS, group_symbol_row(settings)),
-                _set_triggers(desk, settings.symbol, settings.group),
-                _audit(author, AuditAction.SET_TERMS, target, before, settings),
-            ]
-
-        await self._change(apply)
-
-    async def set_symbol_state(self, name: str, state: TradingState, author: Author) -> None:
+    async def set_symbol_state(self, name: str, state: TradingState, author: Author) -> Symbol:
         """Let a symbol be traded, closed only, or halt it; it takes effect at once."""
+        stored = await self._change(SetSymbolState(name, state), author)
+        assert isinstance(stored, SetSymbol)
+        return symbol_from(stored.row)
 
-        def apply(desk: Desk) -> list[SettingsStatement]:
-            market = desk.markets.get(name)
-            if market is None:
-                raise Rejected(RejectCode.UNKNOWN_SYMBOL, f"there is no symbol {name}", "symbol")
-            before, after = market.symbol, replace(market.symbol, trading_state=state)
-            desk.set_symbol(after)
-            target = f"symbol {name}"
-            _warn(target, before.trading_state, state, author)
-            return [
-                *_symbol_statements(desk, after),
-                _audit(author, AuditAction.SET_TRADING_STATE, target, before, after),
-            ]
-
-        await self._change(apply)
-
-    async def set_group_state(self, name: str, state: TradingState, author: Author) -> None:
+    async def set_group_state(self, name: str, state: TradingState, author: Author) -> Group:
         """Let a group trade, close only, or halt it; it takes effect at once."""
-
-        def apply(desk: Desk) -> list[SettingsStatement]:
-            before = desk.groups.get(name)
-            if before is None:
-                raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {name}", "group")
-            after = replace(before, trading_state=state)
-            desk.set_group(after)
-            target = f"group {name}"
-            _warn(target, before.trading_state, state, author)
-            return [
-                (_SET_GROUP, group_row(after)),
-                _audit(author, AuditAction.SET_TRADING_STATE, target, before, after),
-            ]
-
-        await self._change(apply)
+        stored = await self._change(SetGroupState(name, state), author)
+        assert isinstance(stored, SetGroup)
+        return group_from(stored.row)
 
     async def create_account(
         self,
@@ -169,79 +86,23 @@ class Administration:
         author: Author,
     ) -> None:
         """Open an account with a first deposit of `balance` USD, in whole cents, >= 0."""
+        request = CreateAccount(account_id, user_type, group, leverage, balance, author)
+        await self._bus.ask(shard_of(account_id, self._bus.shards).number, request)
 
-        def apply(desk: Desk) -> list[SettingsStatement]:
-            if account_id in desk.accounts:
-                raise Rejected(RejectCode.ACCOUNT_EXISTS, f"account {account_id} exists already")
-            if account_id <= 0:
-                raise Rejected(RejectCode.UNKNOWN_ACCOUNT, "account_id must be above zero")
-            if group not in desk.groups:
-                raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {group}", "group")
-            if not (leverage.is_finite() and leverage > 0):
-                raise Rejected(RejectCode.INVALID_SETTINGS, "leverage must be > 0", "leverage")
-            if not (balance.is_finite() and 0 <= balance < MAX_AMOUNT) or balance % CENT:
-                raise Rejected(
-                    RejectCode.INVALID_AMOUNT, "balance must be whole cents and >= 0", "balance"
+    async def exposure(self) -> dict[tuple[str, str], NetExposure]:
+        """Return what all clients hold, by group and symbol."""
+        held: dict[tuple[str, str], NetExposure] = {}
+        for shard in range(self._bus.shards):
+            answer = await self._bus.ask(shard, ListExposure())
+            assert isinstance(answer, Exposure)
+            for group, symbol, longs, shorts in answer.rows:
+                before = held.get((group, symbol), NetExposure(0, 0))
+                held[group, symbol] = NetExposure(
+                    before.long_volume + longs, before.short_volume + shorts
                 )
-            desk.accounts[account_id] = Account(
-                account_id, user_type, desk.groups[group], leverage, balance
-            )
-            account = (account_id, user_type, group, leverage, balance)
-            statements: list[SettingsStatement] = [(_CREATE_ACCOUNT, account)]
-            now = time.time_ns()
-            if balance:
-                deposit = (account_id, PostingKind.DEPOSIT, balance, now)
-                statements.append((_FIRST_DEPOSIT, deposit))
-            action, target = AuditAction.CREATE_ACCOUNT, f"account {account_id}"
-            entry = Audit(author.actor, action, target, author.reason)
-            opened = {
-                "user_type": user_type,
-                "group": group,
-                "leverage": leverage,
-                "balance": format_money(balance),
-            }
-            return [*statements, audit_statement(entry, now, None, opened)]
+        return held
 
-        await self._change(apply)
-
-    async def _change(self, apply: Callable[[Desk], list[SettingsStatement]]) -> None:
-        def apply_or_reject(desk: Desk) -> list[SettingsStatement]:
-            try:
-                return apply(desk)
-            except SettingsError as error:
-                raise Rejected(RejectCode.INVALID_SETTINGS, str(error)) from error
-
-        await self._trading.change_settings(apply_or_reject)
-
-
-def _audit(
-    author: Author, action: AuditAction, target: str, before: Settings | None, after: Settings
-) -> SettingsStatement:
-    """Return the statement that audits a change of settings."""
-    entry = Audit(author.actor, action, target, author.reason)
-    return audit_statement(entry, time.time_ns(), *settings_changes(before, after))
-
-
-def _warn(target: str, before: TradingState, after: TradingState, author: Author) -> None:
-    logger.warning(
-        "trading of {}: {} -> {}, by {}: {}", target, before, after, author.actor, author.reason
-    )
-
-
-def _symbol_statements(desk: Desk, symbol: Symbol) -> list[SettingsStatement]:
-    return [
-        (_SET_SYMBOL, symbol_row(symbol)),
-        _set_triggers(desk, symbol.name, None),
-    ]
-
-
-def _set_triggers(desk: Desk, symbol: str, group: str | None) -> SettingsStatement:
-    """Return the statement that moves the triggers of what rests under changed terms."""
-    return set_triggers(
-        [
-            order
-            for order in desk.orders.values()
-            if order.terms.market.symbol.name == symbol
-            and (group is None or order.terms.group.name == group)
-        ]
-    )
+    async def _change(self, change: Change, author: Author) -> SetSymbol | SetGroup | SetTerms:
+        answer = await self._bus.ask(SETTINGS_SHARD, ChangeSettings(change, author))
+        assert isinstance(answer, SettingsStored)
+        return answer.stored

@@ -1,4 +1,4 @@
-"""The bus between feed, engines and gateways: quotes one way, commands the other.
+"""The bus between feed, engines and gateways: quotes one way, requests the other.
 
 A gateway knows the shard of an account and nothing of who trades it; a feed knows nobody at all.
 `Bus` is all that either sees. What is committed does not travel here: it is relayed from the outbox
@@ -8,6 +8,7 @@ A gateway knows the shard of an account and nothing of who trades it; a feed kno
 copied or queued, so nothing is lost or late, and a quote costs what its engines cost.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,58 +16,76 @@ from service.domain.quote import Quote
 from service.domain.shard import AccountShard, shard_of
 from service.loops.answers import Unavailable
 from service.loops.commands import Command
-from service.loops.intake import Taken
+from service.loops.requests import Answer, Request, TakeCommand, Taken
 
 TakeQuote = Callable[[Quote], None]
 
 
-class TakesCommands(Protocol):
-    """Where the commands of a shard come in; raises as `Intake.take` does."""
+class TakesRequests(Protocol):
+    """Where the requests of a shard come in; raises as `Intake.answer` does."""
 
-    async def take(self, account_id: int, key: str | None, command: Command) -> Taken: ...
+    async def answer(self, request: Request) -> Answer: ...
 
 
-class Bus(Protocol):
-    """The way of quotes and commands to the engines."""
+class Bus(ABC):
+    """The way of quotes and requests to the engines of `shards` shards."""
 
-    def serve(self, shard: AccountShard, intake: TakesCommands, take_quote: TakeQuote) -> None:
-        """Have the commands of a shard taken by `intake`, and every quote by `take_quote`."""
-        ...
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
 
+    @abstractmethod
+    def serve(self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote) -> None:
+        """Have the requests of a shard answered by `intake`, and every quote taken.
+
+        Raises:
+            ValueError: it is no shard of this bus.
+        """
+
+    @abstractmethod
     def quotes(self) -> TakeQuote:
         """Return what a feed is to call with every quote."""
-        ...
+
+    @abstractmethod
+    async def ask(self, shard: int, request: Request) -> Answer:
+        """Have whoever trades a shard answer.
+
+        Raises:
+            Rejected: it was refused; nothing changed.
+            Unavailable: nobody takes it now; or what became of it is not known, then the same key
+                gives the answer of a command later.
+            Withdrawn: it was decided but could not be stored; nothing changed.
+        """
 
     async def take(self, account_id: int, key: str | None, command: Command) -> Taken:
         """Have a command decided by the engine that has the account, and committed.
 
         Raises:
-            Rejected: the engine refused it; nothing changed.
-            Unavailable: nobody takes it now; or what became of it is not known, then the same key
-                gives the answer later.
-            Withdrawn: it was decided but could not be stored; nothing changed.
+            Rejected, Unavailable, Withdrawn: as of `ask`.
         """
-        ...
+        request = TakeCommand(account_id, key, command)
+        answer = await self.ask(shard_of(account_id, self.shards).number, request)
+        assert isinstance(answer, Taken)
+        return answer
 
 
-class MemoryBus:
-    """The bus of a process that is feed, engine and gateway at once, for `shards` shards."""
+class MemoryBus(Bus):
+    """The bus of a process that is feed, engine and gateway at once."""
 
     def __init__(self, shards: int) -> None:
-        self._shards = shards
-        self._intakes: dict[AccountShard, TakesCommands] = {}
-        self._take_quote: dict[AccountShard, TakeQuote] = {}
+        super().__init__(shards)
+        self._intakes: dict[int, TakesRequests] = {}
+        self._take_quote: dict[int, TakeQuote] = {}
 
-    def serve(self, shard: AccountShard, intake: TakesCommands, take_quote: TakeQuote) -> None:
-        """Have the commands of a shard taken by `intake`, and every quote by `take_quote`.
+    def serve(self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote) -> None:
+        """Have the requests of a shard answered by `intake`, and every quote taken.
 
         Raises:
             ValueError: it is no shard of this bus.
         """
-        if shard.of != self._shards or not 0 <= shard.number < shard.of:
-            raise ValueError(f"{shard} is none of {self._shards} shards")
-        self._intakes[shard] = intake
-        self._take_quote[shard] = take_quote
+        if shard.of != self.shards or not 0 <= shard.number < shard.of:
+            raise ValueError(f"{shard} is none of {self.shards} shards")
+        self._intakes[shard.number] = intake
+        self._take_quote[shard.number] = take_quote
 
     def quotes(self) -> TakeQuote:
         """Return what a feed is to call with every quote; engines that come later miss them."""
@@ -80,9 +99,9 @@ class MemoryBus:
 
         return take
 
-    async def take(self, account_id: int, key: str | None, command: Command) -> Taken:
-        """Have a command decided by the engine that has the account, and committed."""
-        intake = self._intakes.get(shard_of(account_id, self._shards))
+    async def ask(self, shard: int, request: Request) -> Answer:
+        """Have whoever trades a shard answer; raises as of `Bus.ask`, and what else it raises."""
+        intake = self._intakes.get(shard)
         if intake is None:
             raise Unavailable("nobody trades this account now: try again")
-        return await intake.take(account_id, key, command)
+        return await intake.answer(request)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from service.domain.decision import Audit
 from service.domain.rejection import RejectCode, Rejected
-from service.loops.administration import Author
+from service.loops.requests import Author
 from service.storage.audit import AuditAction
 from service.storage.revocations import (
     PAGE_AT_ONCE,

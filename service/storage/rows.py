@@ -1,6 +1,7 @@
 """Rows of the database as domain objects, and back."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from service.domain.instrument import (
@@ -36,6 +37,37 @@ GROUP_SYMBOL_COLUMNS = (
     "swap_long, swap_short, margin_factor"
 )
 
+# The same as values: what `symbol_row`, `group_row` and `group_symbol_row` return.
+SymbolRow = tuple[
+    str,
+    int,
+    Decimal,
+    str,
+    str,
+    InstrumentType,
+    int,
+    int,
+    int,
+    int,
+    int | None,
+    TradingState,
+    str | None,
+    int | None,
+]
+GroupRow = tuple[str, Decimal, Decimal, bool, FillPolicy, Decimal, TradingState]
+TermsRow = tuple[
+    str,
+    str,
+    Decimal,
+    Decimal,
+    CommissionType,
+    CommissionValueType,
+    Decimal,
+    Decimal,
+    Decimal,
+    Decimal,
+]
+
 
 def order_from(row: Sequence[Any]) -> OrderState:
     """Read an order from a row of `ORDER_SELECT`."""
@@ -58,7 +90,7 @@ def symbol_from(row: Sequence[Any]) -> Symbol:
     return Symbol(*values)
 
 
-def symbol_row(symbol: Symbol) -> tuple[object, ...]:
+def symbol_row(symbol: Symbol) -> SymbolRow:
     """Return a symbol as a row of `SYMBOL_COLUMNS`."""
     return (
         symbol.name,
@@ -86,7 +118,7 @@ def group_from(row: Sequence[Any]) -> Group:
     return Group(*values)
 
 
-def group_row(group: Group) -> tuple[object, ...]:
+def group_row(group: Group) -> GroupRow:
     """Return a group as a row of `GROUP_COLUMNS`."""
     return (
         group.name,
@@ -107,7 +139,7 @@ def group_symbol_from(row: Sequence[Any]) -> GroupSymbol:
     return GroupSymbol(*values)
 
 
-def group_symbol_row(settings: GroupSymbol) -> tuple[object, ...]:
+def group_symbol_row(settings: GroupSymbol) -> TermsRow:
     """Return a group's terms as a row of `GROUP_SYMBOL_COLUMNS`."""
     return (
         settings.group,

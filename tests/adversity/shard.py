@@ -37,6 +37,8 @@ from service.domain.record import order_state
 from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.instruments import Instruments
 from service.loops.administration import Administration
+from service.loops.bus import MemoryBus
+from service.loops.intake import Intake
 from service.loops.leadership import Leadership, Rules
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
@@ -157,7 +159,9 @@ class Shard:
             self.database, self.trading, Rules(holder, GUARD, lease_life_s, shard=accounts)
         )
         self.sweeps = Sweeps(self.database, self.trading, self.instruments)
-        self.administration = Administration(self.trading)
+        self.bus = MemoryBus(accounts.of)
+        self.bus.serve(accounts, Intake(self.trading, self.reader), self.trading.on_quote)
+        self.administration = Administration(self.bus)
 
     @property
     def desk(self) -> Desk:

@@ -16,10 +16,10 @@ import pytest
 from service.domain.instrument import UserType
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected
-from service.loops.administration import Author
 from service.loops.answers import Withdrawn
 from service.loops.cache_audit import CacheAudit
 from service.loops.reconciliation import Reconciliation
+from service.loops.requests import Author
 from service.storage.cache import Cache
 from tests.adversity.book import check_book, execute, fetch
 from tests.adversity.clients import close, id_of

@@ -15,7 +15,7 @@ from service.domain.decision import Decision
 from service.domain.desk import Desk
 from service.domain.order import Order, OrderType
 from service.domain.swap import charge_swap, next_rollover, owe_swaps
-from service.loops.administration import Author
+from service.loops.requests import Author
 from service.loops.rollover import Rollover, RolloverFailed
 from tests.adversity.book import check_book, fetch
 from tests.adversity.clients import close

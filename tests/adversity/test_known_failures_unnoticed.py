@@ -20,11 +20,11 @@ from loguru import logger
 
 from service.domain.instrument import UserType
 from service.domain.order import OrderType
-from service.loops.administration import Author
 from service.loops.faults import Faults
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import PriceBoard
 from service.loops.publisher import Publisher
+from service.loops.requests import Author
 from service.loops.supervisor import Supervisor
 from service.storage.cache import Cache
 from service.storage.cache_keys import prices_key

@@ -19,7 +19,9 @@ from service.api.socket import SocketLimits
 from service.api.watched_accounts import WatchedAccounts
 from service.domain.desk import Desk
 from service.domain.quote import Quote
+from service.domain.shard import ALL_ACCOUNTS
 from service.loops.administration import Administration
+from service.loops.bus import MemoryBus
 from service.loops.intake import Intake
 from service.loops.portfolio import Portfolios
 from service.loops.prices import PriceBoard
@@ -131,10 +133,12 @@ class ProductServer:
         trading, instruments = product.trading, product.instruments
         board = PriceBoard(lambda: trading.desk, product.cache, instruments)
         events = EventFeed(redis_url, product.reader, instruments, trading.sequence)
+        bus = MemoryBus(ALL_ACCOUNTS.of)
+        bus.serve(ALL_ACCOUNTS, Intake(trading, product.reader), trading.on_quote)
         app = build_gateway(
             trading=trading,
-            commands=Intake(trading, product.reader),
-            administration=Administration(trading),
+            commands=bus,
+            administration=Administration(bus),
             reader=product.reader,
             portfolios=Portfolios(product.cache, product.reader, lambda: trading.desk),
             board=board,

@@ -30,8 +30,10 @@ from service.api.serving import runner_of
 from service.api.socket import SocketLimits
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
+from service.domain.shard import ALL_ACCOUNTS
 from service.instruments import Instruments
 from service.loops.administration import Administration
+from service.loops.bus import MemoryBus
 from service.loops.intake import Intake
 from service.loops.supervisor import Supervisor
 from service.loops.trading import Trading
@@ -92,10 +94,12 @@ def _gateway(sender: Sender, listeners: Listeners) -> tuple[web.Application, Bro
     portfolios: Portfolios = listeners
     feed: EventFeed = listeners
     prices: PriceBoard = board
+    bus = MemoryBus(ALL_ACCOUNTS.of)
+    bus.serve(ALL_ACCOUNTS, Intake(trading, reader), trading.on_quote)
     app = build_gateway(
         trading=trading,
-        commands=Intake(trading, reader),
-        administration=Administration(trading),
+        commands=bus,
+        administration=Administration(bus),
         reader=reader,
         portfolios=portfolios,
         board=prices,

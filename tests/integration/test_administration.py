@@ -12,8 +12,8 @@ import pytest
 from service.domain.instrument import FillPolicy, InstrumentType, Symbol, UserType
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected
-from service.loops.administration import Author
 from service.loops.answers import Unavailable, Withdrawn
+from service.loops.requests import Author
 from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.interrupted_replay import through
 from tests.adversity.shard import (

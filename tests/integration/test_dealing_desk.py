@@ -15,8 +15,8 @@ from service.domain.instrument import TradingState, UserType
 from service.domain.order import OrderType
 from service.domain.rejection import RejectCode, Rejected
 from service.domain.sessions import parse_sessions
-from service.loops.administration import Author
 from service.loops.answers import Withdrawn
+from service.loops.requests import Author
 from service.storage.views import EventView
 from tests.adversity.book import check_book, execute, fetch
 from tests.adversity.shard import (

@@ -17,8 +17,10 @@ from service.api.serving import runner_of
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import Quote, QuoteGuard
+from service.domain.shard import ALL_ACCOUNTS
 from service.instruments import Instruments
 from service.loops.administration import Administration
+from service.loops.bus import MemoryBus
 from service.loops.intake import Intake
 from service.loops.leadership import Leadership, Rules
 from service.loops.portfolio import Portfolios
@@ -145,10 +147,12 @@ async def serve(
     board = PriceBoard(lambda: trading.desk, cache, instruments)
     supervisor = Supervisor(instruments, Random())
     events = EventFeed(redis_url, reader, instruments, trading.sequence)
+    bus = MemoryBus(ALL_ACCOUNTS.of)
+    bus.serve(ALL_ACCOUNTS, Intake(trading, reader), trading.on_quote)
     app = build_gateway(
         trading=trading,
-        commands=Intake(trading, reader),
-        administration=Administration(trading),
+        commands=bus,
+        administration=Administration(bus),
         reader=reader,
         portfolios=Portfolios(cache, reader, lambda: trading.desk),
         board=board,

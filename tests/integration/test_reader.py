@@ -13,7 +13,7 @@ import pytest
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision, EventKind
 from service.domain.order import OrderStatus, OrderType
-from service.loops.administration import Author
+from service.loops.requests import Author
 from service.storage import database
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.errors import Unreachable

@@ -16,8 +16,8 @@ from service.domain.instructions import ModifyOrder
 from service.domain.order import Order, OrderStatus, OrderType
 from service.domain.rejection import Rejected
 from service.loops import reconciliation as module
-from service.loops.administration import Author
 from service.loops.reconciliation import Reconciliation, ReconciliationFailed
+from service.loops.requests import Author
 from service.storage.differences import find_differences
 from service.verify.fault import Rule
 from telemetry import catalogue, vocabulary

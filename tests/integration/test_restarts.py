@@ -12,8 +12,8 @@ from service.domain.dealing import price_opening
 from service.domain.instrument import FillPolicy, Group, UserType
 from service.domain.order import Order, OrderType
 from service.domain.rejection import Rejected
-from service.loops.administration import Author
 from service.loops.faults import WAIT_FIRST_S, Faults
+from service.loops.requests import Author
 from service.loops.supervisor import Supervisor
 from telemetry import catalogue
 from tests.adversity.book import check_book

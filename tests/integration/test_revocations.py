@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.decision import Audit
 from service.instruments import Instruments
-from service.loops.administration import Author
+from service.loops.requests import Author
 from service.loops.revocations import Revocations
 from service.storage import revocations
 from service.storage.database import Database, apply_migrations

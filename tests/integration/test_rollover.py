@@ -16,8 +16,8 @@ from service.domain.order import Order, OrderType
 from service.domain.quote import Quote
 from service.domain.swap import charge_swap, last_rollover, next_rollover
 from service.loops import rollover as module
-from service.loops.administration import Author
 from service.loops.expiry import Expiry
+from service.loops.requests import Author
 from service.loops.rollover import Rollover, RolloverFailed
 from telemetry import catalogue
 from tests.adversity.book import check_book, execute, fetch

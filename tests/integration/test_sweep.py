@@ -10,7 +10,7 @@ from asyncpg.pool import PoolConnectionProxy
 from service.domain.decision import EventKind
 from service.domain.instrument import UserType
 from service.domain.order import OrderType
-from service.loops.administration import Author
+from service.loops.requests import Author
 from service.storage.database import Database
 from service.storage.loader import save_quotes
 from service.storage.sweeps import (

@@ -15,7 +15,7 @@ from service.domain.instrument import Symbol, TradingState, UserType
 from service.domain.judgement import judge_order
 from service.domain.order import CancelReason, Order, OrderType
 from service.domain.sessions import DAYS, parse_sessions
-from service.loops.administration import Author
+from service.loops.requests import Author
 from service.loops.sweep import EXPIRY_GRACE_NS, SweepFailed, Sweeps
 from service.storage import sweeps as statements
 from service.storage.sweeps import CROSSED_PENDING, PAGE, LastQuotes

@@ -14,7 +14,7 @@ import pytest
 
 from service.domain.instructions import PlaceOrder
 from service.domain.order import OrderType
-from service.loops.administration import Author
+from service.loops.requests import Author
 from service.loops.rollover import Rollover
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.views import EventView

@@ -12,8 +12,12 @@ from service.domain.corrections import CorrectDeal
 from service.domain.decision import Audit, Decision
 from service.domain.instrument import FillPolicy, TradingState
 from service.domain.rejection import Rejected
-from service.loops.administration import Administration, Author
+from service.domain.shard import ALL_ACCOUNTS
+from service.loops.administration import Administration
 from service.loops.answers import Unavailable, Withdrawn
+from service.loops.bus import MemoryBus
+from service.loops.intake import Intake
+from service.loops.requests import Author
 from service.loops.trading import Trading
 from service.storage.audit import AuditAction
 from service.storage.database import Database
@@ -43,8 +47,10 @@ class Administrators:
         self._database = database
         self._reader = reader
         self._clock = clock
-        self._administration = Administration(trading)
-        self._halted: list[Callable[[TradingState], Awaitable[None]]] = []
+        bus = MemoryBus(ALL_ACCOUNTS.of)
+        bus.serve(ALL_ACCOUNTS, Intake(trading, reader), trading.on_quote)
+        self._administration = Administration(bus)
+        self._halted: list[Callable[[TradingState], Awaitable[object]]] = []
         self._may_act = asyncio.Event()
         self._at_rest = asyncio.Event()
         self.outcomes: Counter[str] = Counter()
@@ -120,8 +126,8 @@ class Administrators:
             self._halted.remove(switch)
 
     def _switch(
-        self, set_state: Callable[[str, TradingState, Author], Awaitable[None]], name: str
-    ) -> Callable[[TradingState], Awaitable[None]]:
+        self, set_state: Callable[[str, TradingState, Author], Awaitable[object]], name: str
+    ) -> Callable[[TradingState], Awaitable[object]]:
         return lambda state: set_state(name, state, AUTHOR)
 
     # Settings

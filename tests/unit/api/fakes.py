@@ -17,10 +17,11 @@ from service.domain.times import format_time
 from service.loops.intake import Decide
 from service.loops.portfolio import Portfolio
 from service.loops.prices import PricesMessage
-from service.storage.audit import AuditView
+from service.storage.audit import AuditView, audit_from
 from service.storage.dealt import Dealt
 from service.storage.group_views import PriceView
 from service.storage.reader import LedgerView
+from service.storage.settings_write import SettingsStatement
 from service.storage.valuation import Valuation
 from service.storage.views import (
     AccountView,
@@ -30,7 +31,6 @@ from service.storage.views import (
     event_view,
     format_decimal,
 )
-from tests.unit.api.fake_administration import FakeAdministration
 
 GUARD = QuoteGuard()
 LIVE = (OrderStatus.PENDING, OrderStatus.OPEN)
@@ -44,9 +44,10 @@ class FakeTrading:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.engine = Engine(desk, GUARD)
-        self.is_leading = True
+        self.is_leading = self.has_lease = True
         self.failure: Exception | None = None
         self.events: list[EventView] = []
+        self.audit: list[AuditView] = []
         self.decisions: list[Decision] = []
         self.hooks: list[Callable[[EventView], None]] = []
         self._keys: dict[tuple[int, str], EventView] = {}
@@ -61,6 +62,14 @@ class FakeTrading:
         if key is not None:
             self._keys[account_id, key] = event
         return event
+
+    async def change_settings(self, apply: Callable[[Desk], Sequence[SettingsStatement]]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        for statement, arguments in apply(self.desk):
+            if "INTO audit" in statement:
+                entry = len(self.audit) + 1, *arguments[:5], None, *arguments[5:]
+                self.audit.append(audit_from(entry))
 
     def _commit(self, decision: Decision) -> EventView:
         symbols = {name: market.symbol for name, market in self.desk.markets.items()}
@@ -81,11 +90,10 @@ class FakeTrading:
 
 
 class FakeReader:
-    """Reads what the fake trading committed, and what the fake administration noted."""
+    """Reads what the fake trading committed."""
 
-    def __init__(self, trading: FakeTrading, administration: FakeAdministration) -> None:
+    def __init__(self, trading: FakeTrading) -> None:
         self._trading = trading
-        self._administration = administration
         self.failure: Exception | None = None
 
     async def account(self, account_id: int) -> AccountView | None:
@@ -181,7 +189,7 @@ class FakeReader:
         return Dealt(deal_id, dealt.deal, latest, dealt.postings, corrected_by)
 
     async def audit(self, limit: int, before: int | None) -> list[AuditView]:
-        entries = reversed(self._administration.audit)
+        entries = reversed(self._trading.audit)
         return [each for each in entries if before is None or each.audit_id < before][:limit]
 
 

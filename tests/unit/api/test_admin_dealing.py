@@ -100,7 +100,7 @@ async def test_the_switch_needs_a_state_and_a_reason(
 ) -> None:
     status, problem = await world.admin("PUT", path, body)
     assert (status, problem["code"], problem["field"]) == (422, "VALIDATION_FAILED", field)
-    assert world.administration.audit == []
+    assert world.trading.audit == []
 
 
 async def test_a_lone_surrogate_never_reaches_the_database(world: World) -> None:
@@ -111,7 +111,7 @@ async def test_a_lone_surrogate_never_reaches_the_database(world: World) -> None
         headers=headers | world.admin_headers(),
     ) as response:
         assert response.status in (400, 422)
-    assert world.administration.audit == []
+    assert world.trading.audit == []
 
 
 @pytest.mark.parametrize("path", ["/symbols/NOPE/trading-state", "/groups/nope/trading-state"])
@@ -250,8 +250,8 @@ async def test_the_audit_is_paged_newest_first(world: World) -> None:
     status, page = await world.admin("GET", "/audit?limit=2")
     assert status == 200
     assert [(e["action"], e["target"], e["reason"]) for e in page["entries"]] == [
-        ("set_group", "vip", ""),
-        ("set_group", "vip", "a new customer"),
+        ("set_group", "group vip", ""),
+        ("set_group", "group vip", "a new customer"),
     ]
     _, rest = await world.admin("GET", f"/audit?limit=2&cursor={page['next_cursor']}")
     assert [(e["action"], e["reason"]) for e in rest["entries"]] == [

@@ -16,7 +16,7 @@ from service.api.auth import Role
 from service.api.gateway import ROUTES
 from service.api.openapi import STREAM_PATH, openapi_document
 from service.domain.order import OrderStatus
-from service.loops.administration import Author
+from service.loops.requests import Author
 from tests.unit.api.market import OTHER, TRADER
 from tests.unit.api.test_auth import signed
 from tests.unit.api.world import SECRET, World, bearer, token
@@ -113,7 +113,7 @@ async def test_strangers_are_refused(world: World, operation: Operation) -> None
         found, problem = await ask(world, operation, headers)
         assert (found, problem["code"]) == (status, code), name
     assert not world.trading.events
-    assert not world.administration.audit
+    assert not world.trading.audit
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)

@@ -8,7 +8,7 @@ from aiohttp import WSMsgType
 from msgspec.structs import replace
 
 from service.api.auth import Role
-from service.loops.administration import Author
+from service.loops.requests import Author
 from service.storage.errors import Unreachable
 from service.storage.revocations import TooManyRevocations
 from tests.support import eventually

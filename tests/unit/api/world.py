@@ -16,11 +16,13 @@ from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
 from service.api.rates import RateLimits
 from service.api.serving import runner_of
 from service.api.socket import SocketLimits
+from service.domain.shard import ALL_ACCOUNTS
 from service.instruments import Instruments
+from service.loops.administration import Administration
+from service.loops.bus import MemoryBus
 from service.loops.intake import Intake
 from service.loops.supervisor import Supervisor
 from tests.revoked import FakeRevocationStore, nothing_revoked
-from tests.unit.api.fake_administration import FakeAdministration
 from tests.unit.api.fakes import (
     FakeBoard,
     FakeFeed,
@@ -59,8 +61,7 @@ class World:
     ) -> None:
         self.desk = make_desk()
         self.trading = FakeTrading(self.desk)
-        self.administration = FakeAdministration(self.desk)
-        self.reader = FakeReader(self.trading, self.administration)
+        self.reader = FakeReader(self.trading)
         self.portfolios = FakePortfolios(self.trading, self.reader)
         self.board = FakeBoard()
         self.feed = FakeFeed(self.trading)
@@ -68,10 +69,13 @@ class World:
         self.supervisor = Supervisor(self.instruments, Random())
         self.revoked = FakeRevocationStore()
         self.revocations = nothing_revoked(self.revoked)
+        self.bus = MemoryBus(ALL_ACCOUNTS.of)
+        intake = Intake(self.trading, self.reader)
+        self.bus.serve(ALL_ACCOUNTS, intake, lambda _: None)
         self.app: web.Application = build_gateway(
             trading=self.trading,
-            commands=Intake(self.trading, self.reader),
-            administration=self.administration,
+            commands=self.bus,
+            administration=Administration(self.bus),
             reader=self.reader,
             portfolios=self.portfolios,
             board=self.board,

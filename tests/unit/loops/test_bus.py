@@ -1,4 +1,4 @@
-"""A command reaches the engine that has its account, and no other; a quote reaches all."""
+"""A request reaches the engine of its shard, and no other; a quote reaches all."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from service.domain.rejection import RejectCode, Rejected
 from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.loops.answers import Unavailable
 from service.loops.bus import Bus, MemoryBus
-from service.loops.commands import Cancel, Command
-from service.loops.intake import Taken
+from service.loops.commands import Cancel
+from service.loops.requests import Answer, Done, ListExposure, Request, TakeCommand, Taken
 from service.storage.views import EventView
 
 QUOTE = Quote("EURUSD", 1, 2, 3)
@@ -19,16 +19,18 @@ class Engine:
     """Writes down what it takes."""
 
     def __init__(self) -> None:
-        self.commands: list[tuple[int, str | None, Command]] = []
+        self.requests: list[Request] = []
         self.quotes: list[Quote] = []
         self.refusal: Exception | None = None
 
-    async def take(self, account_id: int, key: str | None, command: Command) -> Taken:
-        self.commands.append((account_id, key, command))
+    async def answer(self, request: Request) -> Answer:
+        self.requests.append(request)
         if self.refusal is not None:
             raise self.refusal
+        if not isinstance(request, TakeCommand):
+            return Done()
         event = EventView(
-            account_id=account_id,
+            account_id=request.account_id,
             sequence=1,
             kind=EventKind.CANCELLED,
             balance="0.00",
@@ -55,9 +57,18 @@ async def test_a_command_goes_to_the_shard_of_its_account() -> None:
     for account_id in range(1, 8):
         taken = await bus.take(account_id, f"key {account_id}", Cancel(account_id))
         assert taken.event.account_id == account_id
-    accounts = [[account_id for account_id, _, _ in each.commands] for each in engines]
-    assert accounts == [[3, 6], [1, 4, 7], [2, 5]]
-    assert engines[0].commands[0] == (3, "key 3", Cancel(3))
+    commands = [
+        [TakeCommand(each, f"key {each}", Cancel(each)) for each in accounts]
+        for accounts in ((3, 6), (1, 4, 7), (2, 5))
+    ]
+    assert [each.requests for each in engines] == commands
+
+
+async def test_a_shard_answers_what_it_alone_is_asked() -> None:
+    bus = MemoryBus(3)
+    engines = serve(bus, 3)
+    assert await bus.ask(2, ListExposure()) == Done()
+    assert [each.requests for each in engines] == [[], [], [ListExposure()]]
 
 
 async def test_what_the_engine_answers_comes_back() -> None:

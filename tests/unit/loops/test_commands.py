@@ -1,6 +1,5 @@
 """Commands as data: they arrive as they were sent, and do what the desk does."""
 
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -25,10 +24,8 @@ from service.loops.commands import (
     decode_command,
     encode_command,
 )
-from service.loops.intake import Decide, Intake
 from service.storage.audit import AuditAction
 from service.storage.dealt import Dealt
-from service.storage.views import EventView, event_view
 from tests.unit.domain.floor import LOT, Floor
 
 IDS = st.integers(1, 2**63 - 1)
@@ -184,49 +181,3 @@ def test_nobody_changes_the_orders_of_another_account(floor: Floor) -> None:
         with pytest.raises(Rejected) as refused:
             run(floor, command, account_id=2)
         assert refused.value.code is RejectCode.ORDER_NOT_FOUND
-
-
-# The intake
-
-
-@dataclass
-class Shell:
-    """Decides at once and remembers keys; has dealt what it was given."""
-
-    floor: Floor
-    deals: dict[int, Dealt] = field(default_factory=dict)
-    answers: dict[str, EventView] = field(default_factory=dict)
-
-    async def command(self, account_id: int, key: str | None, decide: Decide) -> EventView:
-        if key in self.answers:
-            return self.answers[key]
-        decision = decide(self.floor.commands, self.floor.now)
-        event = event_view(decision, self.floor.desk.symbols)
-        if key is not None:
-            self.answers[key] = event
-        return event
-
-    async def dealt(self, deal_id: int) -> Dealt | None:
-        return self.deals.get(deal_id)
-
-
-async def test_a_key_that_was_used_decides_nothing_more(floor: Floor) -> None:
-    shell = Shell(floor)
-    intake = Intake(shell, shell)
-    first, again = [await intake.take(1, "a key", place()) for _ in range(2)]
-    assert (first.is_repeated, again.is_repeated) == (False, True)
-    assert first.event is again.event
-    assert len(floor.desk.orders) == 1
-
-
-async def test_the_deal_to_correct_is_read_where_it_is_decided(floor: Floor) -> None:
-    opened = run(floor, place(order_type=OrderType.BUY, price=None))
-    deal_id, order, deal = opened.decision_id, opened.order, opened.deal
-    assert order is not None
-    assert deal is not None
-    shell = Shell(floor, {deal_id: Dealt(deal_id, deal, order, opened.postings, None)})
-    taken = await Intake(shell, shell).take(1, None, Correct(deal_id, AUDIT))
-    assert taken.event.kind is EventKind.CORRECTED
-    for account_id in (1, 2):
-        with pytest.raises(Rejected):
-            await Intake(shell, shell).take(account_id, None, Correct(deal_id, AUDIT))

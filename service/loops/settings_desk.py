@@ -1,0 +1,224 @@
+"""Settings and accounts, changed on a desk: what each change does to memory and to the database.
+
+Memory takes a change at once; the statements returned store it in one transaction: the settings,
+their entry in the audit, and the normalised triggers of what rests under them.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from loguru import logger
+
+from service.domain.account import Account
+from service.domain.decision import Audit, PostingKind
+from service.domain.desk import Desk
+from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol, TradingState
+from service.domain.money import CENT, format_money
+from service.domain.order import Order
+from service.domain.rejection import RejectCode, Rejected
+from service.loops.requests import (
+    Author,
+    Change,
+    CreateAccount,
+    SetGroup,
+    SetGroupState,
+    SetSymbol,
+    SetSymbolState,
+    SetTerms,
+)
+from service.storage.audit import AuditAction, Settings, audit_statement, settings_changes
+from service.storage.rows import (
+    GROUP_COLUMNS,
+    GROUP_SYMBOL_COLUMNS,
+    SYMBOL_COLUMNS,
+    group_from,
+    group_row,
+    group_symbol_from,
+    group_symbol_row,
+    symbol_from,
+    symbol_row,
+)
+from service.storage.settings_write import SettingsStatement, set_triggers
+
+
+def _upsert(table: str, columns: str, key: str) -> str:
+    names = columns.split(", ")
+    values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+    changes = ", ".join(
+        f"{name} = excluded.{name}" for name in names if name not in key.split(", ")
+    )
+    return (
+        f"INSERT INTO {table} ({columns}) VALUES ({values}) "
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    )
+
+
+_SET_SYMBOL = _upsert("symbols", SYMBOL_COLUMNS, "symbol")
+_SET_GROUP = _upsert("groups", GROUP_COLUMNS, "group_name")
+_SET_TERMS = _upsert("group_symbols", GROUP_SYMBOL_COLUMNS, "group_name, symbol")
+_CREATE_ACCOUNT = """
+INSERT INTO accounts (account_id, user_type, group_name, leverage, balance)
+VALUES ($1, $2, $3, $4, $5)
+"""
+_FIRST_DEPOSIT = """
+INSERT INTO ledger (account_id, kind, amount, balance_after, time) VALUES ($1, $2, $3, $3, $4)
+"""
+MAX_AMOUNT = 10**12
+
+
+class Changed(NamedTuple):
+    """What stores a change, and the settings as they are now."""
+
+    statements: list[SettingsStatement]
+    stored: SetSymbol | SetGroup | SetTerms
+
+
+def change_settings(change: Change, author: Author, desk: Desk) -> Changed:
+    """Change the settings of a desk.
+
+    Raises:
+        Rejected: they contradict themselves, or what is to be changed is not there; nothing
+            changed.
+    """
+    try:
+        match change:
+            case SetSymbol():
+                return _set_symbol(symbol_from(change.row), author, desk)
+            case SetGroup():
+                return _set_group(group_from(change.row), author, desk)
+            case SetTerms():
+                return _set_terms(group_symbol_from(change.row), author, desk)
+            case SetSymbolState():
+                return _set_symbol_state(change.symbol, change.state, author, desk)
+            case SetGroupState():
+                return _set_group_state(change.group, change.state, author, desk)
+    except SettingsError as error:
+        raise Rejected(RejectCode.INVALID_SETTINGS, str(error)) from error
+
+
+def _set_symbol(symbol: Symbol, author: Author, desk: Desk) -> Changed:
+    before = desk.symbols.get(symbol.name)
+    state = TradingState.ACTIVE if before is None else before.trading_state
+    symbol = replace(symbol, trading_state=state)
+    return _store_symbol(before, symbol, AuditAction.SET_SYMBOL, author, desk)
+
+
+def _set_symbol_state(name: str, state: TradingState, author: Author, desk: Desk) -> Changed:
+    before = desk.symbols.get(name)
+    if before is None:
+        raise Rejected(RejectCode.UNKNOWN_SYMBOL, f"there is no symbol {name}", "symbol")
+    after = replace(before, trading_state=state)
+    changed = _store_symbol(before, after, AuditAction.SET_TRADING_STATE, author, desk)
+    _warn(f"symbol {name}", before.trading_state, state, author)
+    return changed
+
+
+def _store_symbol(
+    before: Symbol | None, symbol: Symbol, action: AuditAction, author: Author, desk: Desk
+) -> Changed:
+    desk.set_symbol(symbol)
+    row = symbol_row(symbol)
+    statements = [
+        (_SET_SYMBOL, row),
+        _set_triggers(desk, lambda order: order.terms.market.symbol is symbol),
+        _audit(author, action, f"symbol {symbol.name}", before, symbol),
+    ]
+    return Changed(statements, SetSymbol(row))
+
+
+def _set_group(group: Group, author: Author, desk: Desk) -> Changed:
+    before = desk.groups.get(group.name)
+    state = TradingState.ACTIVE if before is None else before.trading_state
+    group = replace(group, trading_state=state)
+    return _store_group(before, group, AuditAction.SET_GROUP, author, desk)
+
+
+def _set_group_state(name: str, state: TradingState, author: Author, desk: Desk) -> Changed:
+    before = desk.groups.get(name)
+    if before is None:
+        raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {name}", "group")
+    after = replace(before, trading_state=state)
+    _warn(f"group {name}", before.trading_state, state, author)
+    return _store_group(before, after, AuditAction.SET_TRADING_STATE, author, desk)
+
+
+def _store_group(
+    before: Group | None, group: Group, action: AuditAction, author: Author, desk: Desk
+) -> Changed:
+    desk.set_group(group)
+    row = group_row(group)
+    statements = [(_SET_GROUP, row), _audit(author, action, f"group {group.name}", before, group)]
+    return Changed(statements, SetGroup(row))
+
+
+def _set_terms(settings: GroupSymbol, author: Author, desk: Desk) -> Changed:
+    key = settings.group, settings.symbol
+    terms = desk.terms.get(key)
+    before = None if terms is None else terms.settings
+    desk.set_terms(settings)
+    row, now = group_symbol_row(settings), desk.terms[key]
+    target = f"group {settings.group} on {settings.symbol}"
+    statements = [
+        (_SET_TERMS, row),
+        _set_triggers(desk, lambda order: order.terms is now),
+        _audit(author, AuditAction.SET_TERMS, target, before, settings),
+    ]
+    return Changed(statements, SetTerms(row))
+
+
+def open_account(account: CreateAccount, desk: Desk) -> list[SettingsStatement]:
+    """Open an account on a desk and return what stores it, with its first deposit.
+
+    Raises:
+        Rejected: it exists, or what it should be contradicts itself; nothing changed.
+    """
+    account_id, group = account.account_id, account.group
+    leverage, balance = account.leverage, account.balance
+    if account_id in desk.accounts:
+        raise Rejected(RejectCode.ACCOUNT_EXISTS, f"account {account_id} exists already")
+    if account_id <= 0:
+        raise Rejected(RejectCode.UNKNOWN_ACCOUNT, "account_id must be above zero")
+    if group not in desk.groups:
+        raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {group}", "group")
+    if not (leverage.is_finite() and leverage > 0):
+        raise Rejected(RejectCode.INVALID_SETTINGS, "leverage must be > 0", "leverage")
+    if not (balance.is_finite() and 0 <= balance < MAX_AMOUNT) or balance % CENT:
+        raise Rejected(RejectCode.INVALID_AMOUNT, "balance must be whole cents and >= 0", "balance")
+    desk.accounts[account_id] = Account(
+        account_id, account.user_type, desk.groups[group], leverage, balance
+    )
+    row = (account_id, account.user_type, group, leverage, balance)
+    statements: list[SettingsStatement] = [(_CREATE_ACCOUNT, row)]
+    now = time.time_ns()
+    if balance:
+        statements.append((_FIRST_DEPOSIT, (account_id, PostingKind.DEPOSIT, balance, now)))
+    actor, reason = account.author
+    entry = Audit(actor, AuditAction.CREATE_ACCOUNT, f"account {account_id}", reason)
+    opened = {
+        "user_type": account.user_type,
+        "group": group,
+        "leverage": leverage,
+        "balance": format_money(balance),
+    }
+    return [*statements, audit_statement(entry, now, None, opened)]
+
+
+def _audit(
+    author: Author, action: AuditAction, target: str, before: Settings | None, after: Settings
+) -> SettingsStatement:
+    """Return the statement that audits a change of settings."""
+    entry = Audit(author.actor, action, target, author.reason)
+    return audit_statement(entry, time.time_ns(), *settings_changes(before, after))
+
+
+def _warn(target: str, before: TradingState, after: TradingState, author: Author) -> None:
+    logger.warning(
+        "trading of {}: {} -> {}, by {}: {}", target, before, after, author.actor, author.reason
+    )
+
+
+def _set_triggers(desk: Desk, rests: Callable[[Order], bool]) -> SettingsStatement:
+    """Return the statement that moves the triggers of what rests under changed terms."""
+    return set_triggers([order for order in desk.orders.values() if rests(order)])
