@@ -1,6 +1,6 @@
 """The scripts that keep a cached account whole, run by Redis itself so that nothing comes between.
 
-Both keys of an account share a hash tag, so on a cluster they share a slot.
+The keys of an account and its channel share a hash tag, so on a cluster they share a slot.
 
 `{acct:17}:orders`, a hash: `generation`, `filling`, `sequence`, `account`, `balance`, `margin`,
 `in_margin_call` (1 or 0), and one field an order, by its id. It is written whole or not at all;
@@ -14,14 +14,15 @@ older than that is refused, as is one whose window is gone or another's.
 
 import hashlib
 
-# KEYS entry, window; ARGV channel, then for each event: sequence, balance, margin, in margin call,
-# order id ('' if it has none), order as JSON ('' when it has ended), the event as JSON.
+# KEYS entry, window, and the channel, so that the server knows that it has all three; ARGV for each
+# event: sequence, balance, margin, in margin call, order id ('' if it has none), order as JSON (''
+# when it has ended), the event as JSON.
 # Returns how many events were applied, found no entry, were repeated, removed the entry.
 APPLY_EVENTS = """
 local entry, window = KEYS[1], KEYS[2]
 local sequence = tonumber(redis.call('HGET', entry, 'sequence'))
 local applied, absent, repeated, removed, last = 0, 0, 0, 0, 0
-for i = 2, #ARGV, 7 do
+for i = 1, #ARGV, 7 do
   local next = tonumber(ARGV[i])
   if next > last then last = next end
   if not sequence then
@@ -43,7 +44,7 @@ for i = 2, #ARGV, 7 do
     end
     applied = applied + 1
   end
-  redis.call('PUBLISH', ARGV[1], ARGV[i + 6])
+  redis.call('SPUBLISH', KEYS[3], ARGV[i + 6])
 end
 local noted = redis.call('HGET', window, 'sequence')
 if noted and tonumber(noted) < last then

@@ -1,59 +1,52 @@
 """The event feed: what happens to accounts, to whoever has a socket open for one.
 
 Each subscriber gets the events after the sequence it names (its snapshot's), in order, each once.
-They arrive by pub/sub, on one Redis connection a process; what that misses is read from the outbox,
-where every published event is committed: at the start of a subscription, on a gap, after a
-reconnect, and by a poll every `POLL_S` of all while Redis is away, otherwise of who stays behind.
-The outbox is not read where `latest` knows that nothing newer was decided.
+They arrive by sharded pub/sub, over one connection to each server of Redis (`conversations`); what
+that misses is read from the outbox, where every published event is committed: at the start of a
+subscription, on a gap, after a reconnect, and by a poll every `POLL_S` of whom nothing is heard
+while a server is away, otherwise of who stays behind. The outbox is not read where `latest` knows
+that nothing newer was decided; of accounts that it does not know, a poll takes every tenth.
 
-The same connection hears of changed settings, for `settings_listeners`.
+The same connections hear of changed settings, for `settings_listeners`.
 
 Memory is bounded: a subscriber is two fields, a gap is remembered by its number alone, and a read
-of the outbox takes `CATCHUP_LIMIT` events. Limit: what the outbox no longer holds is skipped, and
-logged; the subscriber sees the jump in `sequence`.
+of the outbox takes `CATCHUP_LIMIT` events of at most `CATCHUP_ACCOUNTS`. Limit: what the outbox no
+longer holds is skipped, and logged; the subscriber sees the jump in `sequence`.
 """
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from loguru import logger
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
 
 from service.instruments import Instruments
 from service.storage.cache_keys import SETTINGS_CHANNEL, events_channel
+from service.storage.conversations import Conversations
 from service.storage.envelope import EventHead, head_from, unwrap
-from service.storage.errors import Unreachable, failure_of
+from service.storage.errors import Unreachable
 from service.storage.group_cache import GroupCache
 from service.storage.journeys import push_span
-from service.storage.redis_node import uncancelled
-from service.storage.redis_servers import make_connection
 from telemetry.pulse import Pulse
 
-PING_S = 2.0
-SILENCE_S = 6.0
-RECONNECT_S = 0.5
 POLL_S = 1.0
+POLL_SHARES = 10
 CATCHUP_LIMIT = 500
+CATCHUP_ACCOUNTS = 200
 CATCHUP_WORKERS = 4
-CHANNELS_IN_COMMAND = 500
 
 Callback = Callable[[bytes], None]
 
 
 class EventsReader(Protocol):
-    """The one read of the database: an account's events after a sequence, oldest first.
+    """The one read of the database: events of accounts after the sequence that is named for each.
 
-    Each as it is published (`envelope`).
+    They come account by account in the order of these, oldest first, each as it is published
+    (`envelope`).
     """
 
-    async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]: ...
-
-
-_SETTINGS = SETTINGS_CHANNEL.encode()
+    async def events_after(self, sequences: Mapping[int, int], limit: int) -> list[bytes]: ...
 
 
 class _Subscriber:
@@ -62,6 +55,54 @@ class _Subscriber:
     def __init__(self, after: int, callback: Callback) -> None:
         self.last = after
         self.callback = callback
+
+
+class _Account:
+    """An account that is subscribed to, as the listener to its channel."""
+
+    __slots__ = ("account_id", "feed", "is_known", "is_live", "subscribers")
+
+    def __init__(self, account_id: int, feed: "EventFeed") -> None:
+        self.account_id = account_id
+        self.feed = feed
+        self.is_live = False
+        self.is_known = False
+        self.subscribers: list[_Subscriber] = []
+
+    @property
+    def low(self) -> int:
+        """The sequence of the subscriber that is furthest behind."""
+        return min(each.last for each in self.subscribers)
+
+    def subscribed(self) -> None:
+        cause = "reconnected" if self.is_known else "start"
+        self.is_live = self.is_known = True
+        self.feed.check(self, cause)
+
+    def lost(self) -> None:
+        self.is_live = False
+
+    def heard(self, content: bytes) -> None:
+        self.feed.take(content)
+
+
+class _Settings:
+    """The listener to changed settings."""
+
+    def __init__(self, feed: "EventFeed") -> None:
+        self._feed = feed
+
+    def subscribed(self) -> None:
+        for listener in self._feed.settings_listeners:
+            listener.listen(True)
+
+    def lost(self) -> None:
+        for listener in self._feed.settings_listeners:
+            listener.listen(False)
+
+    def heard(self, content: bytes) -> None:
+        for listener in self._feed.settings_listeners:
+            listener.forget_symbols(content.decode())
 
 
 class EventFeed:
@@ -75,19 +116,22 @@ class EventFeed:
         latest: Callable[[int], int | None],
     ) -> None:
         """Take Redis's URL; `latest` tells the newest sequence decided of an account, if known."""
-        self._url = url
         self._reader = reader
         self._instruments = instruments
         self._latest = latest
-        self._accounts: dict[int, list[_Subscriber]] = {}
-        self._live: set[int] = set()
-        self._changed = asyncio.Event()
+        self._accounts: dict[int, _Account] = {}
         self._behind: dict[int, str] = {}
         self._queue: asyncio.Queue[int] = asyncio.Queue()
-        self.is_connected = False
+        self._conversations = Conversations(url, instruments)
+        self._conversations.listen(SETTINGS_CHANNEL, _Settings(self))
         self.settings_listeners: list[GroupCache] = []
         self.pulse = Pulse()
         instruments.watch_events(lambda: self.is_connected)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether events of all accounts arrive by subscription."""
+        return self._conversations.is_whole
 
     async def subscribe(
         self, account_id: int, after: int, callback: Callback
@@ -98,149 +142,65 @@ class EventFeed:
             The function that ends the subscription. A callback that raises is dropped.
         """
         subscriber = _Subscriber(after, callback)
-        self._accounts.setdefault(account_id, []).append(subscriber)
-        if account_id in self._live:
-            self._check(account_id, "start")
-        else:
-            self._changed.set()
-        return lambda: self._remove(account_id, subscriber)
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = _Account(account_id, self)
+            self._conversations.listen(events_channel(account_id), account)
+        account.subscribers.append(subscriber)
+        if account.is_live:
+            self.check(account, "start")
+        return lambda: self._remove(account, subscriber)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._stay_connected(self.pulse.part()))
+            tasks.create_task(self._conversations.run(self.pulse))
             tasks.create_task(self._poll(self.pulse.part()))
             for _ in range(CATCHUP_WORKERS):
                 tasks.create_task(self._catch_up_queued(self.pulse.part()))
 
-    def _remove(self, account_id: int, subscriber: _Subscriber) -> None:
-        subscribers = self._accounts.get(account_id, [])
-        if subscriber in subscribers:
-            subscribers.remove(subscriber)
-            if not subscribers:
-                del self._accounts[account_id]
-                self._changed.set()
+    def _remove(self, account: _Account, subscriber: _Subscriber) -> None:
+        if subscriber in account.subscribers:
+            account.subscribers.remove(subscriber)
+            if not account.subscribers:
+                del self._accounts[account.account_id]
+                self._conversations.leave(events_channel(account.account_id))
 
-    # Redis
-
-    async def _stay_connected(self, pulse: Pulse) -> None:
-        cause = "start"
-        while True:
-            started = time.perf_counter()
-            connection = make_connection(self._url)
-            try:
-                async with uncancelled():
-                    await connection.connect()  # type: ignore[no-untyped-call]
-                self._instruments.redis_call("subscribe", time.perf_counter() - started)
-                await self._converse(connection, cause, pulse)
-            except (RedisError, OSError, TimeoutError) as error:
-                if not self.is_connected:
-                    seconds, failure = time.perf_counter() - started, failure_of(error)
-                    self._instruments.redis_call("subscribe", seconds, failure=failure)
-                else:
-                    logger.warning("events by subscription lost, polling instead: {!r}", error)
-            finally:
-                self.is_connected = False
-                self._live.clear()
-                self._listen(False)
-                await connection.disconnect(nowait=True)
-            cause = "reconnected"
-            await asyncio.sleep(RECONNECT_S)
-            pulse.beat()
-
-    async def _converse(self, connection: AbstractConnection, cause: str, pulse: Pulse) -> None:
-        self.is_connected = True
-        self._changed.set()
-        speaking = asyncio.create_task(self._speak(connection))
-        try:
-            while not speaking.done():
-                message = await connection.read_response(timeout=SILENCE_S)
-                pulse.beat()
-                if message is None:  # redis-py's way to say that the time is up
-                    raise TimeoutError(f"Redis was silent for {SILENCE_S:g} s")
-                if len(message) != 3:  # a pong
-                    continue
-                kind, channel, content = message
-                if channel == _SETTINGS:
-                    self._heard_of_settings(kind, content)
-                elif kind == b"message":
-                    self._arrived(content)
-                elif kind == b"subscribe":
-                    self._subscribed(channel, cause)
-            await speaking
-        finally:
-            speaking.cancel()
-            await asyncio.gather(speaking, return_exceptions=True)
-
-    async def _speak(self, connection: AbstractConnection) -> None:
-        """Say what is wanted, and ping, so that a silent connection is known to be a dead one."""
-        said: set[int] = set()
-        async with uncancelled():
-            await connection.send_command("SUBSCRIBE", SETTINGS_CHANNEL)
-        while True:
-            try:
-                async with asyncio.timeout(PING_S):
-                    await self._changed.wait()
-            except TimeoutError:
-                async with uncancelled():
-                    await connection.send_command("PING")
-                continue
-            self._changed.clear()
-            gone, new = said - self._accounts.keys(), self._accounts.keys() - said
-            self._live -= gone
-            said = set(self._accounts)
-            for command, account_ids in (("UNSUBSCRIBE", list(gone)), ("SUBSCRIBE", list(new))):
-                for start in range(0, len(account_ids), CHANNELS_IN_COMMAND):
-                    part = account_ids[start : start + CHANNELS_IN_COMMAND]
-                    async with uncancelled():
-                        await connection.send_command(command, *map(events_channel, part))
-
-    def _subscribed(self, channel: bytes, cause: str) -> None:
-        account_id = int(channel[len(b"{acct:") : channel.index(b"}")])
-        if account_id in self._accounts:
-            self._live.add(account_id)
-            self._check(account_id, cause)
-
-    def _heard_of_settings(self, kind: bytes, content: object) -> None:
-        if kind == b"subscribe":
-            self._listen(True)
-        elif isinstance(content, bytes):
-            for listener in self.settings_listeners:
-                listener.forget_symbols(content.decode())
-
-    def _listen(self, is_listening: bool) -> None:
-        for listener in self.settings_listeners:
-            listener.listen(is_listening)
-
-    def _arrived(self, message: bytes) -> None:
+    def take(self, message: bytes) -> None:
+        """Take an event that was published."""
         payload, publishing = unwrap(message)
         with push_span(self._instruments.tracing, publishing):
             self._hand_over(head_from(payload), payload)
 
     def _hand_over(self, head: EventHead, payload: bytes) -> None:
-        for subscriber in list(self._accounts.get(head.account_id, ())):
+        account = self._accounts.get(head.account_id)
+        if account is None:
+            return
+        for subscriber in list(account.subscribers):
             if head.sequence == subscriber.last + 1:
-                self._deliver(head, subscriber, payload)
+                self._deliver(head, payload, account, subscriber)
             elif head.sequence > subscriber.last:
                 self._enqueue(head.account_id, "gap")
 
-    def _deliver(self, head: EventHead, subscriber: _Subscriber, payload: bytes) -> None:
+    def _deliver(
+        self, head: EventHead, payload: bytes, account: _Account, subscriber: _Subscriber
+    ) -> None:
         subscriber.last = head.sequence
         try:
             subscriber.callback(payload)
         except Exception as error:
             logger.opt(exception=error).error("a subscriber of account events failed")
-            self._remove(head.account_id, subscriber)
+            self._remove(account, subscriber)
         else:
             self._instruments.event_delivered()
 
     # The outbox
 
-    def _check(self, account_id: int, cause: str) -> None:
+    def check(self, account: _Account, cause: str) -> None:
         """Read the outbox for an account, unless nothing newer can be there."""
-        latest = self._latest(account_id)
-        if latest is None or any(each.last < latest for each in self._accounts[account_id]):
-            self._enqueue(account_id, cause)
+        latest = self._latest(account.account_id)
+        if latest is None or account.low < latest:
+            self._enqueue(account.account_id, cause)
 
     def _enqueue(self, account_id: int, cause: str) -> None:
         if account_id not in self._behind:
@@ -248,54 +208,68 @@ class EventFeed:
             self._queue.put_nowait(account_id)
 
     async def _poll(self, pulse: Pulse) -> None:
-        """Find who is behind: at once while Redis is away, else who stays so for a `POLL_S`.
+        """Find who is behind: at once who is not heard of, else who stays so for a `POLL_S`.
 
         For what never reached Redis leaves no gap until the next event does.
         """
         lagging: dict[int, int] = {}
+        share = 0
         while True:
             await asyncio.sleep(POLL_S)
             pulse.beat()
+            share = (share + 1) % POLL_SHARES
             before, lagging = lagging, {}
-            for account_id, subscribers in self._accounts.items():
-                low = min(each.last for each in subscribers)
-                latest = self._latest(account_id)
-                if latest is None or low < latest:
+            for account_id, account in self._accounts.items():
+                latest, low = self._latest(account_id), account.low
+                if latest is None:
+                    is_due = not account.is_live or account_id % POLL_SHARES == share
+                elif low < latest:
                     lagging[account_id] = low
-                    if not self.is_connected or before.get(account_id) == low:
-                        self._enqueue(account_id, "poll")
+                    is_due = not account.is_live or before.get(account_id) == low
+                else:
+                    continue
+                if is_due:
+                    self._enqueue(account_id, "poll")
 
     async def _catch_up_queued(self, pulse: Pulse) -> None:
         while True:
-            account_id = await pulse.rest(self._queue.get())
-            cause = self._behind.pop(account_id)
-            # With the database away the account stays behind, and is found by the next polls.
+            found = [await pulse.rest(self._queue.get())]
+            while len(found) < CATCHUP_ACCOUNTS and not self._queue.empty():
+                found.append(self._queue.get_nowait())
+            for account_id in found:
+                self._instruments.event_catchup(self._behind.pop(account_id))
+            # With the database away they stay behind, and are found by the next polls.
             with contextlib.suppress(Unreachable):
-                while await self._catch_up(account_id, cause):
+                while found:
+                    found = await self._catch_up(found)
                     pulse.beat()
 
-    async def _catch_up(self, account_id: int, cause: str) -> bool:
-        """Read one page for the subscriber that is furthest behind; tell if there may be more."""
-        subscribers = self._accounts.get(account_id)
-        if not subscribers:
-            return False
-        low = min(each.last for each in subscribers)
-        self._instruments.event_catchup(cause)
-        messages = await self._reader.events_after(account_id, low, CATCHUP_LIMIT)
-        expected = low + 1
+    async def _catch_up(self, account_ids: list[int]) -> list[int]:
+        """Read a page for the subscribers that are furthest behind; return who is still to read."""
+        accounts = {each: self._accounts[each] for each in account_ids if each in self._accounts}
+        lows = {account_id: account.low for account_id, account in accounts.items()}
+        if not lows:
+            return []
+        messages = await self._reader.events_after(lows, CATCHUP_LIMIT)
+        expected = {account_id: low + 1 for account_id, low in lows.items()}
         for message in messages:
             payload, traced = unwrap(message)
             head = head_from(payload)
-            if head.sequence != expected:
+            account = accounts[head.account_id]
+            if head.sequence != expected[head.account_id]:
                 logger.error(
                     "events {} to {} of an account are no longer in the outbox",
-                    expected,
+                    expected[head.account_id],
                     head.sequence - 1,
                 )
-            expected = head.sequence + 1
+            expected[head.account_id] = head.sequence + 1
             # One that subscribed meanwhile, from further back, gets a page of its own.
             with push_span(self._instruments.tracing, traced):
-                for subscriber in list(self._accounts.get(account_id, ())):
-                    if low <= subscriber.last < head.sequence:
-                        self._deliver(head, subscriber, payload)
-        return len(messages) == CATCHUP_LIMIT
+                for subscriber in list(account.subscribers):
+                    if lows[head.account_id] <= subscriber.last < head.sequence:
+                        self._deliver(head, payload, account, subscriber)
+        if len(messages) < CATCHUP_LIMIT:
+            return []
+        # Of the last one there may be more, and those after it were not read.
+        read = list(lows)
+        return read[read.index(head.account_id) :]

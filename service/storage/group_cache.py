@@ -148,12 +148,11 @@ class GroupCache:
         """
 
         async def ask() -> bool:
+            # One after the other: on a cluster they are at two nodes.
             await self._link.pipeline(
-                [
-                    ("SET", symbols_key(group), _encode(symbols), "EX", SYMBOLS.expiry_s),
-                    ("PUBLISH", SETTINGS_CHANNEL, group),
-                ]
+                [("SET", symbols_key(group), _encode(symbols), "EX", SYMBOLS.expiry_s)]
             )
+            await self._link.pipeline([("SPUBLISH", SETTINGS_CHANNEL, group)])
             return True
 
         is_stored = await self._link.call("write_symbols", WRITE_TIMEOUT_S, ask)

@@ -5,7 +5,7 @@ newest first and paged by key: `before` is the id the page before ended with.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -62,8 +62,13 @@ FROM deals d JOIN orders o USING (order_id)
 WHERE d.account_id = $1 AND d.deal_id < $2 ORDER BY d.deal_id DESC LIMIT $3
 """
 EVENTS_AFTER = """
-SELECT coalesce(traceparent, '') || payload FROM outbox
-WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+SELECT coalesce(o.traceparent, '') || o.payload
+FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS asked (account_id, sequence, number)
+CROSS JOIN LATERAL (
+    SELECT * FROM outbox
+    WHERE account_id = asked.account_id AND sequence > asked.sequence ORDER BY sequence LIMIT $3
+) AS o
+ORDER BY asked.number, o.sequence LIMIT $3
 """
 ANSWER = f"""
 SELECT (SELECT answer FROM commands WHERE account_id = $1 AND key = $2), o.*
@@ -204,9 +209,14 @@ class Reader:
             posted = await connection.fetch(POSTED, deal_id)
         return dealt_from(deal_id, tuple(row), [tuple(each) for each in posted])
 
-    async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]:
-        """Return an account's events after a sequence, each as it is published (`envelope`)."""
-        rows = await self._fetch("events_after", EVENTS_AFTER, account_id, sequence, limit)
+    async def events_after(self, sequences: Mapping[int, int], limit: int) -> list[bytes]:
+        """Return accounts' events after a sequence of each, account by account, oldest first.
+
+        At most `limit` in all, each as it is published (`envelope`).
+        """
+        rows = await self._fetch(
+            "events_after", EVENTS_AFTER, list(sequences), list(sequences.values()), limit
+        )
         return [row[0].encode() for row in rows]
 
     async def answer(self, account_id: int, key: str) -> bytes | None:

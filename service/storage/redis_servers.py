@@ -4,8 +4,8 @@
 others, and which slots are whose, are asked of them. Commands go out in one pipeline for each node
 that has some of them, all nodes at once, and their replies come back in the commands' order.
 
-What has no key goes with the first command of its pipeline that has one, so that a transaction and
-what is told after a change stay in their place. A node that no longer has a slot says so: the slots
+What has no key goes with the first command of its pipeline that has one, so that a transaction
+stays in its place. A node that no longer has a slot says so: the slots
 are asked for again, and what was refused is sent once more, which is safe, as a refused command did
 nothing. When a slot has another owner, as after a failover, it may have lost what was written last:
 `on_replaced` is told.
@@ -20,17 +20,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ClusterDownError, MovedError, RedisError, ResponseError
 
 from service.instruments.pools import Pool
-from service.storage.redis_node import Command, RedisNode, bare_connection
+from service.storage.redis_node import Command, RedisNode
 
 CLUSTER = "+cluster"
 SLOTS = 16_384
 _PING: Command = ("PING",)
 _PONG = b"PONG"
-_NO_KEY = frozenset({"PING", "INFO", "MULTI", "EXEC", "PUBLISH"})
+_NO_KEY = frozenset({"PING", "INFO", "MULTI", "EXEC"})
 _MOVED = (MovedError, ClusterDownError)
 _WHO_HAS_WHAT: Command = ("CLUSTER", "SLOTS")
 
@@ -200,11 +199,6 @@ def servers_of(
     """Return the servers behind an address."""
     kind = Cluster if CLUSTER in urlsplit(url).scheme else OneServer
     return kind(url, pool, scripts, on_replaced)
-
-
-def make_connection(url: str) -> AbstractConnection:
-    """Return a bare connection for one subscriber, to any node; what is published reaches all."""
-    return bare_connection(random.choice(node_urls(url)))
 
 
 def node_urls(url: str) -> list[str]:

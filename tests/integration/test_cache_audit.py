@@ -155,7 +155,7 @@ async def test_an_event_that_arrives_meanwhile_is_no_difference(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = await world.shard.fund(4, "5.00")
-    [payload] = await world.shard.reader.events_after(4, event.sequence - 1, 1)
+    [payload] = await world.shard.reader.events_after({4: event.sequence - 1}, 1)
 
     async def arrive(seconds: float) -> None:
         if seconds:

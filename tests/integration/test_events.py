@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 
 from service.instruments import Instruments
-from service.storage import events
+from service.storage import conversations, events
 from service.storage.cache import Cache
 from service.storage.cache_keys import events_channel
 from service.storage.embedded import EmbeddedValkey
@@ -41,12 +41,17 @@ class Outbox:
     def latest(self, account_id: int) -> int:
         return self.account(account_id).sequence
 
-    async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]:
+    async def events_after(self, sequences: Mapping[int, int], limit: int) -> list[bytes]:
         self.reads += 1
         await asyncio.sleep(0)
         if self.is_away:
             raise Unreachable("connection refused")
-        return self.account(account_id).events_after(sequence, limit)
+        found = [
+            payload
+            for account_id, sequence in sequences.items()
+            for payload in self.account(account_id).events_after(sequence, limit)
+        ]
+        return found[:limit]
 
 
 class Listener:
@@ -67,7 +72,7 @@ class Listener:
 def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """The poll finds whatever is missing: without it the tests see what comes at once."""
     monkeypatch.setattr(events, "POLL_S", 3600.0)
-    monkeypatch.setattr(events, "RECONNECT_S", 0.1)
+    monkeypatch.setattr(conversations, "RECONNECT_S", 0.1)
 
 
 @pytest.fixture
@@ -104,7 +109,7 @@ async def subscribed(redis_url: str, account_id: int, count: int = 1) -> None:
     client = redis.asyncio.Redis.from_url(redis_url)
     channel = events_channel(account_id)
     async with asyncio.timeout(30):
-        while (await client.pubsub_numsub(channel))[0][1] != count:  # noqa: ASYNC110
+        while (await client.pubsub_shardnumsub(channel))[0][1] != count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await client.aclose()
 
@@ -249,8 +254,8 @@ async def test_what_the_outbox_no_longer_holds_is_skipped(
     for order_id in range(1, 6):
         truth.place(order_id)
 
-    async def pruned(account_id: int, sequence: int, limit: int) -> list[bytes]:
-        return truth.events_after(max(sequence, 3), limit)
+    async def pruned(sequences: Mapping[int, int], limit: int) -> list[bytes]:
+        return truth.events_after(max(sequences[ACCOUNT], 3), limit)
 
     monkeypatch.setattr(outbox, "events_after", pruned)
     await feed.subscribe(ACCOUNT, 0, listener)
@@ -294,8 +299,8 @@ async def test_a_lost_connection_is_made_anew_and_nothing_is_lost(
     fault: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(events, "PING_S", 0.1)
-    monkeypatch.setattr(events, "SILENCE_S", 0.5)
+    monkeypatch.setattr(conversations, "PING_S", 0.1)
+    monkeypatch.setattr(conversations, "SILENCE_S", 0.5)
     truth, listener = outbox.account(ACCOUNT), Listener()
     target = urlsplit(redis_url)
     async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:
@@ -421,10 +426,10 @@ async def test_who_comes_during_a_read_from_further_back_misses_nothing(
         truth.place(order_id)
     reading, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow(account_id: int, sequence: int, limit: int) -> list[bytes]:
+    async def slow(sequences: Mapping[int, int], limit: int) -> list[bytes]:
         reading.set()
         await go_on.wait()
-        return truth.events_after(sequence, limit)
+        return truth.events_after(sequences[ACCOUNT], limit)
 
     monkeypatch.setattr(outbox, "events_after", slow)
     await feed.subscribe(ACCOUNT, 4, first)

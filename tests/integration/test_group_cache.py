@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 
 from service.instruments import Instruments
-from service.storage import events
+from service.storage import conversations
 from service.storage.cache import Cache
 from service.storage.cache_keys import symbols_key
 from service.storage.embedded import EmbeddedValkey
@@ -23,7 +23,7 @@ from tests.trading_desk import make_desk
 
 
 class NoOutbox:
-    async def events_after(self, account_id: int, sequence: int, limit: int) -> list[bytes]:
+    async def events_after(self, sequences: Mapping[int, int], limit: int) -> list[bytes]:
         return []
 
 
@@ -63,7 +63,7 @@ class Process:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "RECONNECT_S", 0.1)
+    monkeypatch.setattr(conversations, "RECONNECT_S", 0.1)
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ from service.instruments import Instruments
 from service.loops import publisher as publishing
 from service.loops.publisher import Publisher
 from service.storage.cache import Cache
+from service.storage.cache_keys import events_channel
 from service.storage.database import Database, apply_migrations
 from service.storage.embedded import EmbeddedValkey
 from service.storage.errors import Unreachable
@@ -86,10 +87,11 @@ class Consumer:
 
     async def _listen(self) -> None:
         async with redis.asyncio.Redis.from_url(self._url).pubsub() as subscription:
-            await subscription.psubscribe("{acct:*}:events")
+            await subscription.ssubscribe(*map(events_channel, range(1, ACCOUNTS + 1)))
             async for message in subscription.listen():
-                self.is_listening = True
-                if message["type"] == "pmessage":
+                if message["type"] == "ssubscribe":
+                    self.is_listening = message["data"] == ACCOUNTS
+                elif message["type"] == "smessage":
                     event = msgspec.json.decode(message["data"])
                     self.heard[event["account_id"]].append(event["sequence"])
 

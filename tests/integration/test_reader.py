@@ -188,7 +188,7 @@ async def test_what_is_not_there_is_not_found(shard: Shard) -> None:
     assert await shard.reader.orders(99, None, None, 10) == []
     assert await shard.reader.ledger(99, 10) == []
     assert await shard.reader.deals(99, 10) == []
-    assert await shard.reader.events_after(99, 0, 10) == []
+    assert await shard.reader.events_after({99: 0}, 10) == []
 
 
 async def test_a_cancellation_shows_no_fill(shard: Shard) -> None:
@@ -236,7 +236,7 @@ async def test_every_term_of_an_order_is_shown_as_it_was_told(shard: Shard) -> N
     await shard.drained()
     [told] = [
         msgspec.json.decode(payload, type=EventView)
-        for payload in await shard.reader.events_after(IDLE, placed.sequence + 1, 10)
+        for payload in await shard.reader.events_after({IDLE: placed.sequence + 1}, 10)
     ]
     assert told.order is not None
     assert told.order.activated_at is not None
@@ -255,7 +255,7 @@ async def test_an_account_in_a_margin_call_is_shown_so(shard: Shard) -> None:
     shard.quote(110_301)
     await shard.drained()
     last = shard.desk.accounts[account_id].sequence
-    [payload] = await shard.reader.events_after(account_id, last - 1, 10)
+    [payload] = await shard.reader.events_after({account_id: last - 1}, 10)
     event = msgspec.json.decode(payload, type=EventView)
     assert (event.kind, event.in_margin_call) == ("MARGIN_CALLED", True)
     assert (event.order, event.deal) == (None, None)
@@ -272,15 +272,15 @@ async def test_events_follow_a_sequence_up_to_a_limit(shard: Shard) -> None:
     account = await shard.reader.account(1)
     assert account is not None
     last = account.sequence
-    payloads = await shard.reader.events_after(1, 0, 1_000)
+    payloads = await shard.reader.events_after({1: 0}, 1_000)
     events = [msgspec.json.decode(payload, type=EventView) for payload in payloads]
     assert [event.sequence for event in events] == list(range(1, last + 1))
     assert {event.account_id for event in events} == {1}
     assert events[-1].kind is EventKind.CANCELLED
-    assert await shard.reader.events_after(1, 0, 2) == payloads[:2]
-    assert await shard.reader.events_after(1, 1, 2) == payloads[1:3]
-    assert await shard.reader.events_after(1, last - 1, 2) == payloads[-1:]
-    assert await shard.reader.events_after(1, last, 2) == []
+    assert await shard.reader.events_after({1: 0}, 2) == payloads[:2]
+    assert await shard.reader.events_after({1: 1}, 2) == payloads[1:3]
+    assert await shard.reader.events_after({1: last - 1}, 2) == payloads[-1:]
+    assert await shard.reader.events_after({1: last}, 2) == []
 
 
 async def test_the_answer_to_a_key_is_the_event_it_made(shard: Shard) -> None:
@@ -288,7 +288,7 @@ async def test_the_answer_to_a_key_is_the_event_it_made(shard: Shard) -> None:
     answer = await shard.reader.answer(1, "k")
     assert answer is not None
     assert msgspec.json.decode(answer, type=EventView) == event
-    assert answer == (await shard.reader.events_after(1, event.sequence - 1, 1))[0]
+    assert answer == (await shard.reader.events_after({1: event.sequence - 1}, 1))[0]
     assert await shard.reader.answer(1, "other") is None
     assert await shard.reader.answer(2, "k") is None
 
@@ -325,7 +325,7 @@ async def check_unreachable(shard: Shard) -> None:
         reader.order(1, 1),
         reader.ledger(1, 1),
         reader.deals(1, 1),
-        reader.events_after(1, 0, 1),
+        reader.events_after({1: 0}, 1),
         reader.answer(1, "k"),
         reader.audit(1),
         reader.dealt(1),

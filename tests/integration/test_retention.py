@@ -76,7 +76,7 @@ async def test_what_is_old_goes_and_what_is_young_stays(
     after = await count(dsn)
     assert (after[Kept.EVENTS], after[Kept.ANSWERS]) == (1, 1)
     assert after[Kept.DEALS] == before[Kept.DEALS], "which are kept for longer"
-    assert [row.decode()[:1] for row in await shard.reader.events_after(LIVE, 9, 10)] == ["{"]
+    assert [row.decode()[:1] for row in await shard.reader.events_after({LIVE: 9}, 10)] == ["{"]
     again = await shard.place(LIVE, key="young")
     assert again.order == young.order
     assert (await verify(dsn)).faults == []
