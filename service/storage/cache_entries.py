@@ -40,7 +40,6 @@ class _Event(msgspec.Struct):
 
 
 _APPLY: Command = ("EVALSHA", digest(APPLY_EVENTS), 3)
-_OPEN: Command = ("EVALSHA", digest(OPEN_FILL), 1)
 _FILL: Command = ("EVALSHA", digest(FILL), 2)
 _READ_CHANGED: Command = ("EVALSHA", digest(READ_CHANGED), 1)
 _LIVE = frozenset({"PENDING", "OPEN"})
