@@ -41,7 +41,7 @@ class Board:
     title: str
     description: str
     rows: Sequence[Row]
-    jobs_by: Metric = catalogue.LEADING
+    jobs_by: Metric = catalogue.ROLE
 
     def build(self) -> dashboard.Dashboard:
         """Return it as Grafana takes it.

@@ -12,12 +12,16 @@ from dashboards import (
     postgresql,
     process,
     redis,
+    shards,
 )
 
 FOLDER = Path(__file__).with_name("generated")
 BOARDS = tuple(
     each.BOARD
-    for each in (overview, market_data, orders, accounts, postgresql, redis, loops, process)
+    for each in (
+        *(overview, shards, market_data, orders, accounts),
+        *(postgresql, redis, loops, process),
+    )
 )
 
 

@@ -89,3 +89,23 @@ def newest_quote(width: int, more: str | None = None) -> Placed:
         width=width,
         empty="No symbol is in session",
     )
+
+
+def untraded_shards(width: int, more: str | None = None) -> Placed:
+    """Show how many shards nobody trades."""
+    led = f"max by (job, shard) ({series(catalogue.SHARD_LED)})"
+    return tile(
+        "Shards nobody trades",
+        "Shards whose accounts no engine trades now. Seconds at a crash or a hand-over; longer is "
+        "an outage for these accounts: see whether engines run, and whether PostgreSQL answers.",
+        "short",
+        Query(f"count({led}) - sum({led})", "shards"),
+        steps=((None, "green"), (1, "red")),
+        more=more,
+        width=width,
+    )
+
+
+def of_feeds(selected: str) -> str:
+    """Narrow what every process exports to those that have a feed."""
+    return f"{selected} and on (job, instance) {series(catalogue.ROLE, role_re='all|feed')} == 1"

@@ -3,18 +3,20 @@
 from dashboards import uids
 from dashboards.board import Board, Row
 from dashboards.charts import states, trend
-from dashboards.limits import newest_quote, slow_messages
+from dashboards.limits import newest_quote, of_feeds, slow_messages
 from dashboards.panel import NO_YES, limit_of
 from dashboards.query import Query, age, count, increase, quantile, quantiles, rate, series
 from dashboards.tiles import note, tile
 from telemetry import catalogue
 
 # What cannot be read reaches no engine, and what comes after hours is no fault of the feed.
+# A feed that writes for engines elsewhere has no other quotes than it writes.
 _REFUSED_SHARE = (
-    f"{rate(series(catalogue.QUOTES_REFUSED, reason_not='session_closed'))}"
-    f" / ({rate(series(catalogue.QUOTES))}"
-    f" + {rate(series(catalogue.QUOTES_REFUSED, reason='malformed'))}"
-    f" - {rate(series(catalogue.QUOTES_REFUSED, reason='session_closed'))})"
+    f"{rate(series(catalogue.QUOTES_REFUSED, reason_not='session_closed'), 'instance')}"
+    f" / ({rate(series(catalogue.QUOTES), 'instance')}"
+    f" + {rate(series(catalogue.TICKS_WRITTEN), 'instance')}"
+    f" + {rate(series(catalogue.QUOTES_REFUSED, reason='malformed'), 'instance')}"
+    f" - {rate(series(catalogue.QUOTES_REFUSED, reason='session_closed'), 'instance')})"
 )
 
 _FEED_NOW = Row(
@@ -34,7 +36,7 @@ _FEED_NOW = Row(
             "Age of the feed's last message, heartbeats included, of the instance that waits "
             "longest. Old while the connection stands: the provider hangs, connect elsewhere.",
             "s",
-            Query(f"max({age(catalogue.FEED_LAST_MESSAGE)})", "age"),
+            Query(f"max({of_feeds(age(catalogue.FEED_LAST_MESSAGE))})", "age"),
             steps=((None, "green"), (15, "red")),
             width=4,
         ),
@@ -42,7 +44,7 @@ _FEED_NOW = Row(
             "The feed delivers",
             "When each instance had a live feed. Red: it reconnects, with growing pauses; the "
             "reason is in the log of the feed.",
-            Query(series(catalogue.FEED_HEALTHY), "{{instance}}"),
+            Query(of_feeds(series(catalogue.FEED_HEALTHY)), "{{instance}}"),
             names=NO_YES,
             width=12,
             height=4,
@@ -55,10 +57,10 @@ _QUOTES = Row(
     (
         trend(
             "Quotes",
-            "Quotes that reached the engine, per second. None in an open market is bad; a multiple "
-            "of the usual shows in Event-loop lag on Telemetry and process.",
+            "Quotes that reached each process that trades, per second. None in an open market is "
+            "bad; a multiple of the usual shows in Event-loop lag on Telemetry and process.",
             "cps",
-            Query(rate(series(catalogue.QUOTES)), "quotes"),
+            Query(rate(series(catalogue.QUOTES), "instance"), "{{instance}}"),
             width=6,
         ),
         trend(
@@ -75,7 +77,7 @@ _QUOTES = Row(
             "Of all quotes, those refused for another reason than a closed session. Bad: the "
             "market the clients trade on is not the market; the runbook tells what to close.",
             "percentunit",
-            Query(_REFUSED_SHARE, "refused"),
+            Query(_REFUSED_SHARE, "{{instance}}"),
             limit=limit_of("TapewatchFeedQuotesRefused"),
             width=6,
             empty="No quote arrived",

@@ -7,12 +7,14 @@ from dashboards.limits import (
     cache_misses,
     loop_errors,
     newest_quote,
+    of_feeds,
     slow_calls,
     slow_messages,
+    untraded_shards,
 )
-from dashboards.panel import DOWN_UP, limit_of
+from dashboards.panel import DOWN_UP
 from dashboards.promise import HEADING, NO_TRIGGER, budget_left, burn, in_time, missed
-from dashboards.query import Query, changes, count, quantile, quantiles, rate, series
+from dashboards.query import Query, count, quantile, quantiles, rate, series
 from dashboards.tiles import alerts, note, tile
 from telemetry import catalogue
 from telemetry.thresholds import TRIGGER_COMMIT_LIMIT_S
@@ -34,15 +36,7 @@ _HEALTH = Row(
             steps=((None, "green"), (1, "red")),
             width=3,
         ),
-        tile(
-            "Leaders",
-            "Processes that hold the lease and trade. Exactly one is right: with none nobody "
-            "trades, look at PostgreSQL and at /readyz of each instance.",
-            "short",
-            Query(f"sum({series(catalogue.LEADING)})", "leading"),
-            steps=((None, "red"), (1, "green"), (2, "red")),
-            width=3,
-        ),
+        untraded_shards(3, uids.SHARDS),
         tile(
             "PostgreSQL",
             "Whether PostgreSQL answers every instance. Down: nothing commits, commands are "
@@ -82,33 +76,24 @@ _NOW = Row(
         ),
         states(
             "Readiness and what it depends on",
-            "When each instance was scraped, led, had a live feed and reached its servers. A "
-            "standby does not lead and that is right; a red bar tells since when, and of what.",
+            "When each instance was scraped, had a live feed, where it should have one, and "
+            "reached its servers. A red bar tells since when, and of what.",
             Query(series(outside.UP), "scraped {{instance}}"),
-            Query(series(catalogue.FEED_HEALTHY), "feed {{instance}}"),
+            Query(of_feeds(series(catalogue.FEED_HEALTHY)), "feed {{instance}}"),
             Query(series(catalogue.DEPENDENCY_UP), "{{dependency}} {{instance}}"),
             names=DOWN_UP,
             width=8,
             height=9,
         ),
-        states(
-            "Leader",
-            "Which instance led when. Changes without a deployment are bad: a leader that loses "
-            "its lease stops trading until it is loaded anew; look at PostgreSQL and at event-loop "
-            "lag.",
-            Query(series(catalogue.LEADING), "{{instance}}"),
-            names={0: ("stands by", "#6e7681"), 1: ("leads", "green")},
-            width=5,
-            height=9,
-        ),
         trend(
-            "Changes of the leader",
-            "How often the lease changed hands in 10 minutes. Once, at a deployment or a crash, is "
-            "meant; more: the leader cannot renew it, look at PostgreSQL and event-loop lag.",
+            "Shards by process",
+            "How many shards each process trades; all of them together, always. Changes without a "
+            "deployment are bad: nothing of a shard is triggered until another has loaded it; see "
+            "Shards and roles.",
             "short",
-            Query(changes(catalogue.LEADING, "10m"), "changes"),
-            limit=limit_of("TapewatchLeaseFlapping"),
-            width=4,
+            Query(f"sum by (instance) ({series(catalogue.SHARD_LED)})", "{{instance}}"),
+            stacked=True,
+            width=9,
             height=9,
         ),
     ),
@@ -231,11 +216,11 @@ _TRADE = Row(
     (
         trend(
             "Quotes",
-            "Quotes that reached the engine and those its guards refused, per second. None at all "
-            "in an open market is bad: see Market data and WebSocket.",
+            "Quotes that reached each process and those its guards refused, per second. None at "
+            "all in an open market is bad: see Market data and WebSocket.",
             "cps",
-            Query(rate(series(catalogue.QUOTES)), "all"),
-            Query(rate(series(catalogue.QUOTES_REFUSED)), "refused"),
+            Query(rate(series(catalogue.QUOTES), "instance"), "{{instance}}"),
+            Query(rate(series(catalogue.QUOTES_REFUSED), "instance"), "refused {{instance}}"),
         ),
         trend(
             "Triggers",

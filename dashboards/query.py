@@ -67,11 +67,6 @@ def increase(selected: str, *by: str, window: str = RANGE) -> str:
     return _sum(f"increase({selected}[{window}])", by)
 
 
-def changes(switch: Metric, window: str) -> str:
-    """Return how often a gauge of 0 and 1 went from one to another; each change is of two."""
-    return f"sum by (job) (changes({series(switch)}[{window}])) / 2"
-
-
 def quantile(share: float, histogram: Metric, *by: str, **labels: str) -> str:
     """Return a histogram's quantile, for each value of the labels `by`."""
     grouped = ", ".join(("le", *by))

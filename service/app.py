@@ -57,6 +57,7 @@ def build_service(
         lambda: trading.is_leading,
         needs_redis=False,
     )
+    base.instruments.has_role("all")
     bus = MemoryBus(1)
     board = PriceBoard(lambda: trading.desk, base.cache, base.instruments)
     engine = EnginePart(settings, base, bus, board, _holder(), guard)

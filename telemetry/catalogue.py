@@ -80,6 +80,7 @@ _COMMIT_S = (
 _REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _PROCESSING_S = (0.0001, 0.001, 0.005, 0.025, WEBSOCKET_PROCESSING_LIMIT_S, 0.5, 1, 5)
 _RUN_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60)
+_WITHOUT_LEADER_S = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 300)
 _RECOVERY_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _PAUSE_S = (0.001, 0.0025, SCRAPE_STALL_LIMIT_S, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -245,7 +246,81 @@ WRITE_CONFLICTS = _counter(
     "",
 )
 WRITER_QUEUE = _gauge("tapewatch_writer_queue_decisions", "Decisions waiting for a commit.", "")
-LEADING = _gauge("tapewatch_leading", "1 while this process holds the shard's lease, else 0.", "")
+
+# Roles, shards, and what goes between processes (nothing, where one process is everything)
+ROLE = _gauge(
+    "tapewatch_role",
+    "1 for the role this process was started in, else 0.",
+    "",
+    Label("role", vocabulary.ROLES),
+)
+SHARD_LED = _gauge(
+    "tapewatch_shard_led", "1 while this process trades the shard, else 0.", "", Label("shard")
+)
+SHARD_TAKEN = _counter(
+    "tapewatch_shard_taken_total",
+    "Times this process began to trade the shard, by how the lease had become free.",
+    "",
+    Label("shard"),
+    Label("reason", vocabulary.SHARD_TAKEN),
+)
+SHARDS_LEFT = _counter(
+    "tapewatch_shards_left_total",
+    "Times this process stopped trading a shard, by why.",
+    "",
+    Label("reason", vocabulary.SHARD_LEFT),
+)
+WITHOUT_LEADER = _histogram(
+    "tapewatch_shard_without_leader_seconds",
+    "From the end of a lease, given up or run out, to trading under the next; loading included.",
+    "seconds",
+    _WITHOUT_LEADER_S,
+)
+ENGINES = _gauge(
+    "tapewatch_engines", "Engines that are up, as this one sees it; 0 where none shares.", ""
+)
+FAIR_SHARE = _gauge(
+    "tapewatch_fair_share_shards",
+    "Shards this engine may trade for its fair share; 0 where none shares.",
+    "shards",
+)
+SETTINGS_BEHIND = _gauge(
+    "tapewatch_settings_behind",
+    "Changes of settings that are stored, and that this process has not taken over yet.",
+    "changes",
+)
+TICK_WRITER = _gauge(
+    "tapewatch_tick_writer", "1 while this process writes the ticks for all engines, else 0.", ""
+)
+TICKS_WRITTEN = _counter(
+    "tapewatch_ticks_written_total", "Ticks written for all engines to read.", "ticks"
+)
+TICK_LAG = _gauge(
+    "tapewatch_tick_lag_seconds",
+    "How far behind the newest written tick this process reads; 0 when it has read all.",
+    "seconds",
+)
+TICKS_LOST = _counter(
+    "tapewatch_ticks_lost_total",
+    "Ticks that were written and were gone before this process had read them; it stays 0.",
+    "ticks",
+)
+BUS_OUTSTANDING = _gauge(
+    "tapewatch_bus_outstanding_requests",
+    "Requests this process has sent to engines that have no answer yet.",
+    "requests",
+)
+BUS_ASKED_AGAIN = _counter(
+    "tapewatch_bus_asked_again_total",
+    "Requests to engines that were sent once more, for want of an answer.",
+    "requests",
+)
+BUS_UNANSWERED = _counter(
+    "tapewatch_bus_unanswered_total",
+    "Requests to the engine of a shard that had no answer in time, or found too many waiting.",
+    "requests",
+    Label("shard"),
+)
 
 # Commands
 COMMAND = _counter(

@@ -67,7 +67,7 @@ ALERT_LIMITS = (
         "TapewatchTriggerBudgetBurns", 1, "short", "burn rate of the error budget over 3 days"
     ),
     AlertLimit("TapewatchWriterQueueLong", 2000, "short", "decisions that wait for a commit"),
-    AlertLimit("TapewatchLeaseFlapping", 3, "short", "changes of the leader in 10 minutes"),
+    AlertLimit("TapewatchLeaseFlapping", 3, "short", "leases of a shard run out in 10 minutes"),
     AlertLimit(
         "TapewatchDatabasePoolExhausted", 0.9, "percentunit", "share of pooled connections in use"
     ),

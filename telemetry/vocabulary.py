@@ -19,6 +19,9 @@ RECONCILED = ("missing_in_memory", "missing_in_database", "differs", "account")
 CLOSE_REASONS = ("STOP_LOSS", "TAKE_PROFIT", "STOP_OUT", "CLIENT")
 CANCEL_REASONS = ("CLIENT", "EXPIRED", "CORRECTED", "INSUFFICIENT_MARGIN", "NO_RATE")
 OUTCOMES = ("committed", "failed", "withdrawn", "fenced")
+ROLES = ("all", "feed", "engine", "gateway")
+SHARD_TAKEN = ("released", "expired")
+SHARD_LEFT = ("shutdown", "fair_share", "lost", "failed", "database")
 CACHES = ("static_orders", "portfolios", "group_prices", "group_symbols", "group_symbols_copy")
 CACHE_RESULTS = ("hit", "miss", "error")
 CACHE_UPDATES = ("applied", "absent", "repeated", "removed")
@@ -27,6 +30,8 @@ REDIS_OPERATIONS = (
     *("read_orders", "fill_orders", "apply_events", "remove_accounts"),
     *("read_prices", "write_prices", "read_symbols", "write_symbols", "read_group"),
     *("read_portfolios", "write_portfolios", "subscribe", "ping", "info"),
+    *("read_stream", "write_stream"),
+    *("tell_generations", "hear_generations"),
 )
 POSTGRESQL_OPERATIONS = (
     *("commit", "account", "accounts", "live_orders", "orders", "order", "ledger", "deals"),

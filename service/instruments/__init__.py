@@ -7,10 +7,12 @@ the event loop's thread alone. A test takes a fresh `Instruments()`: there is no
 Cost: a call and a look-up. What would be told with every tick is asked for at scrape instead.
 """
 
+from service.instruments.bus import BusInstruments
 from service.instruments.dealing import DealingInstruments
 from service.instruments.pools import PoolInstruments
 from service.instruments.quotes import QuoteInstruments
 from service.instruments.scrapes import ScrapeInstruments
+from service.instruments.shards import ShardInstruments
 from service.instruments.sockets import SocketInstruments
 from service.instruments.spans import SpanInstruments
 from service.instruments.stores import StoreInstruments
@@ -23,6 +25,8 @@ class Instruments(
     QuoteInstruments,
     DealingInstruments,
     WritingInstruments,
+    ShardInstruments,
+    BusInstruments,
     StoreInstruments,
     PoolInstruments,
     SocketInstruments,
@@ -37,6 +41,8 @@ class Instruments(
         QuoteInstruments.__init__(self, metrics)
         DealingInstruments.__init__(self, metrics)
         WritingInstruments.__init__(self, metrics)
+        ShardInstruments.__init__(self, metrics)
+        BusInstruments.__init__(self, metrics)
         StoreInstruments.__init__(self, metrics)
         PoolInstruments.__init__(self, metrics)
         SocketInstruments.__init__(self, metrics)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from service.instruments.sums import add_up
 from telemetry import catalogue
 from telemetry.metrics import Metrics
 
@@ -77,16 +78,19 @@ class DealingInstruments:
         self._slippage.child(trigger).observe(points)
 
     def watch_trigger_entries(self, result: str, read: Callable[[], int]) -> None:
-        """Export how many crossed entries of the books were a `result`, asked for at scrape."""
-        self.metrics.counter(catalogue.TRIGGER_ENTRIES).child(result).read = read
+        """Export how many crossed entries of the books were a `result`, asked for at scrape.
+
+        This and what is watched of orders and accounts is of one shard; shards add up.
+        """
+        add_up(self.metrics.counter(catalogue.TRIGGER_ENTRIES).child(result), read)
 
     def watch_deferred_triggers(self, read: Callable[[], int]) -> None:
-        self.metrics.counter(catalogue.DEFERRED_TRIGGERS).child().read = read
+        add_up(self.metrics.counter(catalogue.DEFERRED_TRIGGERS).child(), read)
 
     def watch_orders(self, resting: Callable[[], int], positions: Callable[[], int]) -> None:
         """Export how many orders are pending and open, asked for at scrape."""
-        self.metrics.gauge(catalogue.RESTING_ORDERS).child().read = resting
-        self.metrics.gauge(catalogue.OPEN_POSITIONS).child().read = positions
+        add_up(self.metrics.gauge(catalogue.RESTING_ORDERS).child(), resting)
+        add_up(self.metrics.gauge(catalogue.OPEN_POSITIONS).child(), positions)
 
     # Accounts
 
@@ -105,8 +109,8 @@ class DealingInstruments:
 
     def watch_owing(self, read: Callable[[], int]) -> None:
         """Export how many positions owe a swap, asked for at scrape."""
-        self.metrics.gauge(catalogue.SWAPS_OWED).child().read = read
+        add_up(self.metrics.gauge(catalogue.SWAPS_OWED).child(), read)
 
     def watch_unpriced(self, read: Callable[[], int]) -> None:
         """Export how many positions have no price or rate, asked for at scrape."""
-        self.metrics.gauge(catalogue.UNPRICED_POSITIONS).child().read = read
+        add_up(self.metrics.gauge(catalogue.UNPRICED_POSITIONS).child(), read)

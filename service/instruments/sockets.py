@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from service.instruments.sums import take_worst
 from telemetry import catalogue
 from telemetry.metrics import Metrics
 
@@ -33,7 +34,8 @@ class SocketInstruments:
         self._events_relayed.child(source).value += count
 
     def watch_relay(self, behind: Callable[[], bool]) -> None:
-        self.metrics.gauge(catalogue.RELAY_BEHIND).child().read = behind
+        """Export whether events of a shard wait to be published; one shard that waits is enough."""
+        take_worst(self.metrics.gauge(catalogue.RELAY_BEHIND).child(), behind)
 
     def event_delivered(self) -> None:
         self._events_delivered.value += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from service.instruments.sums import add_up
 from telemetry import catalogue
 from telemetry.metrics import Metrics
 
@@ -54,10 +55,8 @@ class WritingInstruments:
         self._decisions.child("fenced").value += count
 
     def watch_writer_queue(self, read: Callable[[], int]) -> None:
-        self.metrics.gauge(catalogue.WRITER_QUEUE).child().read = read
-
-    def watch_leading(self, read: Callable[[], bool]) -> None:
-        self.metrics.gauge(catalogue.LEADING).child().read = read
+        """Export how many decisions of a shard wait, asked for at scrape; shards add up."""
+        add_up(self.metrics.gauge(catalogue.WRITER_QUEUE).child(), read)
 
     # Commands and requests
 

@@ -46,6 +46,7 @@ class Trading(Ticks):
         super().__init__(instruments, engine)
         self._reader = reader
         self._answers = Answers()
+        self._retired: Writer | None = None
         self._trusted_until_s = math.inf
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
         self.lead_hooks: list[Callable[[], None]] = []
@@ -54,8 +55,13 @@ class Trading(Ticks):
         self._reloading = Reloading(database, instruments, self._answers, self.settings_changes)
         self.follow(engine)
         instruments.watch_writer_queue(lambda: self.backlog)
-        instruments.watch_leading(lambda: self.is_leading)
+        instruments.watch_shard(engine.desk.shard.number, lambda: self.is_leading)
         watch_desk(instruments, lambda: self.desk)
+
+    @property
+    def instruments(self) -> Instruments:
+        """What is measured of this shard."""
+        return self._instruments
 
     @property
     def is_leading(self) -> bool:
@@ -74,7 +80,8 @@ class Trading(Ticks):
     @property
     def backlog(self) -> int:
         """Decisions that are not committed yet."""
-        return 0 if self._writer is None else self._writer.backlog
+        writer = self._writer or self._retired
+        return 0 if writer is None else writer.backlog
 
     @property
     def is_writing(self) -> bool:
@@ -111,16 +118,21 @@ class Trading(Ticks):
         super().follow(engine)
         self._commands = CommandDesk(engine.desk, engine.guard)
 
+    def retire(self) -> None:
+        """Decide nothing more; what was decided is still committed, and its callers told."""
+        self._retired, self._writer = self._writer or self._retired, None
+
     def step_down(self) -> None:
         """Stop trading: what is decided and not committed is forgotten, and its callers told."""
         self._instruments.decisions_fenced(self.backlog)
-        self._writer = None
+        self._retired = self._writer = None
         self._answers.refuse_all(Unavailable("trading stopped before the commit was seen"))
 
     async def drained(self) -> None:
         """Wait until what is decided is committed."""
-        if self._writer is not None:
-            await self._writer.drained()
+        writer = self._writer or self._retired
+        if writer is not None:
+            await writer.drained()
 
     # What else than quotes decides
 
@@ -233,8 +245,9 @@ class Trading(Ticks):
 
     async def failed(self, decision: Decision, error: Exception) -> None:
         """Take the account of a decision that failed alone back to what is stored."""
-        assert self._writer is not None
-        await self._reloading.after_failure(self.engine, self._writer, decision, error)
+        writer = self._writer or self._retired
+        assert writer is not None
+        await self._reloading.after_failure(self.engine, writer, decision, error)
 
     async def reload_account(self, account_id: int, failed_order_id: int | None = None) -> bool:
         """Take an account back to what is stored, at rest; False: it did not come to rest.

@@ -97,7 +97,7 @@ def test_a_service_that_has_done_nothing_raises_no_alert(tmp_path: Path) -> None
         for line in lines
         if not line.startswith("#")
         # What the service itself keeps up to date, from its first scrape on.
-        and not line.startswith(("tapewatch_dependency_up", "tapewatch_leading"))
+        and not line.startswith("tapewatch_dependency_up")
     ]
     never = 'count by (alertname) (count_over_time(ALERTS{alertstate="firing"}[20m]))'
     only = [{"labels": f'{{alertname="{ALWAYS}"}}', "value": 1}]

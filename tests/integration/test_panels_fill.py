@@ -29,6 +29,7 @@ HOUR_S = 3600.0
 VALUES: Mapping[str, tuple[str, ...]] = {
     "symbol": ("EURUSD",),
     "loop": ("prices", "faults"),
+    "shard": ("0", "1"),
     "db_operation_name": ("commit",),
     "http_request_method": ("GET",),
     "http_route": ("/api/v1/quotes",),

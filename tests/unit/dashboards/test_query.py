@@ -5,7 +5,6 @@ import pytest
 from dashboards.query import (
     age,
     buckets,
-    changes,
     count,
     increase,
     miss_rate,
@@ -58,12 +57,6 @@ def test_a_miss_is_a_share_of_what_was_answered() -> None:
 def test_an_age_is_that_at_the_time_of_the_scrape() -> None:
     selected = series(catalogue.FEED_LAST_MESSAGE)
     assert age(catalogue.FEED_LAST_MESSAGE) == f"(timestamp({selected}) - {selected})"
-
-
-def test_a_change_of_the_leader_is_one_of_two_gauges() -> None:
-    assert changes(catalogue.LEADING, "10m") == (
-        f"sum by (job) (changes(tapewatch_leading{{{SCOPE}}}[10m])) / 2"
-    )
 
 
 def test_the_count_of_negative_edges_is_the_last_bucket() -> None:

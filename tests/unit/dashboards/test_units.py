@@ -65,8 +65,6 @@ def _of_call(call: Call) -> str:
             return "number" if measured_in == "per second" else measured_in
         case "timestamp" | "time":
             return "seconds"
-        case "changes":
-            return "number"
         case "clamp_min":
             return given(call.args[0])
         case "rate" | "increase":
