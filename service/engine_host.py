@@ -9,8 +9,8 @@ from service.domain.shard import AccountShard
 from service.instruments import Instruments
 from service.loops.bus import Bus
 from service.loops.front import Front
-from service.loops.leadership import Rules
 from service.loops.prices import PriceBoard
+from service.loops.rules import Rules
 from service.loops.supervisor import LoopGroup
 from service.settings import Settings
 from service.storage.cache import Cache

@@ -27,9 +27,10 @@ from service.domain.instrument import Symbol
 from service.domain.quote import REPLAY_GUARD, Quote, QuoteRefusal
 from service.feed.replay import ReplayFeed
 from service.instruments import Instruments
-from service.loops.leadership import Leadership, Rules
+from service.loops.leadership import Leadership
 from service.loops.publisher import Publisher
 from service.loops.rollover import ReplayedRollover
+from service.loops.rules import Rules
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
 from service.replay_summary import Figures, summarise

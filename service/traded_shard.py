@@ -13,7 +13,7 @@ from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
 from service.loops.intake import Intake
-from service.loops.leadership import Leadership, Rules
+from service.loops.leadership import Leadership
 from service.loops.order_log import OrderLog
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import PriceBoard
@@ -21,6 +21,7 @@ from service.loops.publisher import Publisher
 from service.loops.reconciliation import Reconciliation
 from service.loops.retention import RETENTION_INTERVAL_S
 from service.loops.rollover import ROLLOVER_INTERVAL_S, Rollover
+from service.loops.rules import Rules
 from service.loops.supervisor import LoopGroup
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading

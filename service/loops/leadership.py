@@ -1,8 +1,9 @@
-"""Leadership: which process trades.
+"""Leadership: which process trades a shard.
 
 One process holds the lease of the shard, has loaded its engine and writes; the others wait as
 standbys and try to take the lease as soon as it is free. A leader that finds itself fenced stops at
-once and starts over as a standby.
+once and starts over as a standby. Where the shard is not wanted, this process stands aside: it has
+no connection for it, and no book of it.
 
 A lease that could not be renewed is believed in for `TRUSTED_SHARE` of its life by this process's
 own monotonic clock, which no other clock has to agree with: before the lease can be another's this
@@ -12,23 +13,23 @@ with the database away nobody else trades either, and is fenced where somebody d
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from service.domain.desk import Desk
 from service.domain.engine import Engine
-from service.domain.quote import QuoteGuard
-from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.loops.loop_status import describe_error
+from service.loops.rules import Rules
+from service.loops.term import DRAIN_TIMEOUT_S, Term, trust
 from service.loops.trading import Trading
 from service.storage import lease as leases
 from service.storage.database import Database
-from service.storage.errors import Diverged, Fenced, Unreachable, is_transient
+from service.storage.errors import Diverged, Fenced, is_transient
 from service.storage.lease import Lease
-from service.storage.loader import load_engine, load_quotes, load_settings, save_quotes
+from service.storage.loader import load_settings
 from service.storage.shards import divide
-from service.storage.writer import Writer
 from telemetry.pulse import Pulse
 
 if TYPE_CHECKING:
@@ -36,62 +37,91 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
-DRAIN_TIMEOUT_S = 5.0
+ASIDE_TIMEOUT_S = DRAIN_TIMEOUT_S + 1
 RETRY_S = 0.5
 STANDBY_ASKS_S = 0.5
 ASKS_BETWEEN_SETTINGS = 5
-TRUSTED_SHARE = 0.8
-
-
-class Rules(NamedTuple):
-    """How this process takes part.
-
-    Attributes:
-        holder: names this process in the lease; must differ between processes.
-        lease_life_s: how long the lease outlives a process that died; renewed at a third of it.
-        is_replay: ticks are their own clock, prices are primed from the file, not restored, and a
-            lost lease is the end: whoever took it feeds the ticks.
-        shard: whose accounts are traded.
-    """
-
-    holder: str
-    guard: QuoteGuard
-    lease_life_s: float = 10.0
-    is_replay: bool = False
-    shard: AccountShard = ALL_ACCOUNTS
 
 
 class Leadership:
-    """Gets and keeps the lease, and lets `Trading` trade while it lasts."""
+    """Gets and keeps the lease while that is wanted, and lets `Trading` trade while it lasts."""
 
-    def __init__(self, database: Database, trading: Trading, rules: Rules) -> None:
+    def __init__(
+        self, database: Database, trading: Trading, rules: Rules, *, is_wanted: bool = True
+    ) -> None:
         self._database = database
         self._trading = trading
         self._rules = rules
         self._lease: Lease | None = None
         self._gained = asyncio.Event()
-        self._is_released = False
-        self._at_lease = asyncio.Lock()
+        self._lost = _set_event()
+        self._wanted = asyncio.Event()
+        self._unwanted = asyncio.Event()
+        self._aside = _set_event()
         self._informed = asyncio.Event()
+        self._why_left = "shutdown"
         self.pulse = Pulse()
+        if is_wanted:
+            self.want()
+        else:
+            self._unwanted.set()
 
     @property
     def last_tick(self) -> int:
         """The tick of the last decision that was committed when the lease was taken."""
         return 0 if self._lease is None else self._lease.last_tick
 
-    async def gained(self) -> None:
-        """Wait until this process trades."""
-        await self._gained.wait()
-
-    async def informed(self) -> None:
-        """Wait until the symbols are known, on a standby too."""
-        await self._informed.wait()
+    @property
+    def is_wanted(self) -> bool:
+        """Whether this process should trade the shard, if it can."""
+        return self._wanted.is_set()
 
     @property
     def is_informed(self) -> bool:
         """Whether the symbols are known."""
         return self._informed.is_set()
+
+    async def gained(self) -> None:
+        """Wait until this process trades."""
+        await self._gained.wait()
+
+    async def lost(self) -> None:
+        """Wait until this process does not trade."""
+        await self._lost.wait()
+
+    async def informed(self) -> None:
+        """Wait until the symbols are known, on a standby too."""
+        await self._informed.wait()
+
+    # Coming and going
+
+    def want(self) -> None:
+        """Stand by for the shard, and trade it when it is free, from now on."""
+        self._unwanted.clear()
+        self._wanted.set()
+
+    async def hand_over(self) -> None:
+        """Let another process trade the shard, and forget its book; bounded as `stop`."""
+        self._why_left = "fair_share"
+        await self._stand_aside()
+        if not self.is_wanted:
+            self._informed.clear()
+            self._trading.follow(Engine(Desk(self._rules.shard), self._rules.guard))
+
+    async def stop(self) -> None:
+        """Commit what is decided, store the last prices and let the next owner in; bounded.
+
+        The book stays, for reading.
+        """
+        self._why_left = "shutdown"
+        await self._stand_aside()
+
+    async def _stand_aside(self) -> None:
+        self._wanted.clear()
+        self._unwanted.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ASIDE_TIMEOUT_S):
+                await self._aside.wait()
 
     async def run(self) -> None:
         """Wait for the lease, trade under it, and start over when it is lost.
@@ -99,37 +129,75 @@ class Leadership:
         Raises:
             Fenced: a replay has lost the lease.
         """
-        while True:
-            connection = await self._connect()
-            try:
-                self._lease = await self._stand_by(connection)
-                await self._lead(connection, self._lease)
-            except (Fenced, Diverged) as error:
-                if self._rules.is_replay:
-                    raise
-                logger.error("trading stopped: {}; starting over as a standby", error)
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                logger.warning("lost the database before trading began: {}", describe_error(error))
-                await asyncio.sleep(RETRY_S)
-            finally:
-                self._lease = None
-                self._gained.clear()
-                self._trading.step_down()
-                connection.terminate()
+        try:
+            while True:
+                if not self.is_wanted:
+                    self._aside.set()
+                    await self.pulse.rest(self._wanted.wait())
+                self._aside.clear()
+                await self._take_part()
+        finally:
+            self._aside.set()
 
-    async def _connect(self) -> "Connection":
-        while True:
+    async def _take_part(self) -> None:
+        connection = await self._connect()
+        if connection is None:
+            return
+        why = "failed"
+        try:
+            self._lease = await self._stand_by(connection)
+            if self._lease is not None:
+                term = Term(self._database, self._trading, self._rules, self._lease, self.pulse)
+                await term.serve(connection, self._unwanted, self._begin)
+            why = self._why_left
+        except (Fenced, Diverged) as error:
+            why = "lost" if isinstance(error, Fenced) else "failed"
+            if self._rules.is_replay:
+                raise
+            logger.error("trading stopped: {}; starting over as a standby", error)
+        except asyncio.CancelledError:
+            why = "shutdown"
+            raise
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            why = "database"
+            logger.warning("lost the database before trading began: {}", describe_error(error))
+            await asyncio.sleep(RETRY_S)
+        finally:
+            self._lease = None
+            self._trading.step_down()
+            if self._gained.is_set():
+                self._trading.instruments.shard_left(why)
+            self._gained.clear()
+            self._lost.set()
+            connection.terminate()
+
+    def _begin(self) -> None:
+        self._lost.clear()
+        self._gained.set()
+
+    async def _connect(self) -> "Connection | None":
+        while self.is_wanted:
             self.pulse.beat()
             try:
                 return await self._database.connect()
             except Exception as error:
                 if not is_transient(error):
                     raise
-                await asyncio.sleep(RETRY_S)
+                await self._pause(RETRY_S)
+        return None
 
-    async def _stand_by(self, connection: "Connection") -> Lease:
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless the shard is wanted no more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._unwanted.wait()
+
+    # Standing by
+
+    async def _stand_by(self, connection: "Connection") -> Lease | None:
+        """Wait for the lease; None: the shard is wanted no more."""
         engine = Engine(Desk(self._rules.shard), self._rules.guard)
         async with self._database.measured("load"):
             await load_settings(connection, engine.desk)
@@ -137,7 +205,7 @@ class Leadership:
         self._informed.set()
         said = ""
         asked = 0
-        while True:
+        while self.is_wanted:
             self.pulse.beat()
             lease, why = await self._take_lease(connection)
             if lease is not None:
@@ -145,12 +213,13 @@ class Leadership:
             if why != said:
                 logger.info("waiting as a standby: {}", why)
                 said = why
-            await asyncio.sleep(STANDBY_ASKS_S)
+            await self._pause(STANDBY_ASKS_S)
             asked += 1
             if asked % ASKS_BETWEEN_SETTINGS == 0:
                 # Whoever trades may have changed them, and a standby answers reads.
                 async with self._database.measured("load"):
                     await load_settings(connection, engine.desk)
+        return None
 
     async def _take_lease(self, connection: "Connection") -> tuple[Lease | None, str]:
         """Take the lease of the shard; where that cannot be, tell why."""
@@ -165,124 +234,11 @@ class Leadership:
                 )
             lease = await leases.acquire(connection, shard.number, rules.holder, rules.lease_life_s)
         if lease is not None:
-            self._trust(since_s)
+            trust(self._trading, rules, since_s)
         return lease, "another process trades"
 
-    def _trust(self, since_s: float) -> None:
-        """Believe in the lease from when it was asked for; a replay's is nobody else's."""
-        if not self._rules.is_replay:
-            self._trading.trust_lease(since_s + TRUSTED_SHARE * self._rules.lease_life_s)
 
-    async def _lead(self, connection: "Connection", lease: Lease) -> None:
-        renewing = asyncio.create_task(self._renew(connection, lease))
-        try:
-            engine = await self._load(lease)
-            self._keep_newer_prices(engine.desk)
-            engine.begin()
-            if self._rules.is_replay:
-                engine.examine_all()  # of the tick that is judged once more, a part may be stored
-            writer = Writer(self._database, lease, self._trading.symbols, self._trading)
-            self._trading.lead(engine, writer)
-            logger.info(
-                "trading under epoch {}: {} accounts, {} live orders",
-                lease.epoch,
-                len(engine.desk.accounts),
-                len(engine.desk.orders),
-            )
-            self._gained.set()
-            writing = asyncio.create_task(writer.run())
-            try:
-                done, _ = await asyncio.wait(
-                    (writing, renewing), return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
-                    task.result()
-            finally:
-                await _cancel(writing)
-        finally:
-            await _cancel(renewing)
-
-    def _keep_newer_prices(self, desk: Desk) -> None:
-        """Take the prices that were followed as a standby, where they are newer than the stored.
-
-        They have judged nothing: like the stored ones they only price positions until a tick comes.
-        """
-        if self._rules.is_replay:
-            return
-        for name, followed in self._trading.desk.markets.items():
-            market = desk.markets.get(name)
-            if market is not None and followed.time > market.time:
-                market.bid, market.ask, market.time = followed.bid, followed.ask, followed.time
-
-    async def _load(self, lease: Lease) -> Engine:
-        engine = Engine(Desk(self._rules.shard), self._rules.guard)
-        loading = await self._database.connect()
-        try:
-            # A book takes as long as it is large.
-            async with self._database.measured("load", limit=None):
-                await load_engine(loading, engine)
-                if not self._rules.is_replay:
-                    await load_quotes(loading, engine.desk)
-                    engine.desk.tick = lease.last_tick
-        finally:
-            await loading.close()
-        desk = engine.desk
-        desk.next_decision_id = desk.shard.first_id(lease.last_decision)
-        return engine
-
-    async def _renew(self, connection: "Connection", lease: Lease) -> None:
-        life_s = self._rules.lease_life_s
-        rest_s = life_s / 3
-        try:
-            while True:
-                await asyncio.sleep(rest_s)
-                self.pulse.beat()
-                try:
-                    if connection.is_closed():
-                        connection = await self._database.connect()
-                    async with self._at_lease:
-                        if self._is_released:
-                            continue
-                        since_s = time.monotonic()
-                        async with self._database.measured("lease"):
-                            is_ours = await leases.renew(connection, lease, life_s)
-                        if not is_ours:
-                            raise Fenced(f"the lease of shard {lease.shard} was taken over")
-                    self._trust(since_s)
-                    rest_s = life_s / 3
-                except Exception as error:
-                    if not is_transient(error):
-                        raise
-                    connection.terminate()
-                    rest_s = min(RETRY_S, life_s / 3)
-        finally:
-            connection.terminate()
-
-    async def stop(self) -> None:
-        """Commit what is decided, store the last prices and let the next owner in; bounded.
-
-        The caller then ends `run`: until it does, the lease is not renewed.
-        """
-        lease = self._lease
-        if lease is None or not self._trading.is_leading:
-            return
-        try:
-            async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                await self._trading.drained()
-                async with self._database.read("lease") as connection:
-                    if not self._rules.is_replay:
-                        await save_quotes(connection, self._trading.desk)
-                    async with self._at_lease:
-                        await leases.release(connection, lease)
-                        self._is_released = True
-        except (TimeoutError, Unreachable) as error:
-            logger.error(
-                "stopped with {} decisions not committed; they will be judged anew: {}",
-                self._trading.backlog,
-                str(error) or f"the database did not answer within {DRAIN_TIMEOUT_S:g} s",
-            )
-
-
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait((task,))
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event

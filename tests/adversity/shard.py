@@ -39,7 +39,8 @@ from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.bus import MemoryBus
 from service.loops.intake import Intake
-from service.loops.leadership import Leadership, Rules
+from service.loops.leadership import Leadership
+from service.loops.rules import Rules
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
 from service.storage.database import Database, apply_migrations

@@ -22,10 +22,11 @@ from service.instruments import Instruments
 from service.loops.administration import Administration
 from service.loops.bus import MemoryBus
 from service.loops.intake import Intake
-from service.loops.leadership import Leadership, Rules
+from service.loops.leadership import Leadership
 from service.loops.portfolio import Portfolios
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
 from service.loops.publisher import Publisher
+from service.loops.rules import Rules
 from service.loops.supervisor import Supervisor
 from service.loops.trading import Trading
 from service.storage.cache import Cache

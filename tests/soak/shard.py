@@ -14,13 +14,14 @@ from service.domain.quote import Quote, QuoteGuard
 from service.instruments import Instruments
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import Expiry
-from service.loops.leadership import Leadership, Rules
+from service.loops.leadership import Leadership
 from service.loops.portfolio import Portfolios
 from service.loops.portfolio_job import PortfolioJob
 from service.loops.prices import SHOW_INTERVAL_S, PriceBoard
 from service.loops.publisher import Publisher
 from service.loops.reconciliation import Reconciliation
 from service.loops.rollover import Rollover
+from service.loops.rules import Rules
 from service.loops.supervisor import Supervisor
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading

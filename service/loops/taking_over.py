@@ -1,0 +1,43 @@
+"""What a shard is taken over with: its book as committed, and the newest prices there are."""
+
+from service.domain.desk import Desk
+from service.domain.engine import Engine
+from service.domain.quote import QuoteGuard
+from service.domain.shard import AccountShard
+from service.storage.database import Database
+from service.storage.lease import Lease
+from service.storage.loader import load_engine, load_quotes
+
+
+async def load_book(
+    database: Database, lease: Lease, shard: AccountShard, guard: QuoteGuard, *, is_replay: bool
+) -> Engine:
+    """Load the book of a shard, to go on where its lease says that writing stood.
+
+    A replay primes prices from its file, and numbers its ticks by it.
+    """
+    engine = Engine(Desk(shard), guard)
+    desk = engine.desk
+    loading = await database.connect()
+    try:
+        # A book takes as long as it is large.
+        async with database.measured("load", limit=None):
+            await load_engine(loading, engine)
+            if not is_replay:
+                await load_quotes(loading, desk)
+                desk.tick = lease.last_tick
+    finally:
+        await loading.close()
+    desk.next_decision_id = shard.first_id(lease.last_decision)
+    return engine
+
+
+def keep_newer_prices(followed: Desk, desk: Desk) -> None:
+    """Take the prices that were followed as a standby, where they are newer than the stored.
+
+    They have judged nothing: like the stored ones they only price positions until a tick comes.
+    """
+    for name, seen in followed.markets.items():
+        market = desk.markets.get(name)
+        if market is not None and seen.time > market.time:
+            market.bid, market.ask, market.time = seen.bid, seen.ask, seen.time
