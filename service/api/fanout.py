@@ -61,7 +61,7 @@ class Fanout:
                 group, update = next(iter(self._waiting.items()))
                 del self._waiting[group]
                 since = self._waiting_since.pop(group)
-                sockets = tuple(self._sockets.get(group, ()))
+                sockets = [each for each in self._sockets.get(group, ()) if each.wants_prices]
                 for start in range(0, len(sockets), CHUNK):
                     self._write(sockets[start : start + CHUNK], update)
                     await asyncio.sleep(0)
@@ -71,7 +71,7 @@ class Fanout:
         finally:
             self._task = None
 
-    def _write(self, sockets: tuple[ClientSocket, ...], update: QuotesUpdate) -> None:
+    def _write(self, sockets: list[ClientSocket], update: QuotesUpdate) -> None:
         sent = conflated = 0
         for socket in sockets:
             if socket.quotes_after[update.group] >= update.sequence:

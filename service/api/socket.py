@@ -129,6 +129,10 @@ class ClientSocket:
         self.quotes_after: dict[str, int] = {}
 
     @property
+    def wants_prices(self) -> bool:
+        return self.symbols is None or bool(self.symbols)
+
+    @property
     def is_closing(self) -> bool:
         return self.close_reason is not None or self._transport.is_closing()
 

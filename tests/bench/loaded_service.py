@@ -70,8 +70,15 @@ async def loaded_service(
             await service.stop()
 
 
-async def load(service: Service, scale: Scale, rate: int) -> Found:
-    """Put a load on the service, and watch what the servers take meanwhile."""
+@asynccontextmanager
+async def loading(
+    service: Service, scale: Scale, rate: int
+) -> AsyncIterator[AsyncIterator[LoadFigures]]:
+    """Put a load on the service; yield what it tells, interval by interval and then the whole.
+
+    Raises:
+        RuntimeError: the load failed.
+    """
     options = {
         "--ticks": rate,
         "--commands": scale.commands,
@@ -90,23 +97,32 @@ async def load(service: Service, scale: Scale, rate: int) -> Found:
         env=service.environment,
         stdout=subprocess.PIPE,
     )
-    assert process.stdout is not None
-    figures: list[LoadFigures] = []
-    cpu = []
+
+    async def told() -> AsyncIterator[LoadFigures]:
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            yield msgspec.json.decode(line, type=LoadFigures)
+        await process.wait()
+        if process.returncode:
+            log = service.log[-2_000:]
+            raise RuntimeError(f"the load at {rate:,} ticks/s failed: see above\n{log}")
+
     try:
-        async with asyncio.timeout(LOAD_TIMEOUT_S):
-            while line := await process.stdout.readline():
-                figures.append(msgspec.json.decode(line, type=LoadFigures))
-                cpu.append({name: servers_cpu_s((name,)) for name in SERVERS})
-            await process.wait()
+        yield told()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode:
-        raise RuntimeError(
-            f"the load at {rate:,} ticks/s failed: see above\n{service.log[-2_000:]}"
-        )
+
+
+async def load(service: Service, scale: Scale, rate: int) -> Found:
+    """Put a load on the service to its end, and watch what the servers take meanwhile."""
+    figures: list[LoadFigures] = []
+    cpu = []
+    async with loading(service, scale, rate) as told, asyncio.timeout(LOAD_TIMEOUT_S):
+        async for each in told:
+            figures.append(each)
+            cpu.append({name: servers_cpu_s((name,)) for name in SERVERS})
     *intervals, total = figures
     # From the end of the first interval to that of the last.
     seconds = sum(each.seconds for each in intervals[1:])

@@ -33,6 +33,7 @@ PARTS = MappingProxyType(
         "scales": 8.0,
         "latency": 4.0,
         "end_to_end": 5.5,
+        "doors": 5.0,
     }
 )
 """The parts in their order, and about how many minutes each takes on two processors."""

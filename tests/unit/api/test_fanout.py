@@ -30,6 +30,25 @@ async def test_a_long_fan_out_gives_way_and_reaches_everybody() -> None:
             assert prices(await socket.receive_json()) == {"EURUSD": "1.1"}
 
 
+async def test_who_wants_no_prices_holds_up_nobody() -> None:
+    count = CHUNK * 4
+    async with World(SocketLimits(max_per_account=count + 1)) as world, AsyncExitStack() as stack:
+        for _ in range(count):
+            idle = await stack.enter_async_context(world.stream())
+            await idle.receive_json()
+            await idle.send_json({"type": "unsubscribe"})
+            assert (await idle.receive_json())["symbols"] == []
+        socket = await stack.enter_async_context(world.stream())
+        await socket.receive_json()
+        world.board.publish("gold", EURUSD="1.1")
+        turns = 0
+        while not sent(world):
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns <= 2
+        assert prices(await socket.receive_json()) == {"EURUSD": "1.1"}
+
+
 async def test_prices_published_at_any_turn_arrive(world: World) -> None:
     async with world.stream() as socket:
         await socket.receive_json()

@@ -1,0 +1,86 @@
+"""The doors: the crowd before them is what it is meant to be, and what is told of it."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from service.load.figures import Figures, Look, figures_of
+from service.load.stages import Scrape
+from service.load.tally import Tally
+from service.storage.server_process import LOOPBACK
+from tests.bench import doors_crowd
+from tests.bench.doors import Crowd, _conclude, _note
+from tests.bench.doors_crowd import Crowd as Standing
+from tests.bench.report import Report
+from tests.support import eventually
+
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+LATE = b"HTTP/1.1 408 Request Timeout\r\n\r\n"
+SECRET = "a secret of the doors, long enough to sign"
+
+
+def figures(ms: float) -> Figures:
+    tally = Tally()
+    for each in (tally.answered, tally.quotes):
+        each.record(int(ms * 1e6))
+    before, after = (Look(Scrape(""), 0.0, time) for time in (0.0, 1.0))
+    return figures_of("interval", tally, before, after, 0, {})
+
+
+def test_a_crowd_is_judged_by_what_a_trader_notices() -> None:
+    report = Report()
+    for crowd, ms in zip(Crowd, (4.0, 4.5, 8.0, 4.0), strict=True):
+        for _ in range(3):
+            _note(report, crowd, figures(ms))
+    report.add("memory of an idle socket, kB", 30.0)
+    _conclude(report, Counter({"body: 408": 7}))
+    verdicts = {figure.name: figure.verdict for figure in report.figures}
+    for what in ("median", "p99"):
+        for name in ("command to answer", "tick to quotes pushed"):
+            assert verdicts[f"{name}, {what}: with idle sockets : without"] == "met"
+            both = f"{name}, {what}: with idle sockets and slow senders : without"
+            assert verdicts[both] == "missed"
+    assert verdicts["slow senders that ended: body: 408"] is None
+
+
+class Door:
+    """A service that upgrades whole handshakes, and gives up on what does not come whole."""
+
+    def __init__(self) -> None:
+        self.pongs = 0
+        self.connections = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            head = await reader.read(4_096)
+            if b"\r\n\r\n" in head and b"Upgrade: websocket" in head:
+                writer.write(SWITCHED)
+                await reader.read(4_096)
+                writer.write(b"\x89\x00")
+                self.pongs += (await reader.read(4_096))[:1] == b"\x8a"
+            else:
+                await reader.read(1)
+                writer.write(LATE)
+        finally:
+            writer.close()
+
+
+async def test_idle_sockets_answer_pings_and_slow_senders_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doors_crowd, "HEAD_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(doors_crowd, "BYTE_EVERY_S", 0.01)
+    monkeypatch.setattr(doors_crowd, "UNREAD_S", 0.05)
+    door = Door()
+    async with await asyncio.start_server(door, LOOPBACK) as server:
+        crowd = Standing(server.sockets[0].getsockname()[1], SECRET, 5)
+        await crowd.become(3, 0)
+        await eventually(lambda: door.pongs == 3)
+        await eventually(lambda: crowd.lost == 3)  # this door closes them
+        await crowd.become(0, 3)
+        assert crowd.lost == 0
+        await eventually(lambda: crowd.ends["body: 408"] > 1 and crowd.ends["unread: cut"] > 1)
+        await crowd.become(0, 0)
+        assert crowd.ends["handshake: 408"] == 0, "it waits for the rest"
