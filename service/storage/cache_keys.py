@@ -49,7 +49,25 @@ SYMBOLS = CacheKey(
     86_400,
     "written at start and when settings change; a day ends what a failed write left behind",
 )
-KEYS = (ORDERS, FILLING, PORTFOLIO, PRICES, SYMBOLS)
+TICKS = CacheKey(
+    "{ticks}",
+    "a stream of quotes, from the feed to engines and gateways, trimmed to the last minute",
+    3600,
+    "prolonged with every write; an hour after the last feed has stopped nobody waits for it",
+)
+COMMANDS = CacheKey(
+    "{shard:7}:commands",
+    "a stream of what gateways ask of the shard's engine, trimmed to about 10,000",
+    3600,
+    "prolonged with every write; what is asked is not answered after seconds",
+)
+ANSWERS = CacheKey(
+    "{gateway:1a2b}:answers",
+    "a stream of what engines answer a gateway, trimmed to about 10,000",
+    60,
+    "prolonged every second by the gateway: one that has died leaves nothing behind",
+)
+KEYS = (ORDERS, FILLING, PORTFOLIO, PRICES, SYMBOLS, TICKS, COMMANDS, ANSWERS)
 
 SETTINGS_CHANNEL = "settings"
 """Told the name of a group whose terms changed, once the new ones are stored."""
@@ -90,3 +108,15 @@ def prices_key(group: str) -> str:
 
 def symbols_key(group: str) -> str:
     return f"{{group:{group}}}:symbols"
+
+
+def ticks_key() -> str:
+    return "{ticks}"
+
+
+def commands_key(shard: int) -> str:
+    return f"{{shard:{shard}}}:commands"
+
+
+def answers_key(gateway: str) -> str:
+    return f"{{gateway:{gateway}}}:answers"

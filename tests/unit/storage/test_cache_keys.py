@@ -30,15 +30,20 @@ def test_no_key_is_written_that_is_not_declared() -> None:
         cache_keys.portfolio_key(17),
         cache_keys.prices_key("gold"),
         cache_keys.symbols_key("gold"),
+        cache_keys.ticks_key(),
+        cache_keys.commands_key(7),
+        cache_keys.answers_key("1a2b"),
     }
     assert made == {key.pattern for key in KEYS}
     functions = {name for name in vars(cache_keys) if name.endswith("_key")}
     assert len(functions) == len(KEYS)
 
 
-def test_keys_of_one_account_or_group_share_a_slot() -> None:
+def test_keys_of_one_account_group_shard_or_gateway_share_a_slot() -> None:
     for key in KEYS:
-        assert key.pattern.startswith(("{acct:17}:", "{group:gold}:"))
+        assert key.pattern.startswith(
+            ("{acct:17}:", "{group:gold}:", "{shard:7}:", "{ticks}", "{gateway:1a2b}:")
+        )
 
 
 @pytest.mark.parametrize("count", [30, 100, 1_000, 10_000])
