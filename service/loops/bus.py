@@ -67,6 +67,10 @@ class Bus(ABC):
         assert isinstance(answer, Taken)
         return answer
 
+    def _require_own(self, shard: AccountShard) -> None:
+        if shard.of != self.shards or not 0 <= shard.number < shard.of:
+            raise ValueError(f"{shard} is none of {self.shards} shards")
+
 
 class MemoryBus(Bus):
     """The bus of a process that is feed, engine and gateway at once."""
@@ -82,8 +86,7 @@ class MemoryBus(Bus):
         Raises:
             ValueError: it is no shard of this bus.
         """
-        if shard.of != self.shards or not 0 <= shard.number < shard.of:
-            raise ValueError(f"{shard} is none of {self.shards} shards")
+        self._require_own(shard)
         self._intakes[shard.number] = intake
         self._take_quote[shard.number] = take_quote
 

@@ -1,0 +1,111 @@
+"""A Redis bus for the tests: its ends, as processes have them, and an engine that is none."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import cast
+
+from service.domain.decision import EventKind
+from service.domain.quote import Quote
+from service.instruments import Instruments
+from service.loops.redis_bus import RedisBus
+from service.loops.requests import Answer, Done, Request, TakeCommand, Taken
+from service.loops.supervisor import Supervisor
+from service.storage.database import Database
+from service.storage.views import EventView
+from tests.support import eventually
+
+
+class Engine:
+    """Writes down what it takes, and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.quotes: list[Quote] = []
+        self.refusal: Exception | None = None
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def answer(self, request: Request) -> Answer:
+        self.requests.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        await self.may_answer.wait()
+        if not isinstance(request, TakeCommand):
+            return Done()
+        return Taken(event_of(request.account_id), is_repeated=False)
+
+    def on_quote(self, quote: Quote) -> None:
+        self.quotes.append(quote)
+
+
+def event_of(account_id: int) -> EventView:
+    return EventView(
+        account_id=account_id,
+        sequence=1,
+        kind=EventKind.CANCELLED,
+        balance="0.00",
+        margin="0",
+        order=None,
+        deal=None,
+    )
+
+
+class OneFeed:
+    """A database in which the feeds' lease is always free."""
+
+    @asynccontextmanager
+    async def read(self, operation: str) -> AsyncIterator["OneFeed"]:
+        yield self
+
+    async def fetchval(self, statement: str, *arguments: object, timeout: float) -> int:
+        return 1
+
+    async def execute(self, statement: str, *arguments: object, timeout: float) -> None: ...
+
+
+class Process:
+    """An end of the bus, with the loops that a process keeps for it; leave it to end them."""
+
+    def __init__(self, url: str, shards: int, database: object = None) -> None:
+        self.instruments = Instruments()
+        self.led = set(range(shards))
+        self.stored: dict[tuple[int, str], bytes] = {}
+        self.bus = RedisBus(
+            url,
+            shards,
+            self.instruments,
+            cast("Database", OneFeed() if database is None else database),
+            self._read_stored,
+            lambda shard: shard in self.led,
+            str(id(self)),
+            lease_life_s=3,
+        )
+        self._stack = AsyncExitStack()
+
+    async def _read_stored(self, account_id: int, key: str) -> bytes | None:
+        return self.stored.get((account_id, key))
+
+    async def start(self) -> None:
+        """Keep its loops, and return when it hears all it should."""
+        self._stack.push_async_callback(self.bus.stop)
+        supervisor = Supervisor(self.instruments, Random())
+        self.bus.keep(await self._stack.enter_async_context(supervisor.group()))
+        await eventually(lambda: self.bus.is_connected)
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def processes() -> AsyncIterator[Callable[[Process], Awaitable[Process]]]:
+    """Yield what starts a process; all end with the block."""
+    async with AsyncExitStack() as stack:
+
+        async def start(process: Process) -> Process:
+            stack.push_async_callback(process.stop)
+            await process.start()
+            return process
+
+        yield start
