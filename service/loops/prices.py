@@ -48,7 +48,7 @@ class PriceBoard:
         self._terms_of: tuple[Desk, int] | None = None
         self._sequences: dict[str, int] = {}
         self._subscribers: dict[str, dict[object, Callback]] = {}
-        self._unwritten: dict[str, dict[str, PriceView]] = {}
+        self._unwritten: dict[str, dict[str, PriceView | None]] = {}
         self._are_symbols_due = False
         self._is_writing = False
         self._wake = asyncio.Event()
@@ -83,16 +83,17 @@ class PriceBoard:
         changed: dict[str, list[PriceView]] = {}
         for market in self._changed(desk):
             for terms in self._terms_on(desk, market.symbol.name):
-                price = price_view(terms)
+                price, group = price_view(terms), terms.group.name
+                # None: its markup leaves none, and what Redis has is none any more.
+                self._unwritten.setdefault(group, {})[market.symbol.name] = price
                 if price is not None:
-                    changed.setdefault(terms.group.name, []).append(price)
+                    changed.setdefault(group, []).append(price)
         for group, prices in changed.items():
             self._sequences[group] = sequence = self.sequence(group) + 1
-            self._unwritten.setdefault(group, {}).update({each.symbol: each for each in prices})
             callbacks = self._subscribers.get(group)
             if callbacks:
                 self._hand_out(PricesMessage(group=group, sequence=sequence, quotes=prices))
-        if changed:
+        if self._unwritten:
             self._wake.set()
 
     def settings_changed(self) -> None:
@@ -159,6 +160,9 @@ class PriceBoard:
         waiting, self._unwritten = self._unwritten, {}
         groups = list(waiting)
         for start in range(0, len(groups), GROUPS_IN_CALL):
-            part = groups[start : start + GROUPS_IN_CALL]
-            await self._cache.groups.write_prices({each: waiting[each].values() for each in part})
+            part = {group: waiting[group] for group in groups[start : start + GROUPS_IN_CALL]}
+            await self._cache.groups.write_prices(
+                {group: [each for each in due.values() if each] for group, due in part.items()},
+                {group: [name for name in due if not due[name]] for group, due in part.items()},
+            )
             self.pulse.beat()

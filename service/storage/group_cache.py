@@ -8,7 +8,8 @@ tells of a change: no process polls. Copies are made and believed only while thi
 that channel (`listen`), for what was told meanwhile is told to nobody again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -121,11 +122,19 @@ class GroupCache:
         except msgspec.DecodeError:
             return GroupMarket(None, [])
 
-    async def write_prices(self, changed: Mapping[str, Iterable[PriceView]]) -> None:
-        """Store changed prices of groups, each among its group's others, in one call."""
+    async def write_prices(
+        self,
+        changed: Mapping[str, Iterable[PriceView]],
+        gone: Mapping[str, Collection[str]] = MappingProxyType({}),
+    ) -> None:
+        """Store changed prices of groups, each among its group's others, in one call.
+
+        `gone`: by group the symbols that have no price any more.
+        """
         stores = [
             command for group, prices in changed.items() for command in _stores(group, prices)
         ]
+        stores += [("HDEL", prices_key(group), *names) for group, names in gone.items() if names]
         if stores:
             await self._write_prices(stores)
 

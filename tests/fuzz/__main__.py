@@ -1,7 +1,9 @@
 """Send a service nonsense: `python -m tests.fuzz --inputs 100000 --seed 7`.
 
 Half of the inputs are calls, half frames on streams. It ends at the first failure of the service,
-with what caused it, and tells how large the service was all along.
+with what caused it, and tells how large the service was all along. It fails, too, where the service
+has logged an error, keeps a socket, or grows: where in either half the median of its memory in the
+last third is more than `BOUND` times that in the first.
 """
 
 import argparse
@@ -11,31 +13,46 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from statistics import median
 
 from tests.fuzz.calls import Calls
 from tests.fuzz.conversations import Conversations
 from tests.fuzz.subject import Size, Subject, subject
+from tests.soak.memory import BOUND
 
 TELL_EVERY_S = 15.0
+SAMPLE_EVERY_S = 1.0
+MIN_SAMPLES = 10
 SETTLE_S = 5.0
+ERROR = '"level":"ERROR"'
+TOLD_ERRORS = 10
 
 
 class Watch:
-    """Tells how far it is and how large the service is, now and then."""
+    """Tells how far it is and how large the service is, now and then; samples its memory."""
 
     def __init__(self, on: Subject, what: str, total: int) -> None:
         self._on = on
         self._what = what
         self._total = total
-        self._begun = self._told = time.monotonic()
-        self.sizes: list[Size] = []
+        self._begun = self._told = self._sampled = time.monotonic()
+        self._memory: list[float] = []
+
+    def growth(self) -> float | None:
+        """Return the memory of the last third over that of the first; None: too short to tell."""
+        third = len(self._memory) // 3
+        if third < MIN_SAMPLES:
+            return None
+        return median(self._memory[-third:]) / median(self._memory[:third])
 
     def tell(self, done: int, *, at_once: bool = False) -> None:
         now = time.monotonic()
+        if now - self._sampled >= SAMPLE_EVERY_S:
+            self._sampled = now
+            self._memory.append(self._on.memory_mib)
         if at_once or now - self._told >= TELL_EVERY_S:
             self._told = now
             size = measured(self._on)
-            self.sizes.append(size)
             print(
                 f"{self._what}: {done:,} of {self._total:,} in {now - self._begun:.0f} s; "
                 f"{size.memory_mib:.0f} MiB, {size.files} files, {size.sockets} sockets, "
@@ -59,17 +76,23 @@ async def main() -> int:
         async with subject(Path(folder)) as on:
             calls, talk = Calls(on, options.seed), Conversations(on, options.seed)
             before = measured(on)
+            watches = []
             for what, part in (("calls", calls), ("frames", talk)):
-                watch = Watch(on, what, half)
+                watches.append(watch := Watch(on, what, half))
                 await asyncio.to_thread(part.run, half, watch.tell)
                 watch.tell(half, at_once=True)
             await asyncio.sleep(SETTLE_S)
             after = measured(on)
-            failures = on.service.log.count('"level":"ERROR"')
+            failures = [line for line in on.service.log.splitlines() if ERROR in line]
     print(f"answers by status: {dict(sorted(calls.statuses.items()))}")
     print(f"conversations: {dict(talk.ends)}")
-    print(f"before: {before}\nafter: {after}\nerrors in the log: {failures}")
-    return 1 if failures or after.sockets else 0
+    growth = [each for watch in watches if (each := watch.growth()) is not None]
+    print(f"before: {before}\nafter: {after}")
+    print(
+        f"memory, last third : first: {', '.join(f'{each:.3f}' for each in growth) or 'too short'}"
+    )
+    print(f"errors in the log: {len(failures)}", *failures[:TOLD_ERRORS], sep="\n")
+    return 1 if failures or after.sockets or any(each > BOUND for each in growth) else 0
 
 
 if __name__ == "__main__":

@@ -48,12 +48,20 @@ class Subject:
 
     def size(self, metrics: str) -> Size:
         """Return what the process has by now; `metrics` is what it exposes."""
-        process = Path("/proc") / str(self.service.process.pid)
-        pages = int((process / "statm").read_text().split()[1])
         samples = _SAMPLE.findall(metrics)
         sockets = sum(float(v) for name, v in samples if name == "tapewatch_websocket_connections")
-        files = len(list((process / "fd").iterdir()))
-        return Size(pages * _PAGE_BYTES / 2**20, files, int(sockets), len(samples))
+        files = len(list((self._process / "fd").iterdir()))
+        return Size(self.memory_mib, files, int(sockets), len(samples))
+
+    @property
+    def memory_mib(self) -> float:
+        """What the process has in memory now."""
+        pages = int((self._process / "statm").read_text().split()[1])
+        return pages * _PAGE_BYTES / 2**20
+
+    @property
+    def _process(self) -> Path:
+        return Path("/proc") / str(self.service.process.pid)
 
 
 @asynccontextmanager

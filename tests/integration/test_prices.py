@@ -173,6 +173,27 @@ async def test_redis_gets_the_prices_of_all_groups(
     assert found == {"gold": euro("1.10000", "1.10010"), "silver": euro("1.09999", "1.10012")}
 
 
+async def test_redis_keeps_no_price_that_a_markup_has_made_none(
+    board: PriceBoard, desk: Desk, cache: Cache
+) -> None:
+    async def stored(*symbols: str) -> None:
+        async with asyncio.timeout(30):
+            while (await cache.groups.prices("silver") or {}).keys() != set(symbols):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async with running(board):
+        quote(desk, "EURUSD", 110_000, 110_010)
+        quote(desk, "USDJPY", 150_000, 150_020)
+        await stored("EURUSD", "USDJPY")
+        settings = desk.terms["silver", "EURUSD"].settings
+        desk.set_terms(replace(settings, spread=Decimal(1_000_000)))
+        board.settings_changed()
+        await stored("USDJPY")
+        desk.set_terms(settings)
+        board.settings_changed()
+        await stored("EURUSD", "USDJPY")
+
+
 async def test_a_redis_that_hangs_delays_no_subscriber(
     desk: Desk, redis_url: str, instruments: Instruments
 ) -> None:
