@@ -1,7 +1,9 @@
 """Quotes, and the feed they come from."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
+from service.instruments.sums import count_once
 from telemetry import catalogue
 from telemetry.metrics import Metrics
 
@@ -16,11 +18,16 @@ class QuoteInstruments:
         self._feed_reconnects = metrics.counter(catalogue.FEED_RECONNECTS).child()
 
     def watch_quotes(self, read: Callable[[], int]) -> None:
-        """Export how many quotes reached the engine, asked for at scrape."""
-        self.metrics.counter(catalogue.QUOTES).child().read = read
+        """Export how many quotes reached the engines, asked for at scrape; each gets all."""
+        count_once(self.metrics.counter(catalogue.QUOTES).child(), read)
+
+    def watch_refusals(self, read: Callable[[str], int]) -> None:
+        """Export how many quotes were refused for a reason, asked for at scrape, by each alike."""
+        for (reason,), number in self._quotes_refused.children.items():
+            count_once(number, partial(read, reason))
 
     def quote_refused(self, reason: str) -> None:
-        """Count a quote that a guard refused (`QuoteRefusal`)."""
+        """Count a quote that was refused (`QuoteRefusal`) before it reached an engine."""
         self._quotes_refused.child(reason).value += 1
 
     def quote_age(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ does every tick read the clock once more, since a slow one is traced whatever it
 
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 
 from service.domain.desk import Desk
 from service.domain.engine import Engine
@@ -31,7 +32,9 @@ class Ticks(ABC):
         self._next_rollover = self._next_look = 0
         self.engine = engine
         self._quotes_before = -engine.desk.tick  # taken by other engines
+        self._refused: Counter[str] = Counter()
         instruments.watch_quotes(lambda: self._quotes_before + self.desk.tick)
+        instruments.watch_refusals(self._refused.__getitem__)
 
     @property
     def desk(self) -> Desk:
@@ -80,7 +83,7 @@ class Ticks(ABC):
             return None
         if outcome:
             if isinstance(outcome, QuoteRefusal):
-                self._instruments.quote_refused(outcome)
+                self._refused[outcome] += 1
                 return outcome
             cause = deciding_tick(self._tracing, received_ns, len(outcome))
             took_ns = max(0, time.time_ns() - received_ns)
@@ -94,7 +97,7 @@ class Ticks(ABC):
         """Follow a price without judging it."""
         refusal = self.engine.admit(quote, now)
         if refusal is not None:
-            self._instruments.quote_refused(refusal)
+            self._refused[refusal] += 1
         return refusal
 
     def mark_rollover(self, now: int) -> None:

@@ -31,6 +31,7 @@ RIGHTS = {
     "revocations": "SELECT, INSERT, DELETE",
     "shard_leases": _SHARDS,
     "event_relay": _SHARDS,
+    "engines": _SHARDS,
     "feed_lease": "SELECT, UPDATE",
     "retention_marks": "SELECT",
     "pruned": "SELECT",

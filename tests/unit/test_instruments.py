@@ -5,6 +5,9 @@ import pytest
 from service.domain.order import CloseReason, OrderType
 from service.domain.quote import QuoteRefusal
 from service.instruments import Instruments
+from service.instruments.sums import count_once
+from telemetry import catalogue
+from telemetry.metrics import Counter
 from tests.unit.telemetry.test_metrics import samples
 
 
@@ -73,3 +76,17 @@ def test_sockets_are_counted_open_and_by_how_they_closed() -> None:
 def test_an_unknown_reason_is_refused() -> None:
     with pytest.raises(ValueError, match="not bored"):
         Instruments().socket_closed("bored")
+
+
+def test_what_several_see_alike_is_counted_once() -> None:
+    number = Counter(catalogue.QUOTES, ())
+    first, second = [5], [0]
+    count_once(number, lambda: first[0])
+    count_once(number, lambda: second[0])
+    assert number.now == 5
+    first[0], second[0] = 8, 3
+    assert number.now == 8
+    second[0] = 9  # the first has gone, the second sees all
+    assert number.now == 14
+    number.value += 1
+    assert number.now == 15
