@@ -90,14 +90,14 @@ class TickWriter:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await self.pulse.rest(self._has_some.wait())
+            if not self._waiting:
+                self._has_some.clear()
+                await self.pulse.rest(self._has_some.wait())
             if len(self._waiting) < BATCH:
                 await asyncio.sleep(BATCH_S)
-            self._has_some.clear()
-            while self._waiting:
-                if not await self._write():
-                    await asyncio.sleep(RETRY_S)
-                self.pulse.beat()
+            if not await self._write():
+                await asyncio.sleep(RETRY_S)
+            self.pulse.beat()
 
     async def flush(self) -> None:
         """Write what waits, unless it cannot be; the caller has ended `run`."""
@@ -106,6 +106,8 @@ class TickWriter:
 
     async def _write(self) -> bool:
         """Write what waits first; False: not all of it was, as far as is known."""
+        if not self._waiting:
+            return True  # the lease was lost or gained meanwhile
         epoch = self._epoch
         quotes = list(islice(self._waiting, BATCH * BATCHES_AT_ONCE))
         first, end = self._first, self._first + len(quotes)
