@@ -1,0 +1,126 @@
+"""Events on a cluster: each once, in order, whatever becomes of slots and masters meanwhile."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from service.instruments import Instruments
+from service.storage import conversations, events
+from service.storage.cache import Cache
+from service.storage.cache_keys import events_channel
+from service.storage.events import EventFeed
+from service.storage.redis_servers import SLOTS, slot_of
+from tests.integration.test_events import Listener, Outbox, running
+from tests.redis_cluster import RunningCluster, running_cluster
+from tests.support import eventually
+
+ACCOUNTS = range(1, 31)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RunningCluster]:
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the poll, which finds whatever is missing, the tests see what comes by itself."""
+    monkeypatch.setattr(events, "POLL_S", 3600.0)
+    monkeypatch.setattr(conversations, "RECONNECT_S", 0.1)
+
+
+def at(account_id: int) -> int:
+    """Return the number of the master that has an account at first, of three."""
+    return min(slot_of(events_channel(account_id).encode()) // (SLOTS // 3), 2)
+
+
+class Traders:
+    """Listeners to some accounts, and what happens to these."""
+
+    def __init__(self, feed: EventFeed, cache: Cache, outbox: Outbox) -> None:
+        self.feed = feed
+        self.listeners: dict[int, Listener] = {}
+        self._cache = cache
+        self._outbox = outbox
+
+    async def come(self, account_ids: range) -> None:
+        for account_id in account_ids:
+            listener = self.listeners[account_id] = Listener()
+            await self.feed.subscribe(account_id, 0, listener)
+        await eventually(self.are_live)
+
+    def are_live(self) -> bool:
+        return all(each.is_live for each in self.feed._accounts.values())
+
+    async def trade(self, *account_ids: int) -> None:
+        """Let something happen to accounts, published as often as that fails."""
+        payloads = [self._outbox.account(each).fund("1.00") for each in account_ids]
+        async with asyncio.timeout(30):
+            while not await self._cache.apply_events(payloads):  # noqa: ASYNC110 - others' state
+                await asyncio.sleep(0.05)
+
+    def have_heard_all(self) -> bool:
+        return all(
+            each.sequences == list(range(1, self._outbox.latest(account_id) + 1))
+            for account_id, each in self.listeners.items()
+        )
+
+
+@contextlib.asynccontextmanager
+async def trading(
+    url: str, instruments: Instruments, *, is_engine: bool = True
+) -> AsyncIterator[Traders]:
+    outbox, cache = Outbox(), Cache(url, instruments)
+    feed = EventFeed(url, outbox, instruments, outbox.latest if is_engine else lambda _: None)
+    try:
+        async with running(feed):
+            yield Traders(feed, cache, outbox)
+    finally:
+        await cache.close()
+
+
+async def test_a_thousand_accounts_take_one_conversation_with_each_node(
+    cluster: RunningCluster, instruments: Instruments
+) -> None:
+    async with trading(cluster.url, instruments) as traders:
+        await traders.come(range(1, 1_001))
+        await traders.trade(*traders.listeners)
+        await eventually(traders.have_heard_all)
+        for master in cluster.masters:
+            assert len((await master.ask("CLIENT", "LIST", "TYPE", "pubsub")).splitlines()) == 1
+
+
+@pytest.mark.parametrize("is_engine", [True, False])
+async def test_slots_move_while_events_flow(
+    cluster: RunningCluster, instruments: Instruments, is_engine: bool
+) -> None:
+    dice = random.Random(7)
+    async with trading(cluster.url, instruments, is_engine=is_engine) as traders:
+        await traders.come(ACCOUNTS)
+        homes = {each: at(each) for each in ACCOUNTS}
+        for step in range(120):
+            await traders.trade(*dice.sample(ACCOUNTS, 5))
+            if step % 10 == 0:
+                mover = dice.choice(ACCOUNTS)
+                homes[mover] = (homes[mover] + 1) % 3
+                await cluster.move(slot_of(events_channel(mover).encode()), homes[mover])
+        await eventually(traders.have_heard_all)
+        for account_id, home in homes.items():
+            if home != at(account_id):
+                await cluster.move(slot_of(events_channel(account_id).encode()), at(account_id))
+
+
+async def test_a_master_dies_while_events_flow(instruments: Instruments) -> None:
+    with running_cluster(replicas=True) as cluster:
+        async with trading(cluster.url, instruments) as traders:
+            await traders.come(ACCOUNTS)
+            for step in range(60):
+                if step == 20:
+                    cluster.masters[0].kill()
+                await traders.trade(*random.sample(ACCOUNTS, 5))
+            await eventually(traders.have_heard_all)
+            assert traders.feed.is_connected
