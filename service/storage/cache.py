@@ -6,36 +6,38 @@ are counted, and Redis is left alone for `PAUSE_S` after a failure. What is foun
 
 - An entry is written whole from one database snapshot and moves on by events in sequence; a gap
   removes it (`cache_scripts.py`).
-- It is believed only under the cache's present *generation*. A new one begins whenever an event may
-  not have reached Redis, or the server was replaced: what was cached before is then a miss.
+- It is believed only under the present *generation* of its account's shard (`generations.py`). A
+  new one begins whenever an event may not have reached Redis, or the server was replaced: what was
+  cached before is then a miss.
 - A snapshot that was overtaken by an event while it was read is not stored: `open_fill` before the
   database is read, `fill_static_orders` after.
 
-Keys and how long they live are in `cache_keys.py`. Limits: reader and writer of an account share a
-`Cache`, for the generation is the process's own.
+Keys and how long they live are in `cache_keys.py`.
 """
 
 import asyncio
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from service.instruments import Instruments
 from service.storage.cache_entries import (
+    Changes,
     StaticOrders,
     Ticket,
     Version,
     applications,
     fields_from,
     fill_command,
+    open_command,
     read_changed_command,
     static_orders_from,
     version_of,
 )
-from service.storage.cache_keys import FILLING, filling_key, orders_key, portfolio_key
-from service.storage.cache_scripts import OPEN_FILL, SCRIPTS, digest
+from service.storage.cache_keys import filling_key, orders_key, portfolio_key
+from service.storage.cache_scripts import SCRIPTS
+from service.storage.generations import Generations, OwnGenerations
 from service.storage.group_cache import GroupCache
 from service.storage.redis_link import READ_TIMEOUT_S, WRITE_TIMEOUT_S, RedisLink
 from service.storage.redis_node import Command
@@ -50,24 +52,18 @@ ACCOUNTS_IN_PIPELINE = 500
 # Accounts decoded before others get the event loop: about a millisecond of work.
 DECODED_AT_ONCE = 25
 _NEVER_READ: Version = (b"", b"")
-_OPEN: Command = ("EVALSHA", digest(OPEN_FILL), 1)
-
-
-class Changes(NamedTuple):
-    """Who is cached as he was known, and what else is cached, with which version that is."""
-
-    same: list[int]
-    found: dict[int, StaticOrders]
-    versions: dict[int, Version]
 
 
 class Cache:
-    """Redis as the shared read side. Close it when done."""
+    """Redis as the shared read side. Close it when done.
+
+    Its generations are this process's own, until it is given others.
+    """
 
     def __init__(self, url: str, instruments: Instruments) -> None:
         self._instruments = instruments
-        self._generation = secrets.token_hex(8)
-        self._link = RedisLink(url, instruments, SCRIPTS, self.renew)
+        self.generations: Generations = OwnGenerations()
+        self._link = self.link = RedisLink(url, instruments, SCRIPTS, self.renew)
         self.groups = GroupCache(self._link, instruments)
 
     async def close(self) -> None:
@@ -90,12 +86,12 @@ class Cache:
 
         return await self._link.call("info", READ_TIMEOUT_S, ask)
 
-    def renew(self) -> None:
-        """Begin a new generation: disbelieve everything cached so far.
+    def renew(self, shard: int | None = None) -> None:
+        """Begin a new generation: disbelieve what was cached so far, of a shard or of all.
 
         Call it when this process takes over the writing; the cache does so itself on failures.
         """
-        self._generation = secrets.token_hex(8)
+        self.generations.renew(shard)
 
     async def get_user_static_orders_cache(self, account_id: int) -> StaticOrders | None:
         """Return an account with its pending and open orders, of one sequence, or None."""
@@ -125,14 +121,15 @@ class Cache:
 
         One pipeline: at most `ACCOUNTS_IN_PIPELINE` of them.
         """
-        generation = self._generation
+        of = self.generations.of
+        believed = {each: of(each) for each in account_ids}
         commands = [
-            read_changed_command(each, generation, known.get(each, _NEVER_READ))
-            for each in account_ids
+            read_changed_command(each, generation or "", known.get(each, _NEVER_READ))
+            for each, generation in believed.items()
         ]
         changes, broken = await self._read(account_ids, commands)
-        if self._generation != generation:
-            changes.same.clear()  # Redis knew that one still, and it is not believed any more
+        # Redis knew others still, and they are not believed any more.
+        changes.same[:] = [each for each in changes.same if of(each) == believed[each]]
         self._count_read(len(account_ids), changes, broken)
         return changes
 
@@ -151,14 +148,15 @@ class Cache:
         changes = Changes([], {}, {})
         if entries is None:
             return changes, len(account_ids)
-        generation = self._generation.encode()
+        of = self.generations.of
         broken: list[int] = []
         for account_id, entry in zip(account_ids, entries, strict=True):
             if entry == 1:
                 changes.same.append(account_id)
                 continue
             fields = entry if isinstance(entry, dict) else fields_from(entry)
-            if fields.get(b"generation") != generation:
+            generation = of(account_id)
+            if generation is None or fields.get(b"generation") != generation.encode():
                 continue
             try:
                 changes.versions[account_id] = version_of(fields)
@@ -178,16 +176,12 @@ class Cache:
 
     async def open_fill(self, account_ids: Sequence[int]) -> Ticket | None:
         """Return a ticket to fill these accounts; take it before reading the database."""
-        generation = self._generation
+        present = {each: self.generations.of(each) for each in account_ids}
+        generations = {each: one for each, one in present.items() if one is not None}
 
         async def ask() -> Ticket:
-            windows = await self._link.pipeline(
-                [
-                    (*_OPEN, filling_key(account_id), secrets.token_hex(8), FILLING.expiry_s)
-                    for account_id in account_ids
-                ]
-            )
-            return Ticket(generation, dict(zip(account_ids, windows, strict=True)))
+            windows = await self._link.pipeline([open_command(each) for each in account_ids])
+            return Ticket(generations, dict(zip(account_ids, windows, strict=True)))
 
         return await self._link.call("fill_orders", READ_TIMEOUT_S, ask)
 
@@ -198,17 +192,25 @@ class Cache:
 
         Nothing older than what is known of an account is stored, and nothing without a ticket.
         """
-        if ticket is None or not snapshots or ticket.generation != self._generation:
+        commands = self._fills(ticket, snapshots)
+        if not commands:
             return 0
 
         async def ask() -> int:
-            return sum(
-                await self._link.pipeline(
-                    [fill_command(ticket, account, orders) for account, orders in snapshots]
-                )
-            )
+            return sum(await self._link.pipeline(commands))
 
         return await self._link.call("fill_orders", WRITE_TIMEOUT_S, ask) or 0
+
+    def _fills(self, ticket: Ticket | None, snapshots: Iterable[StaticOrders]) -> list[Command]:
+        """Return what stores those accounts whose generation is still that of the ticket."""
+        if ticket is None:
+            return []
+        of, given = self.generations.of, ticket.generations
+        return [
+            fill_command(ticket, account, orders)
+            for account, orders in snapshots
+            if given.get(account.account_id, "") == of(account.account_id)
+        ]
 
     async def apply_events(
         self, payloads: Sequence[bytes | str], spans: Sequence[SpanIds | None] = ()
@@ -286,8 +288,7 @@ class Cache:
         """
         commands = [store_valuation(each, expiry_s) for each in valuations]
         commands += [("DEL", portfolio_key(each)) for each in gone]
-        if ticket is not None and ticket.generation == self._generation:
-            commands += [fill_command(ticket, account, orders) for account, orders in snapshots]
+        commands += self._fills(ticket, snapshots)
 
         async def ask() -> bool:
             await self._link.pipeline(commands)

@@ -1,13 +1,20 @@
 """A cached account as the scripts take it and as Redis returns it: commands out, orders back."""
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
 import msgspec
 
-from service.storage.cache_keys import events_channel, filling_key, orders_expiry_s, orders_key
-from service.storage.cache_scripts import APPLY_EVENTS, FILL, READ_CHANGED, digest
+from service.storage.cache_keys import (
+    FILLING,
+    events_channel,
+    filling_key,
+    orders_expiry_s,
+    orders_key,
+)
+from service.storage.cache_scripts import APPLY_EVENTS, FILL, OPEN_FILL, READ_CHANGED, digest
 from service.storage.envelope import wrap
 from service.storage.redis_node import Command
 from service.storage.views import AccountView, OrderView
@@ -19,10 +26,21 @@ Version = tuple[bytes, bytes]
 
 
 class Ticket(NamedTuple):
-    """The right to fill entries from a database snapshot that is read after it was given."""
+    """The right to fill entries from a database snapshot that is read after it was given.
 
-    generation: str
+    By account: the generation that is filled, and the window.
+    """
+
+    generations: Mapping[int, str]
     windows: Mapping[int, bytes]
+
+
+class Changes(NamedTuple):
+    """Who is cached as he was known, and what else is cached, with which version that is."""
+
+    same: list[int]
+    found: dict[int, StaticOrders]
+    versions: dict[int, Version]
 
 
 class _EventOrder(msgspec.Struct):
@@ -40,6 +58,7 @@ class _Event(msgspec.Struct):
 
 
 _APPLY: Command = ("EVALSHA", digest(APPLY_EVENTS), 3)
+_OPEN: Command = ("EVALSHA", digest(OPEN_FILL), 1)
 _FILL: Command = ("EVALSHA", digest(FILL), 2)
 _READ_CHANGED: Command = ("EVALSHA", digest(READ_CHANGED), 1)
 _LIVE = frozenset({"PENDING", "OPEN"})
@@ -93,6 +112,11 @@ def _arguments(event: _Event, published: bytes | str) -> list[bytes | str | int]
     return [event.sequence, event.balance, event.margin, in_margin_call, order_id, order, published]
 
 
+def open_command(account_id: int) -> Command:
+    """Return the command that opens a window to fill an account's entry, or joins another's."""
+    return (*_OPEN, filling_key(account_id), secrets.token_hex(8), FILLING.expiry_s)
+
+
 def fill_command(ticket: Ticket, account: AccountView, orders: Iterable[OrderView]) -> Command:
     """Return the command that fills an account's entry."""
     account_id = account.account_id
@@ -105,7 +129,7 @@ def fill_command(ticket: Ticket, account: AccountView, orders: Iterable[OrderVie
         *_FILL,
         orders_key(account_id),
         filling_key(account_id),
-        ticket.generation,
+        ticket.generations[account_id],
         ticket.windows.get(account_id, b""),
         account.sequence,
         orders_expiry_s(account_id),

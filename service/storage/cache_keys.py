@@ -49,6 +49,12 @@ SYMBOLS = CacheKey(
     86_400,
     "written at start and when settings change; a day ends what a failed write left behind",
 )
+GENERATION = CacheKey(
+    "{shard:7}:generation",
+    "under which the shard's accounts are to be believed, as its engine says",
+    6,
+    "three renewals: an engine that died or is cut off leaves nothing that is believed for longer",
+)
 TICKS = CacheKey(
     "{ticks}",
     "a stream of quotes, from the feed to engines and gateways, trimmed to the last minute",
@@ -67,7 +73,7 @@ ANSWERS = CacheKey(
     60,
     "prolonged every second by the gateway: one that has died leaves nothing behind",
 )
-KEYS = (ORDERS, FILLING, PORTFOLIO, PRICES, SYMBOLS, TICKS, COMMANDS, ANSWERS)
+KEYS = (ORDERS, FILLING, PORTFOLIO, PRICES, SYMBOLS, GENERATION, TICKS, COMMANDS, ANSWERS)
 
 SETTINGS_CHANNEL = "settings"
 """Told the name of a group whose terms changed, once the new ones are stored."""
@@ -100,6 +106,10 @@ def portfolio_key(account_id: int) -> str:
 def events_channel(account_id: int) -> str:
     """Return the channel that an account's events are published on."""
     return f"{{acct:{account_id}}}:events"
+
+
+def generation_key(shard: int) -> str:
+    return f"{{shard:{shard}}}:generation"
 
 
 def prices_key(group: str) -> str:

@@ -33,6 +33,7 @@ def test_no_key_is_written_that_is_not_declared() -> None:
         cache_keys.ticks_key(),
         cache_keys.commands_key(7),
         cache_keys.answers_key("1a2b"),
+        cache_keys.generation_key(7),
     }
     assert made == {key.pattern for key in KEYS}
     functions = {name for name in vars(cache_keys) if name.endswith("_key")}
