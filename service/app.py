@@ -30,6 +30,7 @@ from service.parts.listening import listen
 from service.servers import Servers
 from service.settings import Settings
 from service.signing import SigningSecrets
+from service.storage.settings_version import SettingsVersions
 from telemetry.logs import Logs
 
 _NS_PER_S = 1_000_000_000
@@ -58,7 +59,7 @@ def build_service(
         needs_redis=False,
     )
     base.instruments.has_role("all")
-    bus = MemoryBus(1)
+    bus = MemoryBus(settings.shards)
     board = PriceBoard(lambda: trading.desk, base.cache, base.instruments)
     engine = EnginePart(settings, base, bus, board, _holder(), guard)
     trading = engine.front
@@ -69,7 +70,7 @@ def build_service(
         secrets,
         trading,
         bus,
-        Administration(bus),
+        Administration(bus, SettingsVersions(base.database)),
         board,
         trading.sequence,
     )

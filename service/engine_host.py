@@ -11,11 +11,13 @@ from service.loops.bus import Bus
 from service.loops.front import Front
 from service.loops.prices import PriceBoard
 from service.loops.rules import Rules
+from service.loops.settings_follower import FOLLOW_INTERVAL_S, SettingsFollower
 from service.loops.supervisor import LoopGroup
 from service.settings import Settings
 from service.storage.cache import Cache
 from service.storage.database import Database
 from service.storage.reader import Reader
+from service.storage.settings_version import SettingsVersions
 from service.traded_shard import TradedShard
 
 SHARDS = 1
@@ -48,9 +50,10 @@ class EngineHost:
             )
             for number in range(SHARDS)
         ]
-        self.front = Front(
-            [shard.trading for shard in self.shards], [shard.leadership for shard in self.shards]
-        )
+        tradings = [shard.trading for shard in self.shards]
+        self.front = Front(tradings, [shard.leadership for shard in self.shards])
+        self._follower = SettingsFollower(SettingsVersions(database), tradings)
+        instruments.watch_settings(self._follower.behind)
 
     def serve(self, bus: Bus) -> None:
         """Have a bus bring quotes and commands."""
@@ -61,6 +64,9 @@ class EngineHost:
         """Have leases kept, and what is committed told, from now on."""
         for shard in self.shards:
             shard.keep_trading(loops)
+        if len(self.shards) > 1:
+            follow = self._follower.run_once
+            loops.repeat("settings", follow, interval_s=FOLLOW_INTERVAL_S)
 
     def keep_looking(self, loops: LoopGroup) -> None:
         """Have what no tick sees to looked after, from now on."""

@@ -1,14 +1,21 @@
 """What administrators change and ask, of whoever trades the shards it is about.
 
-Settings are those of all shards and changed where shard 0 is traded; an account is opened where it
-will be traded. Nothing is decided here: what is asked travels as data (`service.loops.requests`).
+Settings are those of all shards and changed where shard 0 is traded; the others take a change over
+as soon as they see it (`service.loops.settings_follower`), and it is answered when all trade by it.
+An account is opened where it will be traded. Nothing is decided here: what is asked travels as data
+(`service.loops.requests`).
 """
 
+import asyncio
+import time
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Protocol
 
 from service.domain.exposure import NetExposure
 from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState, UserType
 from service.domain.shard import shard_of
+from service.loops.answers import ANSWER_TIMEOUT_S, Unavailable
 from service.loops.bus import Bus
 from service.loops.requests import (
     Author,
@@ -24,6 +31,7 @@ from service.loops.requests import (
     SetTerms,
     SettingsStored,
 )
+from service.storage.errors import Unreachable
 from service.storage.rows import (
     group_from,
     group_row,
@@ -32,19 +40,29 @@ from service.storage.rows import (
     symbol_from,
     symbol_row,
 )
+from service.storage.settings_version import SETTINGS_SHARD
 
-SETTINGS_SHARD = 0
+LOOK_INTERVAL_S = 0.05
+
+
+class Versions(Protocol):
+    """Which shards have taken over which settings; raises `Unreachable`."""
+
+    async def behind(self, version: int) -> Sequence[int]:
+        """Return the shards that have not stored a version yet."""
+        ...
 
 
 class Administration:
     """What administrators change on the shards of a bus.
 
-    All raise `Rejected` (the change contradicts itself, nothing changed), `Unavailable` and
-    `Withdrawn`. What is changed is returned as it is now.
+    All raise `Rejected` (the change contradicts itself, nothing changed), `Unavailable` (nothing
+    changed unless it says so) and `Withdrawn`. What is changed is returned as it is now.
     """
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, versions: Versions) -> None:
         self._bus = bus
+        self._versions = versions
 
     async def set_symbol(self, symbol: Symbol, author: Author) -> Symbol:
         """Add or change a symbol; its digits cannot change, its trading state stays."""
@@ -65,13 +83,13 @@ class Administration:
         return group_symbol_from(stored.row)
 
     async def set_symbol_state(self, name: str, state: TradingState, author: Author) -> Symbol:
-        """Let a symbol be traded, closed only, or halt it; it takes effect at once."""
+        """Let a symbol be traded, closed only, or halt it; at once in shard 0, then elsewhere."""
         stored = await self._change(SetSymbolState(name, state), author)
         assert isinstance(stored, SetSymbol)
         return symbol_from(stored.row)
 
     async def set_group_state(self, name: str, state: TradingState, author: Author) -> Group:
-        """Let a group trade, close only, or halt it; it takes effect at once."""
+        """Let a group trade, close only, or halt it; at once in shard 0, then elsewhere."""
         stored = await self._change(SetGroupState(name, state), author)
         assert isinstance(stored, SetGroup)
         return group_from(stored.row)
@@ -105,4 +123,28 @@ class Administration:
     async def _change(self, change: Change, author: Author) -> SetSymbol | SetGroup | SetTerms:
         answer = await self._bus.ask(SETTINGS_SHARD, ChangeSettings(change, author))
         assert isinstance(answer, SettingsStored)
+        if self._bus.shards > 1:
+            await self._taken_over(answer.version)
         return answer.stored
+
+    async def _taken_over(self, version: int) -> None:
+        """Wait until all shards trade by a version, for at most `ANSWER_TIMEOUT_S`."""
+        deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
+        while True:
+            try:
+                behind = await self._versions.behind(version)
+            except Unreachable as error:
+                raise Unavailable(
+                    "changed and stored, but the database is away: it is not known which shards "
+                    "trade by it yet; all will"
+                ) from error
+            if not behind:
+                return
+            if time.monotonic() >= deadline_s:
+                named = ", ".join(str(shard) for shard in behind)
+                raise Unavailable(
+                    f"changed and stored, but not traded by yet in shards {named}: it will be as "
+                    "soon as somebody trades them",
+                    5,
+                )
+            await asyncio.sleep(LOOK_INTERVAL_S)

@@ -27,6 +27,7 @@ from service.loops.requests import (
 )
 from service.loops.settings_desk import change_settings, open_account
 from service.storage.dealt import Dealt
+from service.storage.settings_version import SETTINGS_SHARD, set_version
 from service.storage.settings_write import SettingsStatement
 from service.storage.views import EventView
 
@@ -102,14 +103,14 @@ class Intake:
         return Taken(event, not is_decided)
 
     async def _change_settings(self, request: ChangeSettings) -> SettingsStored:
-        self._require_own(0)
+        self._require_own(SETTINGS_SHARD)
         answers: list[SettingsStored] = []
 
         def apply(desk: Desk) -> Sequence[SettingsStatement]:
             statements, stored = change_settings(request.change, request.author, desk)
             desk.settings_version += 1
             answers.append(SettingsStored(desk.settings_version, stored))
-            return statements
+            return [*statements, set_version(desk.shard.number, desk.settings_version)]
 
         await self._trading.change_settings(apply)
         return answers[0]

@@ -36,6 +36,7 @@ _ACCOUNTS = (
     "FROM accounts"
 )
 _LIVE = f"SELECT {ORDER_SELECT} FROM orders WHERE status IN ('PENDING', 'OPEN')"
+SETTINGS_VERSION = "SELECT settings_version FROM shard_leases WHERE shard = 0"
 _ROLLED_UNTIL = "SELECT rolled_until FROM shard_leases WHERE shard = $1"
 _FETCH_ROWS = 5_000
 # What is frozen does not count as old, so that the default would look at all that is young far too
@@ -49,7 +50,8 @@ WHERE quotes.time < excluded.time
 
 
 async def load_settings(connection: "Connection", desk: Desk) -> None:
-    """Take all symbols, groups and terms into an empty desk."""
+    """Take all symbols, groups and terms into a desk; they are of the version it says, or newer."""
+    desk.settings_version = await connection.fetchval(SETTINGS_VERSION) or 0
     for row in await connection.fetch(f"SELECT {SYMBOL_COLUMNS} FROM symbols ORDER BY symbol"):
         desk.set_symbol(symbol_from(tuple(row)))
     for row in await connection.fetch(f"SELECT {GROUP_COLUMNS} FROM groups"):

@@ -26,6 +26,8 @@ UPDATE orders o SET trigger_price = n.trigger_price, stop_loss_trigger = n.stop_
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
     AS n (order_id, status, trigger_price, stop_loss_trigger, take_profit_trigger)
 WHERE o.order_id = n.order_id AND o.status = n.status
+    AND (o.trigger_price, o.stop_loss_trigger, o.take_profit_trigger)
+        IS DISTINCT FROM (n.trigger_price, n.stop_loss_trigger, n.take_profit_trigger)
 """
 # A connection that dies in silence must not keep the lease's row locked.
 _END_WHEN_IDLE = "SET LOCAL idle_in_transaction_session_timeout = '10s'"

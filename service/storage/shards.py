@@ -2,7 +2,9 @@
 
 The number changes only while nobody trades. Every new lease begins at an epoch above all former
 ones, so that whatever a former owner still sends is fenced; with its ids above all that were given;
-and relays again what any former shard had not relayed: who has had an event knows its sequence.
+at no version of the settings, so that the triggers of its orders are stored anew (of shard 0, which
+has the newest, reconciliation finds those that were not); and relays again what any former shard
+had not relayed: who has had an event knows its sequence.
 """
 
 from typing import TYPE_CHECKING
@@ -11,8 +13,9 @@ from loguru import logger
 
 if TYPE_CHECKING:
     import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
 
-    Connection = asyncpg.Connection[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 _LOCK = "LOCK TABLE shard_leases IN EXCLUSIVE MODE"
 _COUNT = "SELECT count(*) FROM shard_leases"
@@ -20,12 +23,13 @@ _ARE_FREE = "SELECT coalesce(bool_and(expires_at < now()), true) FROM shard_leas
 _DIVIDE_LEASES = """
 WITH former AS (DELETE FROM shard_leases RETURNING *)
 INSERT INTO shard_leases
-    (shard, epoch, holder, expires_at, last_batch, last_tick, last_decision, rolled_until)
+    (shard, epoch, holder, expires_at, last_batch, last_tick, last_decision, rolled_until,
+    settings_version)
 SELECT shard, epoch + 1, '', '-infinity', '00000000-0000-0000-0000-000000000000', tick, decision,
-    rolled_until
+    rolled_until, CASE WHEN shard = 0 THEN newest ELSE 0 END
 FROM generate_series(0, $1::integer - 1) AS shard, (
     SELECT max(epoch) AS epoch, max(last_tick) AS tick, max(last_decision) AS decision,
-        min(rolled_until) AS rolled_until
+        min(rolled_until) AS rolled_until, max(settings_version) AS newest
     FROM former
 ) AS last
 """

@@ -46,6 +46,7 @@ from service.loops.trading import Trading
 from service.storage.database import Database, apply_migrations
 from service.storage.importer import Opening, open_book
 from service.storage.reader import Reader
+from service.storage.settings_version import SettingsVersions
 from service.storage.views import EventView
 from telemetry import catalogue
 
@@ -162,7 +163,7 @@ class Shard:
         self.sweeps = Sweeps(self.database, self.trading, self.instruments)
         self.bus = MemoryBus(accounts.of)
         self.bus.serve(accounts, Intake(self.trading, self.reader), self.trading.on_quote)
-        self.administration = Administration(self.bus)
+        self.administration = Administration(self.bus, SettingsVersions(self.database))
 
     @property
     def desk(self) -> Desk:

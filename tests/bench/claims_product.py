@@ -54,6 +54,7 @@ class Product(NamedTuple):
     instruments: Instruments
     logs: Logs
     written: list[Written]
+    database: Database
 
     @staticmethod
     @asynccontextmanager
@@ -85,7 +86,9 @@ class Product(NamedTuple):
             writer = Writer(database, lease, trading.symbols, trading)
             trading.lead(engine, writer)
             tasks = [asyncio.create_task(each.run()) for each in (writer, publisher)]
-            product = Product(trading, cache, reader, publisher, instruments, logs, written)
+            product = Product(
+                trading, cache, reader, publisher, instruments, logs, written, database
+            )
             try:
                 await product.settled()
                 yield product

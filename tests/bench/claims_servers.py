@@ -27,6 +27,7 @@ from service.loops.portfolio import Portfolios
 from service.loops.prices import PriceBoard
 from service.loops.supervisor import Supervisor
 from service.storage.events import EventFeed
+from service.storage.settings_version import SettingsVersions
 from telemetry import catalogue
 from tests.bench.before.listener import Listener, market_message
 from tests.bench.before.user_state import MARKET_CHANNEL
@@ -138,7 +139,7 @@ class ProductServer:
         app = build_gateway(
             trading=trading,
             commands=bus,
-            administration=Administration(bus),
+            administration=Administration(bus, SettingsVersions(product.database)),
             reader=product.reader,
             portfolios=Portfolios(product.cache, product.reader, lambda: trading.desk),
             board=board,

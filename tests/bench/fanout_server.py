@@ -39,6 +39,7 @@ from service.loops.supervisor import Supervisor
 from service.loops.trading import Trading
 from service.storage.database import Database
 from service.storage.reader import Reader
+from service.storage.settings_version import SettingsVersions
 from telemetry import catalogue
 from tests.bench.fanout_accounts import FIRST_SEQUENCE, GROUP, Listeners
 from tests.bench.machine import allow_sockets
@@ -99,7 +100,7 @@ def _gateway(sender: Sender, listeners: Listeners) -> tuple[web.Application, Bro
     app = build_gateway(
         trading=trading,
         commands=bus,
-        administration=Administration(bus),
+        administration=Administration(bus, SettingsVersions(database)),
         reader=reader,
         portfolios=portfolios,
         board=prices,

@@ -34,6 +34,7 @@ from service.storage.database import Database, apply_migrations
 from service.storage.events import EventFeed
 from service.storage.outbox import Outbox
 from service.storage.reader import Reader
+from service.storage.settings_version import SettingsVersions
 from tests.revoked import nothing_revoked
 
 SECRET = "a secret of the tests, long enough to sign"
@@ -153,7 +154,7 @@ async def serve(
     app = build_gateway(
         trading=trading,
         commands=bus,
-        administration=Administration(bus),
+        administration=Administration(bus, SettingsVersions(database)),
         reader=reader,
         portfolios=Portfolios(cache, reader, lambda: trading.desk),
         board=board,

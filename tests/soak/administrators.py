@@ -23,6 +23,7 @@ from service.storage.audit import AuditAction
 from service.storage.database import Database
 from service.storage.errors import Unreachable
 from service.storage.reader import Reader
+from service.storage.settings_version import SettingsVersions
 from tests.soak.book import INSTRUMENTS, random_terms
 from tests.soak.market import Clock
 
@@ -49,7 +50,7 @@ class Administrators:
         self._clock = clock
         bus = MemoryBus(ALL_ACCOUNTS.of)
         bus.serve(ALL_ACCOUNTS, Intake(trading, reader), trading.on_quote)
-        self._administration = Administration(bus)
+        self._administration = Administration(bus, SettingsVersions(database))
         self._halted: list[Callable[[TradingState], Awaitable[object]]] = []
         self._may_act = asyncio.Event()
         self._at_rest = asyncio.Event()

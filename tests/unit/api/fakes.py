@@ -193,6 +193,13 @@ class FakeReader:
         return [each for each in entries if before is None or each.audit_id < before][:limit]
 
 
+class FakeVersions:
+    """All shards trade by all settings."""
+
+    async def behind(self, version: int) -> list[int]:
+        return []
+
+
 class FakePortfolios:
     """Values accounts with the domain's own rules."""
 

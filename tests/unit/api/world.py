@@ -29,6 +29,7 @@ from tests.unit.api.fakes import (
     FakePortfolios,
     FakeReader,
     FakeTrading,
+    FakeVersions,
 )
 from tests.unit.api.market import TRADER, make_desk
 
@@ -75,7 +76,7 @@ class World:
         self.app: web.Application = build_gateway(
             trading=self.trading,
             commands=self.bus,
-            administration=Administration(self.bus),
+            administration=Administration(self.bus, FakeVersions()),
             reader=self.reader,
             portfolios=self.portfolios,
             board=self.board,
