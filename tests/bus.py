@@ -1,19 +1,21 @@
 """A Redis bus for the tests: its ends, as processes have them, and an engine that is none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import cast
 
 from service.domain.decision import EventKind
 from service.domain.quote import Quote
+from service.domain.shard import AccountShard
 from service.instruments import Instruments
 from service.loops.redis_bus import RedisBus
 from service.loops.requests import Answer, Done, Request, TakeCommand, Taken
 from service.loops.supervisor import Supervisor
 from service.storage.database import Database
 from service.storage.views import EventView
+from telemetry import catalogue
 from tests.support import eventually
 
 
@@ -87,6 +89,14 @@ class Process:
     async def _read_stored(self, account_id: int, key: str) -> bytes | None:
         return self.stored.get((account_id, key))
 
+    @property
+    def asked_again(self) -> float:
+        return self.instruments.metrics.counter(catalogue.BUS_ASKED_AGAIN).child().value
+
+    @property
+    def unanswered(self) -> float:
+        return self.instruments.metrics.counter(catalogue.BUS_UNANSWERED).child("0").value
+
     async def start(self) -> None:
         """Keep its loops, and return when it hears all it should."""
         self._stack.push_async_callback(self.bus.stop)
@@ -98,14 +108,42 @@ class Process:
         await self._stack.aclose()
 
 
+class Processes:
+    """Processes on one Redis; they end with `processes`."""
+
+    def __init__(self, url: str, stack: AsyncExitStack) -> None:
+        self.url = url
+        self._stack = stack
+
+    async def start(self, process: Process) -> Process:
+        self._stack.push_async_callback(process.stop)
+        await process.start()
+        return process
+
+    async def gateway(self, url: str | None = None) -> Process:
+        """Start a gateway of one shard, on another way to the same Redis if one is given."""
+        process = Process(url or self.url, 1)
+        process.bus.follow(lambda quote: None)
+        return await self.start(process)
+
+    async def engine(self, url: str | None = None, *, leads: bool = True) -> "EngineProcess":
+        """Start an engine of one shard, on another way to the same Redis if one is given."""
+        process = EngineProcess(url or self.url, leads)
+        await self.start(process)
+        return process
+
+
+class EngineProcess(Process):
+    """An engine that leads the only shard, or does not yet."""
+
+    def __init__(self, url: str, leads: bool) -> None:
+        super().__init__(url, 1)
+        self.led = {0} if leads else set()
+        self.engine = Engine()
+        self.bus.serve(AccountShard(0, 1), self.engine, self.engine.on_quote)
+
+
 @asynccontextmanager
-async def processes() -> AsyncIterator[Callable[[Process], Awaitable[Process]]]:
-    """Yield what starts a process; all end with the block."""
+async def processes(url: str) -> AsyncIterator[Processes]:
     async with AsyncExitStack() as stack:
-
-        async def start(process: Process) -> Process:
-            stack.push_async_callback(process.stop)
-            await process.start()
-            return process
-
-        yield start
+        yield Processes(url, stack)

@@ -135,7 +135,7 @@ class TestRedisBus(BusContract):
         self, redis_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> AsyncIterator[Connect]:
         monkeypatch.setattr("service.loops.asking.ANSWER_TIMEOUT_S", 1.5)
-        async with processes() as start:
+        async with processes(redis_url) as running:
 
             async def connect(shards: int, served: Iterable[int]) -> Ends:
                 engine, gateway, feed = (Process(redis_url, shards) for _ in range(3))
@@ -144,7 +144,7 @@ class TestRedisBus(BusContract):
                 gateway.bus.follow(lambda quote: None)
                 feed.bus.quotes()
                 for each in (engine, gateway, feed):
-                    await start(each)
+                    await running.start(each)
                 await eventually(lambda: feed.bus.is_feeding)
                 return ends
 
