@@ -59,7 +59,7 @@ def build_service(
         needs_redis=False,
     )
     base.instruments.has_role("all")
-    bus = MemoryBus(settings.shards)
+    bus = MemoryBus(1)
     board = PriceBoard(lambda: trading.desk, base.cache, base.instruments)
     engine = EnginePart(settings, base, bus, board, _holder(), guard)
     trading = engine.front
