@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run monitor test check bench bench-compare benchmarks soak fuzz mutants drill replay token routes rules metrics dashboards lock clean
+.PHONY: help setup run monitor test check bench bench-compare benchmarks soak adversity fuzz mutants drill replay token routes rules metrics dashboards lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ benchmarks: setup ## write BENCHMARKS.md anew from benchmarks/run.json
 
 soak: setup ## trade at random for ten minutes with everything on (ARGS='--minutes 2 --seed 7')
 	$(BIN)/python -m tests.soak $(ARGS)
+
+adversity: setup ## hurt a deployment of seven processes at random (N=1000 faults, SEED=1)
+	@$(BIN)/python -m tests.adversity --faults $(or $(N),1000) --seed $(or $(SEED),1) $(ARGS)
 
 fuzz: setup ## send a service nonsense (N=100000 inputs; ARGS='--seed 7')
 	@$(BIN)/python -m tests.fuzz --inputs $(or $(N),10000) $(ARGS)

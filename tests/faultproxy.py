@@ -8,6 +8,9 @@ COMMIT reply happens for certain and not by luck:
     await trap.sprung()     # the connection stands still here; kill a process, stop a server, ...
     trap.cut()              # reset the connection; or trap.release() to let it go on
 
+A proxy may `rewrite` what a server answers, so that a server that names others names their proxies:
+it is given the bytes as they come, and must not change how many they are.
+
 Works on any byte stream; a pattern split over two reads is found. Bytes stay in order. The proxy
 listens on loopback and keeps its port while it is down.
 """
@@ -17,6 +20,7 @@ import contextlib
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -156,6 +160,10 @@ class Connection:
                 await asyncio.sleep(max(0.0, read_at + self._proxy.delay_s - loop.time()))
                 await self._proxy.flowing.wait()
                 await (self._judge_request(chunk) if from_client else self._judge_reply(chunk))
+                if not from_client:
+                    if self._proxy.is_deaf:
+                        continue
+                    chunk = self._proxy.rewrite(chunk)
                 writer.write(chunk)
                 await writer.drain()
         finally:
@@ -197,11 +205,16 @@ class Connection:
 class FaultProxy:
     """Listens on a loopback port of its own and forwards to `target_host:target_port`."""
 
-    def __init__(self, target_host: str, target_port: int) -> None:
+    def __init__(
+        self, target_host: str, target_port: int, rewrite: Callable[[bytes], bytes] = bytes
+    ) -> None:
         self.target = (target_host, target_port)
+        self.rewrite = rewrite
         self.port = free_port()
         self.delay_s = 0.0
         """Seconds each chunk is held back, each way; may change at any time."""
+        self.is_deaf = False
+        """Whether what servers answer is lost; end it by `cut`, for what was lost is missing."""
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.traps: deque[Trap] = deque()

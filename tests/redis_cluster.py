@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import socket
 import subprocess
 import tempfile
@@ -20,16 +21,22 @@ from service.storage.redis_servers import SLOTS
 from service.storage.server_binaries import VALKEY, programs, run_as
 
 BUS = 10_000  # the bus of a node is that far above its port
-FIRST_PORT, LAST_PORT = 20_000, 32_000
+# Below what the kernel takes for outgoing connections, the bus too: a node may start again.
+FIRST_PORT, LAST_PORT = 10_000, 22_000
 NODE_TIMEOUT_MS = 1_000
 
 
 class Server:
     """One node of a cluster."""
 
-    def __init__(self, port: int, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, port: int, command: list[str]) -> None:
         self.port = port
-        self._process = process
+        self._command = command
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again: it remembers the cluster, and nothing else."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
 
     async def ask(self, *command: str | int) -> Any:
         """Return the answer to a command, text as text."""
@@ -38,6 +45,9 @@ class Server:
             return await client.execute_command(*command)  # type: ignore[no-untyped-call]
         finally:
             await client.aclose()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         self._process.kill()
@@ -59,6 +69,8 @@ class RunningCluster:
     async def move(self, slot: int, to: int) -> None:
         """Give an empty slot to another master, and let all know."""
         owner = await self.masters[to].ask("CLUSTER", "MYID")
+        # Who says it last is believed, and what the former owner said may be on its way still.
+        await self.masters[to].ask("CLUSTER", "BUMPEPOCH")
         for each in [self.masters[to], *self.servers]:
             await each.ask("CLUSTER", "SETSLOT", slot, "NODE", owner)
 
@@ -69,8 +81,6 @@ def running_cluster(masters: int = 3, *, replicas: bool = False) -> Iterator[Run
     servers: list[Server] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-        # Who says it last is believed, and what the former owner said may be on its way still.
-        await self.masters[to].ask("CLUSTER", "BUMPEPOCH")
             for _ in range(masters * (1 + replicas)):
                 servers.append(_start(Path(folder)))
             # A loop of its own: the cluster may outlive the test that it is started for.
@@ -86,16 +96,13 @@ def _start(folder: Path) -> Server:
     port = _free_port()
     program = next(programs(VALKEY, run_as(folder)).glob("_binaries/linux-*/valkey-server"))
     (folder / str(port)).mkdir()
-    process = subprocess.Popen(
-        [
-            str(program),
-            *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder / str(port))),
-            *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
-            *("--save", "", "--repl-diskless-sync-delay", "0"),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    return Server(port, process)
+    command = [
+        str(program),
+        *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder / str(port))),
+        *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+        *("--save", "", "--repl-diskless-sync-delay", "0"),
+    ]
+    return Server(port, command)
 
 
 async def _join(servers: list[Server], masters: int) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,8 +25,11 @@ POLL_S = 0.1
 class Instance:
     """A service process that can be hurt: stopped, continued, killed, started again."""
 
-    def __init__(self, name: str, folder: Path, **settings: object) -> None:
+    def __init__(
+        self, name: str, folder: Path, *, arguments: Sequence[str] = ("serve",), **settings: object
+    ) -> None:
         """Prepare it: `settings` are of its environment, without their prefix."""
+        self._arguments = arguments
         self.environment = environment(folder / f"data-{name}", **settings)
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +57,7 @@ class Instance:
         head = [sys.executable, "-I", "-S", str(exec_server.__file__), *map(str, numbers)]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*head, str(ROOT), *COMMAND, "serve"],
+                [*head, str(ROOT), *COMMAND, *self._arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
