@@ -79,15 +79,18 @@ class Process:
             shards,
             self.instruments,
             cast("Database", OneFeed() if database is None else database),
-            self._read_stored,
-            lambda shard: shard in self.led,
+            self.read_stored,
+            self.leads,
             str(id(self)),
             lease_life_s=3,
         )
         self._stack = AsyncExitStack()
 
-    async def _read_stored(self, account_id: int, key: str) -> bytes | None:
+    async def read_stored(self, account_id: int, key: str) -> bytes | None:
         return self.stored.get((account_id, key))
+
+    def leads(self, shard: int) -> bool:
+        return shard in self.led
 
     @property
     def asked_again(self) -> float:
