@@ -74,17 +74,14 @@ class Cache:
         return await self._link.ping()
 
     async def state(self) -> RedisState | None:
-        """Return what Redis says of itself, None where it does not answer.
+        """Return what Redis says of itself, None where it, or a master of it, does not answer.
 
         Raises:
             ValueError: what answers is no Redis that we know.
         """
 
-        async def ask() -> RedisState:
-            (info,) = await self._link.pipeline([("INFO",)])
-            return redis_state_from(info)
-
-        return await self._link.call("info", READ_TIMEOUT_S, ask)
+        infos = await self._link.info()
+        return None if infos is None else redis_state_from(*infos)
 
     def renew(self, shard: int | None = None) -> None:
         """Begin a new generation: disbelieve what was cached so far, of a shard or of all.
@@ -220,14 +217,16 @@ class Cache:
         `spans` are those of their publishing, if any is traced.
 
         One pipeline for up to 500 accounts; of an account in the order given. If not all of it is
-        known to have reached Redis, a new generation begins, and it returns False.
+        known to have reached Redis, a new generation begins, and it returns False: of a cluster the
+        nodes that answer have had theirs.
         """
         commands = applications(payloads, spans)
+        has_had = True
         for start in range(0, len(commands), ACCOUNTS_IN_PIPELINE):
-            if not await self._apply(commands[start : start + ACCOUNTS_IN_PIPELINE]):
-                self.renew()
-                return False
-        return True
+            has_had &= await self._apply(commands[start : start + ACCOUNTS_IN_PIPELINE])
+        if not has_had:
+            self.renew()
+        return has_had
 
     async def _apply(self, commands: Sequence[Command]) -> bool:
         async def ask() -> list[list[int]]:

@@ -1,7 +1,8 @@
 """The way to Redis: it fails soon, says so, and never reaches the caller as an exception.
 
-After a failure Redis is left alone for `PAUSE_S`, so that an outage costs a second's first caller
-its timeout, and not every caller. Of a cluster one node that fails counts as a failure of all.
+A server that failed is left alone for `PAUSE_S`, so that an outage costs a second's first caller
+its timeout, and not every caller. Of a cluster the other nodes are asked on; a call that needs one
+that failed does what it can with the others, and fails.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.instruments import Instruments
 from service.storage.errors import failure_of
-from service.storage.redis_node import MAX_CONNECTIONS, Command, uncancelled
+from service.storage.redis_node import MAX_CONNECTIONS, Command, LeftAlone, uncancelled
 from service.storage.redis_servers import servers_of
 
 READ_TIMEOUT_S = 0.5
@@ -36,7 +37,7 @@ class RedisLink:
         on_replaced: Callable[[], None],
     ) -> None:
         self._instruments = instruments
-        self._rests_until = 0.0
+        self._has_failed = False
         pool = instruments.redis_pool
         servers = self._servers = servers_of(url, pool, scripts, on_replaced)
         pool.watch(
@@ -54,7 +55,7 @@ class RedisLink:
     ) -> Result | None:
         """Return what `ask` returns, or None where Redis failed, is slow or is left alone."""
         started = time.perf_counter()
-        if started < self._rests_until:
+        if all(node.is_resting for node in self._servers.nodes):
             return None
         span = self._instruments.tracing.span(f"redis {operation}", SpanKind.CLIENT)
         span.note("db.system.name", "redis")
@@ -72,14 +73,19 @@ class RedisLink:
             self._servers.doubt()
         except (RedisError, OSError, TimeoutError) as error:
             failure = failure_of(error)
-            if not self._rests_until:
+            failed = [node for node in self._servers.nodes if node.failed_at >= started]
+            for node in failed:
+                node.rest(PAUSE_S)
+            if isinstance(error, LeftAlone) and not failed:
+                return None
+            if not self._has_failed:
                 logger.warning("Redis failed, going on without it: {!r} in {}", error, operation)
-            self._rests_until = time.perf_counter() + PAUSE_S
+            self._has_failed = True
             self._servers.doubt()
         else:
-            if self._rests_until:
+            if self._has_failed and not any(node.failed_at for node in self._servers.masters):
                 logger.info("Redis is back")
-                self._rests_until = 0.0
+                self._has_failed = False
             seconds = time.perf_counter() - started
             self._instruments.redis_call(operation, seconds, trace=span.trace)
             return result
@@ -94,3 +100,7 @@ class RedisLink:
     async def ping(self) -> bool:
         """Tell whether Redis answers, of a cluster every master."""
         return await self.call("ping", READ_TIMEOUT_S, self._servers.ping) or False
+
+    async def info(self) -> list[bytes] | None:
+        """Return what Redis says of itself, of a cluster every master; None where one is silent."""
+        return await self.call("info", READ_TIMEOUT_S, self._servers.info)

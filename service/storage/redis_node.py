@@ -38,13 +38,23 @@ Command = tuple[str | bytes | int, ...]
 _pack = cast("Callable[[Command], bytes]", pack_command)
 
 
+class LeftAlone(ConnectionError):
+    """The server has just failed, and is not asked."""
+
+
 class RedisNode:
-    """A server and the connections to it; `url` is its own."""
+    """A server and the connections to it.
+
+    `url` is its own, `failed_at` when it last did not answer, 0 where it did since. Whoever uses it
+    may leave it alone for a while.
+    """
 
     def __init__(
         self, url: str, pool: Pool, scripts: Sequence[str], on_replaced: Callable[[], None]
     ) -> None:
         self.url = url
+        self.failed_at = 0.0
+        self._rests_until = 0.0
         self._scripts = scripts
         self._on_replaced = on_replaced
         self._run_id: str | None = None
@@ -67,6 +77,15 @@ class RedisNode:
         """Connections that wait to be used."""
         return int(self._pool.get_connection_count()[0][0])
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether it is left alone."""
+        return time.perf_counter() < self._rests_until
+
+    def rest(self, seconds: float) -> None:
+        """Leave it alone: whoever asks meanwhile is told so at once."""
+        self._rests_until = time.perf_counter() + seconds
+
     async def close(self) -> None:
         await self._pool.aclose()
 
@@ -83,6 +102,17 @@ class RedisNode:
         Raises:
             RedisError, OSError: the server cannot be reached, or not to the end.
         """
+        if self.is_resting:
+            raise LeftAlone("it has just failed, and is left alone")
+        try:
+            replies = await self._exchange(commands)
+        except BaseException:
+            self.failed_at = time.perf_counter()
+            raise
+        self.failed_at = 0.0
+        return replies
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         pool = self._pool
         with self._measured.waiting():
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]

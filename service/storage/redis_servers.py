@@ -2,43 +2,65 @@
 
 `redis+cluster://host:port,host:port` (`rediss+cluster` with TLS) names some nodes of a cluster; the
 others, and which slots are whose, are asked of them. Commands go out in one pipeline for each node
-that has some of them, all nodes at once, and their replies come back in the commands' order.
+that has some of them, all nodes at once, and their replies come back in the commands' order; where
+one node fails, what the others were sent is done.
 
 What has no key goes with the first command of its pipeline that has one, so that a transaction
-stays in its place. A node that no longer has a slot says so: the slots
-are asked for again, and what was refused is sent once more, which is safe, as a refused command did
-nothing. When a slot has another owner, as after a failover, it may have lost what was written last:
-`on_replaced` is told.
+stays in its place. A node that no longer has a slot says so: the slots are asked for again, and
+what was refused is sent once more, which is safe, as a refused command did nothing. While a slot is
+on its way, what has left its node already is asked of the next one. When a slot has another owner,
+as after a failover, it may have lost what was written last: `on_replaced` is told.
 
-Limit: while a slot is on its way from one node to another, its commands fail.
+Limit: while a slot is on its way, transactions and scripts that need several of its keys fail,
+until all of these have arrived.
 """
 
 import asyncio
 import random
 from binascii import crc_hqx
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from redis.exceptions import ClusterDownError, MovedError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from service.instruments.pools import Pool
 from service.storage.redis_node import Command, RedisNode
+from service.storage.redis_urls import is_cluster, node_urls, url_beside
 
-CLUSTER = "+cluster"
 SLOTS = 16_384
+# What is not where it was asked for is looked for so often, from the second time on with a pause.
+ATTEMPTS = 4
+MOVE_PAUSE_S = 0.02
 _PING: Command = ("PING",)
 _PONG = b"PONG"
 _NO_KEY = frozenset({"PING", "INFO", "MULTI", "EXEC"})
-_MOVED = (MovedError, ClusterDownError)
+_MULTI: Command = ("MULTI",)
+_ASKING: Command = ("ASKING",)
+_INFO: Command = ("INFO",)
 _WHO_HAS_WHAT: Command = ("CLUSTER", "SLOTS")
+_MOVED = (MovedError, ClusterDownError)
+_ELSEWHERE = (*_MOVED, AskError, TryAgainError)
 
 
 class RedisServers(Protocol):
     """Where commands go."""
 
     @property
-    def nodes(self) -> Sequence[RedisNode]: ...
+    def nodes(self) -> Sequence[RedisNode]:
+        """All that were ever known."""
+        ...
+
+    @property
+    def masters(self) -> Sequence[RedisNode]:
+        """Those that have the keys, as far as is known."""
+        ...
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands and return their replies in their order; raises the first refusal."""
@@ -50,6 +72,10 @@ class RedisServers(Protocol):
 
     async def ping(self) -> bool:
         """Tell whether all answer that anything is asked of."""
+        ...
+
+    async def info(self) -> list[bytes]:
+        """Return what each says of itself; raises as `pipeline` does."""
         ...
 
     async def url_of(self, key: bytes) -> str:
@@ -65,6 +91,7 @@ class OneServer:
     ) -> None:
         self._node = RedisNode(url, pool, scripts, on_replaced)
         self.nodes: Sequence[RedisNode] = (self._node,)
+        self.masters = self.nodes
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
         return _unrefused(await self._node.pipeline(commands))
@@ -74,6 +101,9 @@ class OneServer:
 
     async def ping(self) -> bool:
         return await self.pipeline([_PING]) == [_PONG]
+
+    async def info(self) -> list[bytes]:
+        return await self.pipeline([_INFO])
 
     async def url_of(self, key: bytes) -> str:
         return self._node.url
@@ -90,24 +120,42 @@ class Cluster:
         )
         self._on_replaced = on_replaced
         self._known = {each: self._make(each) for each in node_urls(url)}
-        self._slots: list[RedisNode] = []
-        self._owned_by: list[str] = []
+        self._slots: Sequence[RedisNode] = []
+        self._owned_by: Sequence[RedisNode] = []
         self._asking = asyncio.Lock()
 
     @property
     def nodes(self) -> Sequence[RedisNode]:
-        """All that were ever known."""
         return list(self._known.values())
+
+    @property
+    def masters(self) -> Sequence[RedisNode]:
+        return list(dict.fromkeys(self._owned_by))
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
         slots = await self._owners()
-        replies = await self._send(commands, range(len(commands)), slots)
-        moved = [number for number, reply in enumerate(replies) if isinstance(reply, _MOVED)]
-        if moved:
-            if ("MULTI",) in commands:
-                moved = list(range(len(commands)))
-            again = await self._send(commands, moved, await self._owners(slots))
-            for number in moved:
+        replies = await self._send(commands, range(len(commands)), slots, {})
+        for attempt in range(1, ATTEMPTS):
+            elsewhere = {
+                number: reply
+                for number, reply in enumerate(replies)
+                if isinstance(reply, _ELSEWHERE)
+            }
+            if not elsewhere:
+                break
+            if attempt > 1:
+                await asyncio.sleep(MOVE_PAUSE_S)
+            if any(isinstance(reply, _MOVED) for reply in elsewhere.values()):
+                slots = await self._owners(slots)
+            is_whole = _MULTI in commands
+            numbers = range(len(commands)) if is_whole else list(elsewhere)
+            ahead = {
+                number: self._node(url_beside(slots[reply.slot_id].url, reply.host, reply.port))
+                for number, reply in elsewhere.items()
+                if isinstance(reply, AskError) and not is_whole
+            }
+            again = await self._send(commands, numbers, slots, ahead)
+            for number in numbers:
                 replies[number] = again[number]
         return _unrefused(replies)
 
@@ -116,29 +164,51 @@ class Cluster:
         self._slots = []
 
     async def ping(self) -> bool:
-        owners = dict.fromkeys(await self._owners())
-        answers = await asyncio.gather(*(each.pipeline([_PING]) for each in owners))
-        return all(answer == [_PONG] for answer in answers)
+        return all(answer == _PONG for answer in await self._of_all(_PING))
+
+    async def info(self) -> list[bytes]:
+        return await self._of_all(_INFO)
 
     async def url_of(self, key: bytes) -> str:
         return (await self._owners())[slot_of(key)].url
 
+    async def _of_all(self, command: Command) -> list[Any]:
+        await self._owners()
+        answers = await asyncio.gather(*(each.pipeline([command]) for each in self.masters))
+        return _unrefused([answer for [answer] in answers])
+
     async def _send(
-        self, commands: Sequence[Command], numbers: Sequence[int], slots: Sequence[RedisNode]
+        self,
+        commands: Sequence[Command],
+        numbers: Sequence[int],
+        slots: Sequence[RedisNode],
+        ahead: Mapping[int, RedisNode],
     ) -> list[Any]:
-        """Send those commands to their nodes; return replies in their places."""
+        """Send those commands to their nodes; return replies in their places.
+
+        Some go `ahead`, to where their slot is on its way.
+        """
         parts: dict[RedisNode, list[int]] = {}
         keys = {number: key_of(commands[number]) for number in numbers}
         first = next((key for key in keys.values() if key is not None), None)
         for number, key in keys.items():
-            node = slots[0 if first is None else slot_of(first if key is None else key)]
+            node = ahead.get(number)
+            if node is None:
+                node = slots[0 if first is None else slot_of(first if key is None else key)]
             parts.setdefault(node, []).append(number)
         replies: list[Any] = [None] * len(commands)
 
         async def ask(node: RedisNode, part: list[int]) -> None:
-            found = await node.pipeline([commands[number] for number in part])
-            for number, reply in zip(part, found, strict=True):
-                replies[number] = reply
+            said: list[Command] = []
+            places: list[int] = []
+            for number in part:
+                if number in ahead:
+                    said.append(_ASKING)
+                places.append(len(said))
+                said.append(commands[number])
+            found = await node.pipeline(said)
+            for number, place in zip(part, places, strict=True):
+                replies[number] = found[place]
 
         asked = [ask(node, part) for node, part in parts.items()]
         for failure in await asyncio.gather(*asked, return_exceptions=True):
@@ -151,42 +221,36 @@ class Cluster:
         async with self._asking:
             if not self._slots or self._slots is but:
                 self._slots = await self._ask()
-                addresses = [node.url for node in self._slots]
-                if self._owned_by and self._owned_by != addresses:
+                if self._owned_by and self._owned_by != self._slots:
                     self._on_replaced()
-                self._owned_by = addresses
+                self._owned_by = self._slots
             return self._slots
 
     async def _ask(self) -> list[RedisNode]:
-        """Ask any node that answers who has which slot.
+        """Ask any node that answers who has which slot, those first that answered last time.
 
         Raises:
             OSError, RedisError: none answers, or the cluster is not whole.
         """
         failure: Exception = ConnectionError("the cluster names no nodes")
-        for url in random.sample(list(self._known), len(self._known)):
+        known = random.sample(self.nodes, len(self.nodes))
+        for asked in sorted(known, key=lambda node: node.failed_at):
             try:
-                [ranges] = _unrefused(await self._known[url].pipeline([_WHO_HAS_WHAT]))
+                [ranges] = _unrefused(await asked.pipeline([_WHO_HAS_WHAT]))
             except (RedisError, OSError) as error:
                 failure = error
                 continue
             owners: list[RedisNode | None] = [None] * SLOTS
             for first, last, (host, port, *_), *_ in ranges:
-                owners[first : last + 1] = [self._node(url, (host or b"").decode(), port)] * (
-                    last + 1 - first
-                )
+                node = self._node(url_beside(asked.url, (host or b"").decode(), port))
+                owners[first : last + 1] = [node] * (last + 1 - first)
             found = [owner for owner in owners if owner is not None]
             if len(found) == SLOTS:
                 return found
             failure = ConnectionError("some slots of the cluster have no owner")
         raise failure
 
-    def _node(self, asked: str, host: str, port: int) -> RedisNode:
-        """Return the node at an address, as `asked` told it: without a host it means itself."""
-        parts = urlsplit(asked)
-        user, _, _ = parts.netloc.rpartition("@")
-        named = f"[{host}]" if ":" in host else host or str(parts.hostname)
-        url = parts._replace(netloc=f"{user}{'@' if user else ''}{named}:{port}").geturl()
+    def _node(self, url: str) -> RedisNode:
         node = self._known.get(url)
         if node is None:
             node = self._known[url] = self._make(url)
@@ -197,18 +261,8 @@ def servers_of(
     url: str, pool: Pool, scripts: Sequence[str], on_replaced: Callable[[], None]
 ) -> RedisServers:
     """Return the servers behind an address."""
-    kind = Cluster if CLUSTER in urlsplit(url).scheme else OneServer
+    kind = Cluster if is_cluster(url) else OneServer
     return kind(url, pool, scripts, on_replaced)
-
-
-def node_urls(url: str) -> list[str]:
-    """Return the address of each node that a Redis address names."""
-    parts = urlsplit(url)
-    if CLUSTER not in parts.scheme:
-        return [url]
-    user, at, hosts = parts.netloc.rpartition("@")
-    scheme = parts.scheme.removesuffix(CLUSTER)
-    return [f"{scheme}://{user}{at}{host}" for host in hosts.split(",")]
 
 
 def key_of(command: Command) -> bytes | None:
@@ -232,7 +286,7 @@ def slot_of(key: bytes) -> int:
 
 def _unrefused(replies: list[Any]) -> list[Any]:
     for reply in replies:
-        if isinstance(reply, _MOVED):
+        if isinstance(reply, _ELSEWHERE):
             raise ConnectionError(f"the cluster is in between: {reply}")
         if isinstance(reply, ResponseError):
             raise reply

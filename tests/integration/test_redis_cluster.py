@@ -7,6 +7,7 @@ import pytest
 
 from service.instruments import Instruments
 from service.storage.cache import Cache
+from service.storage.cache_keys import orders_key
 from service.storage.events import EventFeed
 from service.storage.group_views import PriceView
 from service.storage.redis_link import RedisLink
@@ -114,6 +115,83 @@ async def test_a_slot_that_has_moved_is_found_again(
     finally:
         await cluster.move(slot, before)
         await link.close()
+
+
+async def test_what_is_on_its_way_is_found_at_either_end(
+    cluster: RunningCluster, instruments: Instruments
+) -> None:
+    link = RedisLink(cluster.url, instruments, (), lambda: None)
+    slot = slot_of(b"{way}")
+    former = cluster.masters[slot * 3 // SLOTS]
+    next_ = cluster.masters[(slot * 3 // SLOTS + 1) % 3]
+
+    async def ask() -> list[object]:
+        return await link.pipeline(
+            [
+                *[("GET", f"{{way}}:{each}") for each in "abc"],
+                *[("SET", "{way}:c", "3"), ("GET", "{way}:c"), ("GET", "{other}:a")],
+            ]
+        )
+
+    async def ask_for_both() -> list[object]:
+        return await link.pipeline([("DEL", "{way}:a", "{way}:b")])
+
+    try:
+        await former.ask("MSET", "{way}:a", "1", "{way}:b", "2")
+        await next_.ask(
+            "CLUSTER", "SETSLOT", slot, "IMPORTING", await former.ask("CLUSTER", "MYID")
+        )
+        await former.ask(
+            "CLUSTER", "SETSLOT", slot, "MIGRATING", await next_.ask("CLUSTER", "MYID")
+        )
+        await former.ask("MIGRATE", "127.0.0.1", next_.port, "{way}:a", 0, 1_000)
+        assert await link.call("read_orders", 5, ask) == [b"1", b"2", None, b"OK", b"3", None]
+        assert await link.call("read_orders", 5, ask_for_both) is None
+        await former.ask("MIGRATE", "127.0.0.1", next_.port, "{way}:b", 0, 1_000)
+        assert await link.call("read_orders", 5, ask_for_both) == [2]
+        assert await link.call("read_orders", 5, ask) == [None, None, b"3", b"OK", b"3", None]
+    finally:
+        await cluster.move(slot, cluster.masters.index(next_))
+        await next_.ask("DEL", "{way}:c")
+        await cluster.move(slot, cluster.masters.index(former))
+        await link.close()
+
+
+async def test_the_state_of_a_cluster_is_that_of_all_its_masters(
+    on_cluster: Cache, cluster: RunningCluster
+) -> None:
+    before = await on_cluster.state()
+    await on_cluster.static_orders(list(range(1_001, 1_061)))
+    after = await on_cluster.state()
+    assert before is not None
+    assert after is not None
+    assert after.keyspace_misses == before.keyspace_misses + 60
+    assert after.clients >= 3
+
+
+async def test_a_node_that_is_away_does_not_keep_others_from_answering(
+    instruments: Instruments,
+) -> None:
+    with running_cluster() as cluster:
+        cache = Cache(cluster.url, instruments)
+        try:
+            found = truths()
+            assert await fill(cache, found) == len(ACCOUNTS)
+            away = {
+                each for each in ACCOUNTS if slot_of(orders_key(each).encode()) * 3 // SLOTS == 1
+            }
+            others = [each for each in ACCOUNTS if each not in away]
+            cluster.masters[1].kill()
+            assert await cache.static_orders(list(ACCOUNTS)) == {}
+            assert await cache.static_orders(list(away)) == {}
+            for _ in range(20):
+                assert len(await cache.static_orders(others)) == len(others)
+            assert not await cache.ping()
+            assert len(await cache.static_orders(others)) == len(others)
+            assert not await cache.apply_events([each.open(1, "10.00") for each in found.values()])
+            assert await cache.apply_events([found[each].fund("1.00") for each in others])
+        finally:
+            await cache.close()
 
 
 async def test_a_master_that_dies_is_followed_by_its_replica(instruments: Instruments) -> None:
