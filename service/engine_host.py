@@ -1,13 +1,19 @@
 """All the shards that a process may trade, and what decides which of them it does.
 
 Each has a desk, an engine, a writer, a lease and loops of its own: what goes wrong with one is not
-the others'.
+the others'. A shard that is not wanted here costs a few idle loops. One that is traded has two
+connections to the database, for its lease and for its writer, and a third while it is loaded.
 """
+
+import asyncio
+
+from loguru import logger
 
 from service.domain.quote import QuoteGuard
 from service.domain.shard import AccountShard
 from service.instruments import Instruments
 from service.loops.bus import Bus
+from service.loops.claims import AllOrNone, FairShare
 from service.loops.front import Front
 from service.loops.prices import PriceBoard
 from service.loops.rules import Rules
@@ -16,11 +22,11 @@ from service.loops.supervisor import LoopGroup
 from service.settings import Settings
 from service.storage.cache import Cache
 from service.storage.database import Database
+from service.storage.engines import Engines
+from service.storage.errors import Unreachable
 from service.storage.reader import Reader
 from service.storage.settings_version import SettingsVersions
 from service.traded_shard import TradedShard
-
-SHARDS = 1
 
 
 class EngineHost:
@@ -36,34 +42,51 @@ class EngineHost:
         reader: Reader,
         board: PriceBoard,
         instruments: Instruments,
+        *,
+        shares: bool = False,
     ) -> None:
-        """Take the name of this process in the leases; no two may have the same."""
+        """Take the name of this process in the leases; no two may have the same.
+
+        With `shares` it trades its fair share of the shards, else all of them or none.
+        """
         self.shards = [
             TradedShard(
-                Rules(holder, guard, settings.lease_s, shard=AccountShard(number, SHARDS)),
+                Rules(holder, guard, settings.lease_s, shard=AccountShard(number, settings.shards)),
                 settings,
                 database,
                 cache,
                 reader,
                 board,
                 instruments,
+                is_wanted=number == 0 and not shares,
             )
-            for number in range(SHARDS)
+            for number in range(settings.shards)
         ]
+        leaderships = [shard.leadership for shard in self.shards]
         tradings = [shard.trading for shard in self.shards]
-        self.front = Front(tradings, [shard.leadership for shard in self.shards])
+        self.front = Front(tradings, leaderships)
         self._follower = SettingsFollower(SettingsVersions(database), tradings)
         instruments.watch_settings(self._follower.behind)
+        self._fair_share: FairShare | None = None
+        if shares:
+            engines = Engines(database, holder, settings.shards, settings.lease_s)
+            self._fair_share = FairShare(engines, leaderships, settings.lease_s, instruments)
+        self._all_or_none = AllOrNone(leaderships[0], leaderships[1:])
 
     def serve(self, bus: Bus) -> None:
         """Have a bus bring quotes and commands."""
         for shard in self.shards:
-            bus.serve(shard.shard, shard.intake, shard.trading.on_quote)
+            bus.serve(shard.shard, shard.intake, shard.take_quote)
 
     def keep_trading(self, loops: LoopGroup) -> None:
-        """Have leases kept, and what is committed told, from now on."""
+        """Have leases claimed and kept, and what is committed told, from now on."""
         for shard in self.shards:
             shard.keep_trading(loops)
+        if self._fair_share is not None:
+            interval_s = self._fair_share.interval_s
+            loops.repeat("claims", self._fair_share.run_once, interval_s=interval_s)
+        elif len(self.shards) > 1:
+            loops.keep("claims", self._all_or_none.run, self._all_or_none.pulse)
         if len(self.shards) > 1:
             follow = self._follower.run_once
             loops.repeat("settings", follow, interval_s=FOLLOW_INTERVAL_S)
@@ -74,6 +97,10 @@ class EngineHost:
             shard.keep_looking(loops)
 
     async def stop(self) -> None:
-        """Commit what is decided and let the next owners in; bounded."""
-        for shard in self.shards:
-            await shard.leadership.stop()
+        """Commit what is decided and let the next owners in, of all shards at once; bounded."""
+        if self._fair_share is not None:
+            try:
+                await self._fair_share.leave()
+            except Unreachable as error:
+                logger.warning("the other engines are not told of the end: {}", error)
+        await asyncio.gather(*(shard.leadership.stop() for shard in self.shards))

@@ -70,7 +70,8 @@ class Settings(BaseSettings):
         max_connections, address_connections: open at once, in all and from an address;
             `trusted_proxies`: networks, with commas, that
             are believed about where a request comes from.
-        lease_s: how long the shard stays with a process that died, seconds.
+        shards: into how many the accounts are divided, the same in all processes.
+        lease_s: how long a shard stays with a process that died, seconds.
         feed_rate, feed_seed: of the simulated feed, quotes a second; `feed_file`, `feed_speed`
             (1: as recorded) and `feed_loop` of the replay feed; `feed_url` and
             `feed_connections` of the websocket feed.
@@ -123,6 +124,7 @@ class Settings(BaseSettings):
     feed_loop: bool = False
     feed_rate: float = Field(default=50.0, gt=0, le=100_000)
     feed_seed: int = 1
+    shards: int = Field(default=1, ge=1, le=64)
     lease_s: float = Field(default=10.0, ge=1, le=300)
     max_quote_age_s: float = Field(default=10.0, gt=0)
     max_quote_future_s: float = Field(default=1.0, ge=0)

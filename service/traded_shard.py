@@ -7,8 +7,10 @@ from random import Random
 
 from service.domain.desk import Desk
 from service.domain.engine import Engine
+from service.domain.quote import Quote
 from service.instruments import Instruments
 from service.keeping import make_retention
+from service.loops.bus import TakeQuote
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
@@ -48,13 +50,16 @@ class TradedShard:
         reader: Reader,
         board: PriceBoard,
         instruments: Instruments,
+        *,
+        is_wanted: bool = True,
     ) -> None:
+        """Take whether the shard is to be traded here from the start."""
         self._settings = settings
         engine = Engine(Desk(rules.shard), rules.guard)
         trading = self.trading = Trading(database, reader, instruments, engine)
         self.shard = rules.shard
         self.intake = Intake(trading, reader)
-        self.leadership = Leadership(database, trading, rules)
+        self.leadership = Leadership(database, trading, rules, is_wanted=is_wanted)
         publisher = self._publisher = Publisher(cache, Outbox(database, rules.shard), instruments)
         self._sweeps = Sweeps(database, trading, instruments)
         self._faults = Faults(trading, instruments)
@@ -76,8 +81,22 @@ class TradedShard:
         trading.lead_hooks += [publisher.lead, cache.renew, self._warm_up.lead]
         trading.settings_hooks.append(board.settings_changed)
 
+    @property
+    def take_quote(self) -> TakeQuote:
+        """What is to be called with every quote."""
+        # One shard is always followed: the engine's own method costs nothing more.
+        return self.trading.on_quote if self.shard.of == 1 else self._take_if_followed
+
+    def _take_if_followed(self, quote: Quote) -> None:
+        if self.leadership.is_informed:
+            self.trading.on_quote(quote)
+
+    def _parted(self, loops: LoopGroup) -> LoopGroup:
+        return loops if self.shard.of == 1 else loops.of_part(str(self.shard.number))
+
     def keep_trading(self, loops: LoopGroup) -> None:
         """Have the lease kept, and what is committed told, from now on."""
+        loops = self._parted(loops)
         leadership, publisher, warm_up = self.leadership, self._publisher, self._warm_up
         settings = self._settings
         deadline_s = settings.lease_s + LEADERSHIP_DEADLINE_S
@@ -94,6 +113,7 @@ class TradedShard:
 
     def keep_looking(self, loops: LoopGroup) -> None:
         """Have what no tick sees to looked after, from now on."""
+        loops = self._parted(loops)
         settings, trading = self._settings, self.trading
         positions_s = settings.positions_sweep_interval_s
         loops.repeat(

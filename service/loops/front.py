@@ -46,8 +46,8 @@ class Front:
                 each.cancel()
 
     def leads(self, shard: int) -> bool:
-        """Tell whether this process trades a shard."""
-        return self._tradings[shard].is_leading
+        """Tell whether this process trades a shard, and its lease was renewed in time."""
+        return self._tradings[shard].has_lease
 
     @property
     def is_leading(self) -> bool:

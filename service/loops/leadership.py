@@ -59,7 +59,7 @@ class Leadership:
         self._unwanted = asyncio.Event()
         self._aside = _set_event()
         self._informed = asyncio.Event()
-        self._why_left = "shutdown"
+        self._why_left = "fair_share"
         self.pulse = Pulse()
         if is_wanted:
             self.want()
@@ -75,6 +75,11 @@ class Leadership:
     def is_wanted(self) -> bool:
         """Whether this process should trade the shard, if it can."""
         return self._wanted.is_set()
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether the shard is neither traded here nor stood by for."""
+        return self._aside.is_set()
 
     @property
     def is_informed(self) -> bool:
@@ -100,13 +105,12 @@ class Leadership:
         self._unwanted.clear()
         self._wanted.set()
 
-    async def hand_over(self) -> None:
-        """Let another process trade the shard, and forget its book; bounded as `stop`."""
-        self._why_left = "fair_share"
-        await self._stand_aside()
-        if not self.is_wanted:
-            self._informed.clear()
-            self._trading.follow(Engine(Desk(self._rules.shard), self._rules.guard))
+    def hand_over(self) -> None:
+        """Begin to let another process trade the shard; where that is done, its book is dropped."""
+        if self.is_wanted:
+            self._why_left = "fair_share"
+            self._wanted.clear()
+            self._unwanted.set()
 
     async def stop(self) -> None:
         """Commit what is decided, store the last prices and let the next owner in; bounded.
@@ -114,9 +118,6 @@ class Leadership:
         The book stays, for reading.
         """
         self._why_left = "shutdown"
-        await self._stand_aside()
-
-    async def _stand_aside(self) -> None:
         self._wanted.clear()
         self._unwanted.set()
         with suppress(TimeoutError):
@@ -132,12 +133,18 @@ class Leadership:
         try:
             while True:
                 if not self.is_wanted:
-                    self._aside.set()
-                    await self.pulse.rest(self._wanted.wait())
+                    await self._stand_aside()
                 self._aside.clear()
                 await self._take_part()
         finally:
             self._aside.set()
+
+    async def _stand_aside(self) -> None:
+        if self._why_left == "fair_share":
+            self._informed.clear()
+            self._trading.follow(self._empty_engine())
+        self._aside.set()
+        await self.pulse.rest(self._wanted.wait())
 
     async def _take_part(self) -> None:
         connection = await self._connect()
@@ -198,7 +205,7 @@ class Leadership:
 
     async def _stand_by(self, connection: "Connection") -> Lease | None:
         """Wait for the lease; None: the shard is wanted no more."""
-        engine = Engine(Desk(self._rules.shard), self._rules.guard)
+        engine = self._empty_engine()
         async with self._database.measured("load"):
             await load_settings(connection, engine.desk)
         self._trading.follow(engine)
@@ -220,6 +227,9 @@ class Leadership:
                 async with self._database.measured("load"):
                     await load_settings(connection, engine.desk)
         return None
+
+    def _empty_engine(self) -> Engine:
+        return Engine(Desk(self._rules.shard), self._rules.guard)
 
     async def _take_lease(self, connection: "Connection") -> tuple[Lease | None, str]:
         """Take the lease of the shard; where that cannot be, tell why."""

@@ -29,7 +29,7 @@ RETURNING now.epoch, now.last_batch, now.last_tick, now.last_decision,
 """
 _RENEW = """
 UPDATE shard_leases SET expires_at = now() + make_interval(secs => $3)
-WHERE shard = $1 AND epoch = $2 RETURNING true
+WHERE shard = $1 AND epoch = $2 AND holder <> '' RETURNING true
 """
 _RELEASE = """
 UPDATE shard_leases SET expires_at = now(), holder = '' WHERE shard = $1 AND epoch = $2
@@ -76,5 +76,5 @@ async def renew(connection: "Connection", lease: Lease, life_s: float) -> bool:
 
 
 async def release(connection: "Connection", lease: Lease) -> None:
-    """Let the next owner in at once."""
+    """Let the next owner in at once; a renewal that is late changes nothing any more."""
     await connection.execute(_RELEASE, lease.shard, lease.epoch, timeout=TIMEOUT_S)

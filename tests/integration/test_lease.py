@@ -13,7 +13,7 @@ from service.domain.order import OrderType
 from service.health import lease_check
 from service.loops.answers import Unavailable
 from service.storage import lease as leases
-from service.storage.lease import acquire, release, renew
+from service.storage.lease import Vacancy, acquire, release, renew
 from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.interrupted_replay import through
 from tests.adversity.shard import Resting, open_small_book, opened, trading_shard
@@ -63,6 +63,7 @@ async def test_an_expired_lease_is_taken_over_with_the_next_epoch(
     assert first is not None
     assert second is not None
     assert second.epoch == first.epoch + 1
+    assert second.vacancy is Vacancy.EXPIRED
     assert not await renew(connection, first, 60)
 
 
@@ -74,6 +75,18 @@ async def test_a_former_owner_cannot_release_the_lease_of_the_next(
     assert await acquire(connection, 0, "other", 60) is not None
     await release(connection, first)
     assert await acquire(connection, 0, "third", 60) is None
+
+
+async def test_a_renewal_that_is_late_does_not_take_a_release_back(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    first = await acquire(connection, 0, "one", 60)
+    assert first is not None
+    await release(connection, first)
+    assert not await renew(connection, first, 60)
+    other = await acquire(connection, 0, "other", 60)
+    assert other is not None
+    assert other.vacancy is Vacancy.RELEASED
 
 
 async def test_the_same_holder_takes_its_lease_again_and_fences_its_former_self(
