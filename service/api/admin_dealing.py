@@ -1,10 +1,12 @@
 """For the dealing desk: the kill switch, net exposure, deal corrections, and the audit.
 
-The kill switch takes effect at once, on what waits too: what fired while it was on fires on the
-first quote after it. A correction is a deal of its own that takes another one back.
+The kill switch takes effect at once where the settings are changed, within a second on all other
+shards, and is answered when it holds on all. It holds for what waits too: what fired while it was
+on fires on the first quote after it. A correction is a deal of its own that takes another one back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from service.api.auth import Role
 from service.api.calls import Answer, Call, Route
@@ -39,25 +41,28 @@ _CORRECTED = frozenset({EventKind.CORRECTED})
 
 
 async def set_symbol_state(call: Call[StateChange, None]) -> Answer:
-    name = call.path["symbol"]
-    if name not in call.services.trading.desk.markets:
-        raise ApiError(TransportCode.NOT_FOUND, f"there is no symbol {name}")
-    with call.counted("admin"):
-        author = call.author(call.body.reason)
-        administration = call.services.administration
-        symbol = await administration.set_symbol_state(name, call.body.state, author)
+    administration, author = call.services.administration, call.author(call.body.reason)
+    with _not_found(RejectCode.UNKNOWN_SYMBOL), call.counted("admin"):
+        symbol = await administration.set_symbol_state(call.path["symbol"], call.body.state, author)
     return Answer(200, symbol_view(symbol))
 
 
 async def set_group_state(call: Call[StateChange, None]) -> Answer:
-    name = call.path["group"]
-    if name not in call.services.trading.desk.groups:
-        raise ApiError(TransportCode.NOT_FOUND, f"there is no group {name}")
-    with call.counted("admin"):
-        author = call.author(call.body.reason)
-        administration = call.services.administration
-        group = await administration.set_group_state(name, call.body.state, author)
+    administration, author = call.services.administration, call.author(call.body.reason)
+    with _not_found(RejectCode.UNKNOWN_GROUP), call.counted("admin"):
+        group = await administration.set_group_state(call.path["group"], call.body.state, author)
     return Answer(200, group_view(group))
+
+
+@contextmanager
+def _not_found(code: RejectCode) -> Iterator[None]:
+    """Answer NOT_FOUND where what the path names is unknown to whoever has the settings."""
+    try:
+        yield
+    except Rejected as error:
+        if error.code is not code:
+            raise
+        raise ApiError(TransportCode.NOT_FOUND, error.detail) from None
 
 
 async def list_exposure(call: Call[None, None]) -> Answer:

@@ -23,7 +23,7 @@ from service.api.replies import (
 )
 from service.api.requests import NAME_PATTERN, GroupSettings, SymbolSettings, TermsSettings
 from service.domain.instrument import Group, GroupSymbol, Symbol, TradingState
-from service.domain.rejection import RejectCode
+from service.domain.rejection import RejectCode, Rejected
 from service.domain.scales import volume_units
 from service.domain.sessions import DAYS, parse_sessions
 
@@ -35,6 +35,7 @@ _ADMIN = Role.ADMIN
 _SETTINGS = (RejectCode.INVALID_SETTINGS,)
 _MISSING = (TransportCode.NOT_FOUND,)
 _NAME = re.compile(NAME_PATTERN)
+_MAX_UNITS = 10**18
 
 
 async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
@@ -48,9 +49,9 @@ async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
             body.base_currency,
             body.profit_currency,
             body.instrument_type,
-            volume_units(Decimal(body.min_lot), "min_lot", RejectCode.INVALID_SETTINGS),
-            volume_units(Decimal(body.max_lot), "max_lot", RejectCode.INVALID_SETTINGS),
-            volume_units(Decimal(body.lot_step), "lot_step", RejectCode.INVALID_SETTINGS),
+            _units(body.min_lot, "min_lot"),
+            _units(body.max_lot, "max_lot"),
+            _units(body.lot_step, "lot_step"),
             body.trigger_tolerance_points,
             body.max_jump_points,
             TradingState.ACTIVE,  # of a new one; that of another stays
@@ -62,14 +63,14 @@ async def set_symbol(call: Call[SymbolSettings, None]) -> Answer:
 
 
 async def list_symbols(call: Call[None, None]) -> Answer:
-    markets = call.services.trading.desk.markets
+    markets = call.services.market.desk.markets
     return Answer(
         200, SymbolList(symbols=[symbol_view(markets[name].symbol) for name in sorted(markets)])
     )
 
 
 async def show_symbol(call: Call[None, None]) -> Answer:
-    market = call.services.trading.desk.markets.get(call.path["symbol"])
+    market = call.services.market.desk.markets.get(call.path["symbol"])
     if market is None:
         raise _not_found("symbol", call.path["symbol"])
     return Answer(200, symbol_view(market.symbol))
@@ -91,7 +92,7 @@ async def set_group(call: Call[GroupSettings, None]) -> Answer:
 
 
 async def list_groups(call: Call[None, None]) -> Answer:
-    groups = call.services.trading.desk.groups
+    groups = call.services.market.desk.groups
     return Answer(200, GroupList(groups=[group_view(groups[name]) for name in sorted(groups)]))
 
 
@@ -120,7 +121,7 @@ async def set_terms(call: Call[TermsSettings, None]) -> Answer:
 
 
 async def list_terms(call: Call[None, None]) -> Answer:
-    desk, group = call.services.trading.desk, _group(call)
+    desk, group = call.services.market.desk, _group(call)
     named = sorted(symbol for name, symbol in desk.terms if name == group.name)
     settings = [desk.terms[group.name, symbol].settings for symbol in named]
     return Answer(200, TermsList(symbols=[terms_view(each) for each in settings]))
@@ -128,14 +129,14 @@ async def list_terms(call: Call[None, None]) -> Answer:
 
 async def show_terms(call: Call[None, None]) -> Answer:
     group, symbol = call.path["group"], call.path["symbol"]
-    terms = call.services.trading.desk.terms.get((group, symbol))
+    terms = call.services.market.desk.terms.get((group, symbol))
     if terms is None:
         raise _not_found("group symbol", f"{group}/{symbol}")
     return Answer(200, terms_view(terms.settings))
 
 
 def _group(call: Call[None, None]) -> Group:
-    group = call.services.trading.desk.groups.get(call.path["group"])
+    group = call.services.market.desk.groups.get(call.path["group"])
     if group is None:
         raise _not_found("group", call.path["group"])
     return group
@@ -149,6 +150,14 @@ def _name(text: str, field: str) -> str:
             field,
         )
     return text
+
+
+def _units(lots: str, field: str) -> int:
+    """Return lots in 1/10,000 lot; reject what is not stored in 64 bits."""
+    units = volume_units(Decimal(lots), field, RejectCode.INVALID_SETTINGS)
+    if abs(units) >= _MAX_UNITS:
+        raise Rejected(RejectCode.INVALID_SETTINGS, f"{field} is far too large", field)
+    return units
 
 
 def _not_found(what: str, name: str) -> ApiError:

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 from loguru import logger
 
+from service.api.account_groups import AccountGroups
 from service.api.auth import Principal, Role
 from service.api.doors import Doors
 from service.api.errors import ApiError, ErrorCode, TransportCode
@@ -22,13 +23,12 @@ from service.api.ports import (
     Commands,
     EventFeed,
     Loops,
+    Market,
     Portfolios,
     PriceBoard,
     Reader,
-    Trading,
 )
 from service.api.reading import read_body, read_key, read_query
-from service.domain.account import Account
 from service.domain.decision import EventKind
 from service.domain.instrument import SettingsError
 from service.domain.rejection import RejectCode, Rejected
@@ -40,8 +40,6 @@ from service.loops.revocations import Revocations
 from service.storage.views import EventView
 from telemetry.spans import current_span
 
-STANDBY_RETRY_S = 5
-
 Body = TypeVar("Body")
 Query = TypeVar("Query")
 
@@ -50,7 +48,7 @@ Query = TypeVar("Query")
 class Services:
     """What handlers work on."""
 
-    trading: Trading
+    market: Market
     commands: Commands
     administration: Administration
     reader: Reader
@@ -61,6 +59,7 @@ class Services:
     instruments: Instruments
     doors: Doors
     revocations: Revocations
+    groups: AccountGroups
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +97,9 @@ class Call(Generic[Body, Query]):
             raise Rejected(code, f"{name} must be a number")
         return int(text)
 
-    def account(self) -> Account:
-        """Return the caller's account from the desk; on a standby there is none."""
-        trading = self.services.trading
-        account = trading.desk.accounts.get(self.account_id)
-        if account is not None:
-            return account
-        if not trading.is_leading:
-            raise Unavailable("this process is a standby: ask the one that trades", STANDBY_RETRY_S)
-        raise Rejected(RejectCode.UNKNOWN_ACCOUNT, f"there is no account {self.account_id}")
+    async def group(self) -> str:
+        """Return the name of the caller's group."""
+        return await self.services.groups.of(self.account_id)
 
     @contextmanager
     def counted(self, name: str) -> Iterator[None]:

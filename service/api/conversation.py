@@ -72,7 +72,7 @@ class Conversation:
         self._choose(chosen - gone)
 
     def _symbols(self) -> frozenset[str]:
-        desk = self._services.trading.desk
+        desk = self._services.market.desk
         return frozenset(
             terms.market.symbol.name
             for group in self._socket.quotes_after
@@ -89,7 +89,7 @@ class Conversation:
             socket.quotes_after[group] = self._services.board.sequence(group)
             quotes = {
                 quote.symbol: quote
-                for quote in group_quotes(self._services.trading.desk, group)
+                for quote in group_quotes(self._services.market.desk, group)
                 if symbols is None or quote.symbol in symbols
             }
             if quotes:

@@ -22,6 +22,7 @@ from service.api import (
     market,
     orders,
 )
+from service.api.account_groups import AccountGroups
 from service.api.addresses import Addresses, Network
 from service.api.auth import MAX_TOKEN_S, Authenticator, refuse_token_in_url
 from service.api.calls import Route, Services, serve
@@ -35,10 +36,10 @@ from service.api.ports import (
     Commands,
     EventFeed,
     Loops,
+    Market,
     Portfolios,
     PriceBoard,
     Reader,
-    Trading,
 )
 from service.api.rates import RateLimits, Rates
 from service.api.reading import MAX_BODY_BYTES
@@ -69,7 +70,7 @@ ROUTES: tuple[Route, ...] = (
 
 def build_gateway(
     *,
-    trading: Trading,
+    market: Market,
     commands: Commands,
     administration: Administration,
     reader: Reader,
@@ -103,7 +104,7 @@ def build_gateway(
         addresses,
     )
     services = Services(
-        trading,
+        market,
         commands,
         administration,
         reader,
@@ -114,6 +115,7 @@ def build_gateway(
         instruments,
         doors,
         revocations,
+        AccountGroups(portfolios),
     )
     stream = Stream(services, SocketLimits() if limits is None else limits)
     document = msgspec.json.encode(openapi_document(ROUTES, version))

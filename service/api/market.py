@@ -1,4 +1,4 @@
-"""What the caller's group trades, and at which prices; both from the desk's memory."""
+"""What the caller's group trades, and at which prices; both from memory."""
 
 from service.api.auth import Role
 from service.api.calls import Answer, Call, Route
@@ -22,19 +22,20 @@ def group_quotes(desk: Desk, group: str) -> list[PriceView]:
 
 
 async def list_symbols(call: Call[None, None]) -> Answer:
-    terms = group_terms(call.services.trading.desk, call.account().group.name)
+    group = await call.group()
+    terms = group_terms(call.services.market.desk, group)
     return Answer(200, InstrumentList(symbols=[group_symbol_view(each) for each in terms]))
 
 
 async def list_quotes(call: Call[None, None]) -> Answer:
-    group = call.account().group.name
+    group = await call.group()
     services = call.services
     return Answer(
         200,
         QuoteList(
             group=group,
             sequence=services.board.sequence(group),
-            quotes=group_quotes(services.trading.desk, group),
+            quotes=group_quotes(services.market.desk, group),
         ),
     )
 

@@ -1,8 +1,8 @@
 """What the gateway needs of the rest of the service, as narrow as it uses it.
 
 The gateway decides nothing: commands go as data to whoever has the account and are answered once
-they are committed; reads go to the cache, PostgreSQL or the desk's memory; what happens comes from
-the board and the feed.
+they are committed; reads go to the cache or PostgreSQL; settings and prices are in memory; what
+happens comes from the board and the feed.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -26,14 +26,11 @@ from service.storage.views import AccountView, DealView, OrderView
 Unsubscribe = Callable[[], None]
 
 
-class Trading(Protocol):
-    """The memory of whoever trades, for reading."""
+class Market(Protocol):
+    """Settings and last prices; the desk's accounts and orders are nobody's business here."""
 
     @property
     def desk(self) -> Desk: ...
-
-    @property
-    def is_leading(self) -> bool: ...
 
 
 class Commands(Protocol):

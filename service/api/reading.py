@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from service.api.errors import ApiError, TransportCode
-from service.api.requests import DECIMAL_PATTERN, KEY_PATTERN, NAME_PATTERN
+from service.api.requests import DECIMAL_PATTERN, KEY_PATTERN, NAME_PATTERN, TOKEN_ID_PATTERN
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_TIMEOUT_S = 10.0
@@ -31,7 +31,8 @@ def read_key(request: web.Request) -> str | None:
     if len(keys) > 1 or not _KEY.search(keys[0]):
         raise ApiError(
             TransportCode.VALIDATION_FAILED,
-            "Idempotency-Key must be 1 to 64 printable ASCII characters without blanks, once",
+            "Idempotency-Key must be 1 to 64 printable ASCII characters without blanks, once, and "
+            "the first one no tilde",
             "Idempotency-Key",
         )
     return keys[0]
@@ -108,6 +109,8 @@ def validation_failed(error: msgspec.ValidationError) -> ApiError:
     elif NAME_PATTERN in rule:
         rule = "expected a name of 1 to 32 letters, digits and . _ # -"
     elif KEY_PATTERN in rule:
+        rule = "expected 1 to 64 printable ASCII characters without blanks, the first one no tilde"
+    elif TOKEN_ID_PATTERN in rule:
         rule = "expected 1 to 64 printable ASCII characters without blanks"
     return ApiError(
         TransportCode.VALIDATION_FAILED, f"{field}: {rule}" if field else rule, field or None

@@ -28,7 +28,9 @@ DEFAULT_PAGE = 50
 # The look-ahead keeps a trailing newline out, which `$` alone lets pass.
 DECIMAL_PATTERN = r"^-?[0-9]{1,15}(\.[0-9]{1,10})?$(?!\n)"
 NAME_PATTERN = r"^[A-Za-z0-9._#-]{1,32}$(?!\n)"
-KEY_PATTERN = r"^[!-~]{1,64}$(?!\n)"
+# What begins with a tilde is a key of the service's own.
+KEY_PATTERN = r"^[!-}][!-~]{0,63}$(?!\n)"
+TOKEN_ID_PATTERN = r"^[!-~]{1,64}$(?!\n)"
 TEXT_PATTERN = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$(?!\n)"
 MAX_POINTS = 10**15
 TRAILING_FIELD = "trailing_distance_points"
@@ -39,7 +41,15 @@ DecimalText = Annotated[
 ]
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Key = Annotated[
-    str, Meta(pattern=KEY_PATTERN, description="1 to 64 printable ASCII characters, no blanks.")
+    str,
+    Meta(
+        pattern=KEY_PATTERN,
+        description="1 to 64 printable ASCII characters, no blanks, the first one no tilde.",
+    ),
+]
+TokenId = Annotated[
+    str,
+    Meta(pattern=TOKEN_ID_PATTERN, description="1 to 64 printable ASCII characters, no blanks."),
 ]
 Points = Annotated[
     int,
@@ -204,7 +214,7 @@ class NewRevocation(Request, frozen=True, kw_only=True):
     """
 
     reason: Reason
-    token_id: Key | None = None
+    token_id: TokenId | None = None
     account_id: AccountId | None = None
     role: Literal["trader", "admin"] = "trader"
 

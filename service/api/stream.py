@@ -45,7 +45,7 @@ class Stream:
         self._limits = limits
         self._fanout = Fanout(services.board, services.instruments)
         self.accounts = WatchedAccounts(
-            services.feed, lambda: services.trading.desk, services.instruments
+            services.feed, lambda: services.market.desk, services.instruments
         )
         self._open: dict[ClientSocket, Principal] = {}
         services.revocations.listeners.append(self._close_revoked)
@@ -180,7 +180,7 @@ class Stream:
     def _introduce(self, socket: ClientSocket, watched: WatchedAccount) -> None:
         """Send an account's snapshot, and let what follows it come."""
         services, committed = self._services, watched.committed
-        account, desk = committed.view, services.trading.desk
+        account, desk = committed.view, services.market.desk
         group = account.group
         socket.quotes_after[group] = services.board.sequence(group)
         snapshot = Snapshot(

@@ -17,6 +17,7 @@ from service.domain.instrument import UserType
 from service.domain.money import EXACT, format_money, format_scaled
 from service.domain.order import Order, OrderStatus
 from service.domain.times import format_time
+from service.loops.answers import Unavailable
 from service.storage.cache import Cache, StaticOrders
 from service.storage.valuation import Valuation
 from service.storage.views import AccountView, OrderView, order_state
@@ -109,9 +110,12 @@ def value(view: AccountView, orders: Sequence[OrderView], desk: Desk) -> Portfol
     """Value an account at the prices of a desk's markets.
 
     Raises:
-        KeyError: the desk does not know its group, or the group's terms on a symbol it holds.
+        Unavailable: the desk does not know its group yet, or the group's terms on what it holds.
     """
-    account, opened = seat(view, orders, desk)
+    try:
+        account, opened = seat(view, orders, desk)
+    except KeyError as error:
+        raise Unavailable(f"the settings of group {view.group} are not here yet: retry") from error
     positions = [_position(order) for order in opened]
     equity, free_margin = account.equity(), account.free_margin()
     _unseat(account)

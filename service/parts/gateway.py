@@ -9,7 +9,7 @@ from aiohttp import web
 from service.api.addresses import parse_networks
 from service.api.connections import ConnectionLimits
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
-from service.api.ports import Administration, Commands, Trading
+from service.api.ports import Administration, Commands, Market
 from service.api.rates import RateLimits
 from service.loops.portfolio import Portfolios
 from service.loops.prices import PriceBoard
@@ -32,7 +32,7 @@ class GatewayPart:
         base: Foundation,
         redis_url: str,
         secrets: SigningSecrets,
-        trading: Trading,
+        market: Market,
         commands: Commands,
         administration: Administration,
         board: PriceBoard,
@@ -50,11 +50,11 @@ class GatewayPart:
         self._events.settings_listeners.append(base.cache.groups)
         self._revocations = Revocations(RevocationStore(base.database), max_token_s)
         self.app = build_gateway(
-            trading=trading,
+            market=market,
             commands=commands,
             administration=administration,
             reader=base.reader,
-            portfolios=Portfolios(base.cache, base.reader, lambda: trading.desk),
+            portfolios=Portfolios(base.cache, base.reader, lambda: market.desk),
             board=board,
             feed=self._events,
             loops=base.supervisor,

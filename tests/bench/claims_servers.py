@@ -137,7 +137,7 @@ class ProductServer:
         bus = MemoryBus(ALL_ACCOUNTS.of)
         bus.serve(ALL_ACCOUNTS, Intake(trading, product.reader), trading.on_quote)
         app = build_gateway(
-            trading=trading,
+            market=trading,
             commands=bus,
             administration=Administration(bus, SettingsVersions(product.database)),
             reader=product.reader,

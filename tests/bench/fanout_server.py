@@ -98,7 +98,7 @@ def _gateway(sender: Sender, listeners: Listeners) -> tuple[web.Application, Bro
     bus = MemoryBus(ALL_ACCOUNTS.of)
     bus.serve(ALL_ACCOUNTS, Intake(trading, reader), trading.on_quote)
     app = build_gateway(
-        trading=trading,
+        market=trading,
         commands=bus,
         administration=Administration(bus, SettingsVersions(database)),
         reader=reader,

@@ -152,7 +152,7 @@ async def serve(
     bus = MemoryBus(ALL_ACCOUNTS.of)
     bus.serve(ALL_ACCOUNTS, Intake(trading, reader), trading.on_quote)
     app = build_gateway(
-        trading=trading,
+        market=trading,
         commands=bus,
         administration=Administration(bus, SettingsVersions(database)),
         reader=reader,

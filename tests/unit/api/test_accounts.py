@@ -55,8 +55,12 @@ async def test_without_an_account_there_is_nothing_to_show(world: World) -> None
         assert (status, problem["code"]) == (404, "UNKNOWN_ACCOUNT")
 
 
-async def test_a_standby_has_no_prices(world: World) -> None:
-    world.trading.is_leading = False
+async def test_an_account_is_read_once_to_know_its_group(world: World) -> None:
+    """Which is all that is looked at: the market of a gateway has no accounts."""
+    await world.call("GET", "/symbols")
     world.desk.accounts.clear()
-    status, problem = await world.call("GET", "/quotes")
-    assert (status, problem["code"]) == (503, "UNAVAILABLE")
+    for path in ("/symbols", "/quotes"):
+        status, _ = await world.call("GET", path)
+        assert status == 200
+    status, problem = await world.call("GET", "/quotes", account_id=OTHER)
+    assert (status, problem["code"]) == (404, "UNKNOWN_ACCOUNT")

@@ -144,6 +144,7 @@ async def test_a_symbol_is_added_with_a_groups_terms(world: World) -> None:
         ("/symbols/EURUSD", SYMBOL | {"digits": 3}, "INVALID_SETTINGS"),
         ("/symbols/AUDUSD", SYMBOL | {"lot_step": "0"}, "INVALID_SETTINGS"),
         ("/symbols/AUDUSD", SYMBOL | {"lot_step": "0.00001"}, "INVALID_SETTINGS"),
+        ("/symbols/AUDUSD", SYMBOL | {"max_lot": "9" * 15}, "INVALID_SETTINGS"),
         ("/symbols/AUDUSD", SYMBOL | {"digits": 9}, "VALIDATION_FAILED"),
         ("/symbols/AUD%00USD", SYMBOL, "VALIDATION_FAILED"),
         ("/groups/vip", GROUP | {"stop_out_level": "101"}, "INVALID_SETTINGS"),

@@ -108,7 +108,7 @@ async def test_only_json_is_taken(world: World) -> None:
     assert (response.status, problem["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-@pytest.mark.parametrize("key", ["", "a b", "x" * 65])
+@pytest.mark.parametrize("key", ["", "a b", "x" * 65, "~", "~own"])
 async def test_a_bad_idempotency_key_is_refused(world: World, key: str) -> None:
     status, problem = await world.call("POST", "/orders", MARKET, key=key)
     assert (status, problem["field"]) == (422, "Idempotency-Key")

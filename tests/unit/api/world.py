@@ -74,7 +74,7 @@ class World:
         intake = Intake(self.trading, self.reader)
         self.bus.serve(ALL_ACCOUNTS, intake, lambda _: None)
         self.app: web.Application = build_gateway(
-            trading=self.trading,
+            market=self.trading,
             commands=self.bus,
             administration=Administration(self.bus, FakeVersions()),
             reader=self.reader,
