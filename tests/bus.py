@@ -16,6 +16,7 @@ from service.loops.supervisor import Supervisor
 from service.storage.database import Database
 from service.storage.views import EventView
 from telemetry import catalogue
+from telemetry.spans import Tracing
 from tests.support import eventually
 
 
@@ -70,15 +71,15 @@ class OneFeed:
 class Process:
     """An end of the bus, with the loops that a process keeps for it; leave it to end them."""
 
-    def __init__(self, url: str, shards: int, database: object = None) -> None:
-        self.instruments = Instruments()
+    def __init__(self, url: str, shards: int, tracing: Tracing | None = None) -> None:
+        self.instruments = Instruments(tracing=tracing)
         self.led = set(range(shards))
         self.stored: dict[tuple[int, str], bytes] = {}
         self.bus = RedisBus(
             url,
             shards,
             self.instruments,
-            cast("Database", OneFeed() if database is None else database),
+            cast("Database", OneFeed()),
             self.read_stored,
             self.leads,
             str(id(self)),

@@ -14,6 +14,7 @@ and between two of them the event loop goes round, so that no tick waits for mor
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import Context
 
@@ -77,7 +78,9 @@ class Answering:
         self._streams = streams
         self._tracing = streams.instruments.tracing
         self._writer = writer
-        self._asked: dict[bytes, _Asked] = {}  # in the order of their deadlines, nearly
+        self._asked: OrderedDict[bytes, _Asked] = (
+            OrderedDict()
+        )  # in the order of their deadlines, nearly
         self._tasks: set[asyncio.Task[None]] = set()
         self._led_since = 0
         self._reader: StreamReader | None = None
@@ -190,7 +193,6 @@ class Answering:
 
     def _forget(self, now: int) -> None:
         """Forget requests that nobody waits for any more."""
-        for request_id, asked in list(self._asked.items()):
-            if asked.deadline > now:
-                break
-            del self._asked[request_id]
+        asked = self._asked
+        while asked and asked[next(iter(asked))].deadline < now:
+            asked.popitem(last=False)

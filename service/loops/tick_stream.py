@@ -153,7 +153,10 @@ class TickReader:
 
     @property
     def lag_s(self) -> float:
-        """How old what was read last was then, or for how long nothing can be read."""
+        """How old what was read last was then, or for how long nothing can be read.
+
+        By the server's clock and this one's: it tells too how far these are apart.
+        """
         return max(self._lag_s, self._reader.silent_s)
 
     def hand_to(self, take_quote: TakeQuote) -> None:
