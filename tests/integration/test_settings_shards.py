@@ -5,8 +5,8 @@ stored settings say.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
@@ -27,7 +27,7 @@ from service.loops.administration import Administration
 from service.loops.answers import Unavailable
 from service.loops.bus import MemoryBus
 from service.loops.intake import Intake
-from service.loops.requests import Author
+from service.loops.requests import Answer, Author, Request
 from service.loops.settings_follower import SettingsFollower
 from service.storage.database import Database
 from service.storage.loader import load_engine
@@ -45,6 +45,8 @@ from tests.adversity.shard import (
     terms_of,
     trading_shard,
 )
+from tests.integration.test_engine_hosts import SHARDS as SHARED
+from tests.integration.test_engine_hosts import Host, process
 from tests.support import eventually
 
 SHARDS = 3
@@ -296,3 +298,59 @@ async def test_exposure_is_summed_over_all_shards(broker: Broker) -> None:
     await broker.stop(2)
     with pytest.raises(Unavailable):
         await broker.administration.exposure()
+
+
+# Processes that share the shards
+
+
+class AnyBus(MemoryBus):
+    """Asks whichever process trades a shard, and waits for one where none does."""
+
+    def __init__(self, hosts: Sequence[Host], shards: int) -> None:
+        super().__init__(shards)
+        self._hosts = hosts
+
+    async def ask(self, shard: int, request: Request) -> Answer:
+        async with asyncio.timeout(20):
+            while True:
+                for host in self._hosts:
+                    if host.host.front.leads(shard):
+                        return await host.bus.ask(shard, request)
+                await asyncio.sleep(0.01)
+
+
+async def test_processes_that_come_and_die_trade_by_the_same_settings(
+    postgres_dsn: str, redis_url: str
+) -> None:
+    await open_small_book(postgres_dsn, ACCOUNTS, RESTING)
+    hosts: list[Host] = []
+    database = Database(postgres_dsn, Instruments())
+    administration = Administration(AnyBus(hosts, SHARED), SettingsVersions(database))
+
+    async def change(markup: int) -> None:
+        await administration.set_terms(terms_of("gold", markup), AUTHOR)
+        await administration.set_terms(terms_of("plain", 60 - markup), AUTHOR)
+
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(process(postgres_dsn, redis_url, "one"))
+        hosts.append(first)
+        await eventually(lambda: len(first.led) == SHARED)
+        await change(3)
+        async with process(postgres_dsn, redis_url, "two") as second:
+            hosts.append(second)
+            await change(9)  # while shards are handed over
+            await eventually(lambda: len(second.led) == len(first.led) == SHARED // 2)
+            await change(14)
+            hosts.remove(second)
+        # It died: what it traded is behind until the first has it, and stores it then.
+        with suppress(Unavailable):
+            await change(31)
+        await eventually(lambda: len(first.led) == SHARED)
+        await change(33)
+        stored = {row[0]: order_from(row) for row in await fetch(postgres_dsn, LIVE)}
+        assert stored == await rested_by_one_desk(postgres_dsn)
+        versions = {version for (version,) in await fetch(postgres_dsn, VERSIONS)}
+        assert len(versions) == 1
+        await first.host.stop()
+    await database.close()
+    await check_book(postgres_dsn)
