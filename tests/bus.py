@@ -32,9 +32,9 @@ class Engine:
 
     async def answer(self, request: Request) -> Answer:
         self.requests.append(request)
+        await self.may_answer.wait()
         if self.refusal is not None:
             raise self.refusal
-        await self.may_answer.wait()
         if not isinstance(request, TakeCommand):
             return Done()
         return Taken(event_of(request.account_id), is_repeated=False)

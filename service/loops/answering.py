@@ -7,9 +7,9 @@ is on its way, or gets the answer that was given. What another leader decided, t
 tells (`Intake`), which every command on the bus has. Past its deadline nothing is decided, since
 the gateway has stopped waiting.
 
-A process that does not trade the shard any more answers nothing: what it refuses now, the next
-leader may accept. Bounded: `AT_ONCE` entries a read, `IN_FLIGHT` requests undecided or uncommitted,
-and between two of them the event loop goes round, so that no tick waits for more than one.
+A process that does not trade the shard any more refuses nothing, since the next leader may accept
+it; what was committed it tells. Bounded: `AT_ONCE` entries a read, `IN_FLIGHT` requests that are
+not committed; between two the event loop goes round, so that no tick waits for more than one.
 """
 
 import asyncio
@@ -164,15 +164,15 @@ class Answering:
             with span:
                 reply = await self._intake.answer(request)
         except Exception as error:
+            if not self._leads():
+                # The next leader may accept it; he is asked again.
+                self._asked.pop(asked.id, None)
+                return
             known = refusal(error)
             if known is None:
                 logger.opt(exception=error).error("a request failed that came over the bus")
                 known = UnavailableReply("the engine failed: see its log", 5)
             reply = known
-        if not self._leads():
-            # The next leader is asked again, and finds what was committed.
-            self._asked.pop(asked.id, None)
-            return
         encoded = encode_reply(reply)
         if isinstance(reply, UnavailableReply):
             self._asked.pop(asked.id, None)  # asked again it may be done

@@ -87,10 +87,6 @@ async def asked_of(redis: Redis) -> list[dict[Any, Any]]:
     return [fields for _, fields in found]
 
 
-async def add(redis: Redis, key: str, fields: dict[Any, Any]) -> None:
-    await redis.xadd(key, fields)
-
-
 async def test_what_an_engine_took_with_it_is_decided_by_the_next(anywhere: Processes) -> None:
     gateway, first = await anywhere.gateway(), await anywhere.engine()
     first.engine.may_answer.clear()
@@ -128,17 +124,26 @@ async def test_a_command_asked_again_joins_the_one_on_its_way(world: Processes) 
     assert len(engine.engine.requests) == 1
 
 
-async def test_an_engine_that_lost_the_shard_says_nothing(world: Processes) -> None:
+async def test_an_engine_that_lost_the_shard_refuses_nothing(world: Processes) -> None:
+    gateway, former = await world.gateway(), await world.engine()
+    former.engine.may_answer.clear()
+    taking = asyncio.create_task(gateway.bus.take(1, "k", Cancel(1)))
+    await eventually(lambda: bool(former.engine.requests))
+    former.led.clear()
+    former.engine.refusal = REFUSED
+    former.engine.may_answer.set()
+    await world.engine()
+    assert (await taking).event == event_of(1)
+
+
+async def test_an_engine_that_lost_the_shard_tells_what_was_committed(world: Processes) -> None:
     gateway, former = await world.gateway(), await world.engine()
     former.engine.may_answer.clear()
     taking = asyncio.create_task(gateway.bus.take(1, "k", Cancel(1)))
     await eventually(lambda: bool(former.engine.requests))
     former.led.clear()
     former.engine.may_answer.set()
-    next_one = await world.engine()
-    next_one.engine.refusal = REFUSED
-    with pytest.raises(Rejected):
-        await taking
+    assert (await taking).event == event_of(1)
 
 
 async def test_a_late_refusal_of_a_former_leader_is_not_believed(
@@ -152,7 +157,7 @@ async def test_a_late_refusal_of_a_former_leader_is_not_believed(
     asked, *_ = await asked_of(redis)
     late = encode_reply(RejectedReply(RejectCode.NO_QUOTE, "too late"))
     answers = "{gateway:" + asked[b"g"].decode() + "}:answers"
-    await add(redis, answers, {"i": asked[b"i"], "a": "1", "m": late})
+    await redis.xadd(answers, {"i": asked[b"i"], "a": "1", "m": late})
     await asyncio.sleep(0.05)
     assert not taking.done()
     engine.engine.may_answer.set()
@@ -177,7 +182,7 @@ async def test_what_nobody_answers_in_time_is_not_decided_later(
     engine.led.add(0)
     await eventually(lambda: engine.bus.is_connected)
     late, *_ = await asked_of(redis)
-    await add(redis, commands_key(0), late)
+    await redis.xadd(commands_key(0), late)
     await gateway.bus.take(1, "k 2", Cancel(2))
     assert engine.engine.requests == [TakeCommand(1, "k 2", Cancel(2))]
 
@@ -193,12 +198,12 @@ async def test_what_has_no_key_is_asked_once(world: Processes) -> None:
 
 async def test_what_cannot_be_read_harms_nobody(world: Processes, redis: Redis) -> None:
     gateway, engine = await world.gateway(), await world.engine()
-    unreadable: list[dict[str, object]] = [
+    unreadable: list[dict[Any, Any]] = [
         {"what": "is this"},
         {"i": "1", "d": 2**62, "g": "g", "a": 1, "m": b"\xc1"},
     ]
     for fields in unreadable:
-        await add(redis, commands_key(0), fields)
+        await redis.xadd(commands_key(0), fields)
     await gateway.bus.take(1, "k", Cancel(1))
     assert len(engine.engine.requests) == 1
 
