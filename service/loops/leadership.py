@@ -22,6 +22,7 @@ from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.loops.loop_status import describe_error
 from service.loops.rules import Rules
+from service.loops.taking_over import forget_book
 from service.loops.term import DRAIN_TIMEOUT_S, Term, trust
 from service.loops.trading import Trading
 from service.storage import lease as leases
@@ -142,7 +143,7 @@ class Leadership:
     async def _stand_aside(self) -> None:
         if self._why_left == "fair_share":
             self._informed.clear()
-            self._trading.follow(self._empty_engine())
+            await self._follow(self._empty_engine())
         self._aside.set()
         await self.pulse.rest(self._wanted.wait())
 
@@ -208,7 +209,7 @@ class Leadership:
         engine = self._empty_engine()
         async with self._database.measured("load"):
             await load_settings(connection, engine.desk)
-        self._trading.follow(engine)
+        await self._follow(engine)
         self._informed.set()
         said = ""
         asked = 0
@@ -227,6 +228,12 @@ class Leadership:
                 async with self._database.measured("load"):
                     await load_settings(connection, engine.desk)
         return None
+
+    async def _follow(self, engine: Engine) -> None:
+        """Follow prices on an engine without a book, and let go of the book there was."""
+        former = self._trading.desk
+        self._trading.follow(engine)
+        await forget_book(former)
 
     def _empty_engine(self) -> Engine:
         return Engine(Desk(self._rules.shard), self._rules.guard)

@@ -1,4 +1,6 @@
-"""What a shard is taken over with: its book as committed, and the newest prices there are."""
+"""What a shard is taken over with, its book as committed and the newest prices; and its end."""
+
+import asyncio
 
 from service.domain.desk import Desk
 from service.domain.engine import Engine
@@ -7,6 +9,8 @@ from service.domain.shard import AccountShard
 from service.storage.database import Database
 from service.storage.lease import Lease
 from service.storage.loader import load_engine, load_quotes
+
+ACCOUNTS_AT_ONCE = 500
 
 
 async def load_book(
@@ -41,3 +45,21 @@ def keep_newer_prices(followed: Desk, desk: Desk) -> None:
         market = desk.markets.get(name)
         if market is not None and seen.time > market.time:
             market.bid, market.ask, market.time = seen.bid, seen.ask, seen.time
+
+
+async def forget_book(desk: Desk) -> None:
+    """Let go of a book on which nobody trades any more, in slices, so that other ticks go on.
+
+    The garbage collector was told to pass over what was loaded, and so would never free what is
+    held by a cycle: an account and its positions.
+    """
+    while desk.accounts:
+        for _ in range(min(ACCOUNTS_AT_ONCE, len(desk.accounts))):
+            _, account = desk.accounts.popitem()
+            account.exposures.clear()
+            account.watches.clear()
+        await asyncio.sleep(0)
+    while desk.orders:
+        for _ in range(min(ACCOUNTS_AT_ONCE, len(desk.orders))):
+            desk.orders.popitem()
+        await asyncio.sleep(0)
