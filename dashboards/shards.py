@@ -179,6 +179,7 @@ _TICKS = Row(
             "of a price that has passed; look at its event loop, and at Redis.",
             "s",
             Query(f"max by (instance) ({series(catalogue.TICK_LAG)})", "{{instance}}"),
+            limit=limit_of("TapewatchTickLagHigh"),
             width=6,
         ),
         trend(

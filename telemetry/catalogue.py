@@ -302,7 +302,8 @@ TICK_LAG = _gauge(
 )
 TICKS_LOST = _counter(
     "tapewatch_ticks_lost_total",
-    "Ticks that were written and were gone before this process had read them; it stays 0.",
+    "Ticks that could not be written in time, or were gone before this process had read them; it "
+    "stays 0.",
     "ticks",
 )
 BUS_OUTSTANDING = _gauge(

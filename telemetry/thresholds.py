@@ -68,6 +68,7 @@ ALERT_LIMITS = (
     ),
     AlertLimit("TapewatchWriterQueueLong", 2000, "short", "decisions that wait for a commit"),
     AlertLimit("TapewatchLeaseFlapping", 3, "short", "leases of a shard run out in 10 minutes"),
+    AlertLimit("TapewatchTickLagHigh", 1, "s", "behind the newest written tick"),
     AlertLimit(
         "TapewatchDatabasePoolExhausted", 0.9, "percentunit", "share of pooled connections in use"
     ),

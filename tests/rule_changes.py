@@ -71,9 +71,9 @@ def _variants(node: Expr) -> Iterator[str]:
         case VectorSelector():
             yield from _selections(node)
         case MatrixSelector():
-            selector = node.vector_selector.prettify()
-            yield f"{selector}[{promql_parser.display_duration(node.range * 2)}]"
-            yield f"{selector}[{promql_parser.display_duration(node.range / 2)}]"
+            selector, *offset = re.split(r"(?= offset )", node.vector_selector.prettify())
+            for window in (node.range * 2, node.range / 2):
+                yield "".join((selector, f"[{promql_parser.display_duration(window)}]", *offset))
         case Call() if node.func.name == "round":
             yield node.args[0].prettify()
 

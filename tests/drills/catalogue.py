@@ -255,7 +255,17 @@ DRILLS = (
     ),
 )
 
+_OF_SEVERAL_ROLES = (
+    "it takes feeds, engines and gateways of their own: promtool shows that it fires"
+)
 NOT_DRILLED = {
+    "TapewatchBusDown": _OF_SEVERAL_ROLES,
+    "TapewatchCommandsUnanswered": _OF_SEVERAL_ROLES,
+    "TapewatchFeedWithoutWriter": _OF_SEVERAL_ROLES,
+    "TapewatchSettingsNotTakenOver": _OF_SEVERAL_ROLES,
+    "TapewatchShardsUnevenlySpread": _OF_SEVERAL_ROLES,
+    "TapewatchTickLagHigh": _OF_SEVERAL_ROLES,
+    "TapewatchTicksLost": _OF_SEVERAL_ROLES,
     "TapewatchTriggerBudgetBurns": "its windows are three days and six hours, and its `for` a "
     "quarter of an hour: promtool shows that it fires, and TapewatchTriggerBudgetBurnsFast burns "
     "the same budget here",

@@ -13,12 +13,16 @@ CRITICAL = frozenset(
     for name in (
         *("InstanceDown", "DatabaseDown", "FeedSilent", "LoopFailing", "LoopStalled"),
         *("NoLeaseHolder", "WriterQueueLong", "TriggerBudgetBurnsFast", "WritesFenced"),
+        *("BusDown", "FeedWithoutWriter", "CommandsUnanswered", "TickLagHigh", "TicksLost"),
+        "SettingsNotTakenOver",
     )
 )
 ONE = {"job": "tapewatch", "instance": "one:9464"}
 OTHER = {"job": "tapewatch", "instance": "two:9464"}
 ELSEWHERE = {"job": "elsewhere", "instance": "one:9464"}
 JOB = {"job": "tapewatch"}
+SHARD = JOB | {"shard": "3"}
+OTHER_SHARD = JOB | {"shard": "4"}
 
 
 def alert(name: str, place: dict[str, str] = ONE, **labels: str) -> dict[str, str]:
@@ -63,23 +67,32 @@ CASES = (
         (
             alert("EventLoopLag", OTHER),
             alert("LoopFailing", ELSEWHERE),
-            alert("NoLeaseHolder", JOB),
+            alert("NoLeaseHolder", SHARD),
         ),
     ),
     Case(
         "the whole job gone",
         alert("InstanceDown", JOB),
-        (alert("NoLeaseHolder", JOB), alert("LeaseFlapping", JOB)),
-        (alert("LoopFailing", ONE), alert("NoLeaseHolder", {"job": "elsewhere"})),
+        (alert("NoLeaseHolder", SHARD), alert("LeaseFlapping", SHARD)),
+        (alert("LoopFailing", ONE), alert("NoLeaseHolder", SHARD | {"job": "elsewhere"})),
     ),
     Case(
         "database down",
         alert("DatabaseDown", dependency="postgresql"),
-        (*DATABASE_CONSEQUENCES, alert("NoLeaseHolder", JOB), alert("LeaseFlapping", JOB)),
         (
+            *DATABASE_CONSEQUENCES,
+            alert("SettingsNotTakenOver"),
+            alert("NoLeaseHolder", SHARD),
+            alert("LeaseFlapping", OTHER_SHARD),
+            alert("ShardsUnevenlySpread", JOB),
+            alert("CommandsUnanswered", SHARD),
+        ),
+        (
+            alert("FeedWithoutWriter", JOB),
             alert("LoopFailing", OTHER, loop="pending_sweep"),
             alert("DatabaseSlow", ELSEWHERE, db_operation_name="commit"),
             alert("WritesFenced"),
+            alert("TicksLost"),
             alert("RedisDown", dependency="redis"),
         ),
     ),
@@ -94,11 +107,51 @@ CASES = (
             alert("LoopFailing", loop="portfolio"),
             alert("LoopStalled", loop="price_writer"),
             alert("LoopRecoveredSlowly", loop="events"),
+            alert("LoopFailing", loop="ticks"),
         ),
         (
             alert("LoopFailing", loop="pending_sweep"),
             alert("CacheDiffers", OTHER),
             alert("RedisMemoryHigh", ELSEWHERE),
+        ),
+    ),
+    Case(
+        "bus down",
+        alert("BusDown", dependency="redis"),
+        (
+            alert("RedisDown", dependency="redis"),
+            alert("CacheMissRateHigh", cache="static_orders"),
+            alert("LoopFailing", loop="ticks"),
+            alert("TickLagHigh"),
+            alert("FeedSilent"),
+            alert("SymbolSilent", symbol="EURUSD"),
+            alert("CommandsUnanswered", SHARD),
+        ),
+        (
+            alert("TickLagHigh", OTHER),
+            alert("TicksLost"),
+            alert("NoLeaseHolder", SHARD),
+            alert("CommandsUnanswered", SHARD | {"job": "elsewhere"}),
+        ),
+    ),
+    Case(
+        "feed without writer",
+        alert("FeedWithoutWriter", JOB),
+        (
+            alert("FeedSilent"),
+            alert("FeedSilent", OTHER),
+            alert("SymbolSilent", OTHER, symbol="EURUSD"),
+        ),
+        (alert("FeedSilent", ELSEWHERE), alert("TickLagHigh"), alert("CommandsUnanswered", SHARD)),
+    ),
+    Case(
+        "shard without leader",
+        alert("NoLeaseHolder", SHARD),
+        (alert("CommandsUnanswered", SHARD),),
+        (
+            alert("CommandsUnanswered", OTHER_SHARD),
+            alert("LeaseFlapping", SHARD),
+            alert("FeedSilent"),
         ),
     ),
     Case(

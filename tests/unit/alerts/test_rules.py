@@ -23,7 +23,10 @@ LIMITS_OF_WORK = {
     "TapewatchWebSocketSlow": thresholds.WEBSOCKET_PROCESSING_LIMIT_S,
     "TapewatchDatabaseSlow": thresholds.DATABASE_QUERY_LIMIT_S,
 }
-OF_THE_JOB = {"TapewatchNoLeaseHolder", "TapewatchLeaseFlapping"}
+OF_THE_JOB = {
+    *("TapewatchNoLeaseHolder", "TapewatchLeaseFlapping", "TapewatchShardsUnevenlySpread"),
+    *("TapewatchFeedWithoutWriter", "TapewatchCommandsUnanswered", "TapewatchStopOutBurst"),
+}
 OF_NO_INSTANCE = {"TapewatchNotificationsFailing", "TapewatchWatchdog"}
 SECONDS = {"s": 1, "m": 60}
 ALERTMANAGER = ROOT / "alerts" / "alertmanager" / "alertmanager.yml"
