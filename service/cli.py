@@ -21,6 +21,7 @@ from service.load.options import add_options
 from service.logs import open_logs
 from service.parts.listening import CannotListen
 from service.replay import Plan, Replay, ReplayInterrupted, plan_replay
+from service.roles import ServiceRole
 from service.scenario.fault import ScenarioError
 from service.scenario.make import make_scenario
 from service.servers import NoDatabase, open_servers
@@ -95,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="serve with embedded servers and demo data")
     run.set_defaults(run=_run)
     serve = commands.add_parser("serve", help="serve as configured by the environment")
+    serve.add_argument(
+        "--role",
+        choices=[str(role) for role in ServiceRole],
+        default=str(ServiceRole.ALL),
+        help="what this process does beside others of the same settings; default: %(default)s",
+    )
     serve.set_defaults(run=_serve)
 
     token = commands.add_parser("token", help="issue an access token")
@@ -181,19 +188,21 @@ async def _serve_demo(settings: Settings, secrets: SigningSecrets, logs: Logs) -
         redis_port=settings.redis_port,
     ) as servers:
         await open_demo(servers.database_dsn)
-        await serve(settings, servers, secrets, logs)
+        await serve(settings, ServiceRole.ALL, servers, secrets, logs)
 
 
 def _serve(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
-    secrets = required_secrets(settings)
-    uvloop.run(_serve_migrated(settings, secrets, logs))
+    role = ServiceRole(options.role)
+    uvloop.run(_serve_migrated(settings, role, required_secrets(settings, role), logs))
     return 0
 
 
-async def _serve_migrated(settings: Settings, secrets: SigningSecrets, logs: Logs) -> None:
+async def _serve_migrated(
+    settings: Settings, role: ServiceRole, secrets: SigningSecrets | None, logs: Logs
+) -> None:
     async with open_servers(settings, settings.data_dir) as servers:
         await apply_migrations(servers.database_dsn)
-        await serve(settings, servers, secrets, logs)
+        await serve(settings, role, servers, secrets, logs)
 
 
 def _token(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:

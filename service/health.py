@@ -16,8 +16,8 @@ from service.storage.errors import Unreachable
 _NS_PER_S = 1_000_000_000
 
 
-class WatchedFeed:
-    """The feed as seen from outside; there is none before the symbols are known.
+class WatchedMarket:
+    """The market as it reaches this process.
 
     Args:
         markets: the markets by symbol.
@@ -31,22 +31,15 @@ class WatchedFeed:
         max_age_s: float,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.feed: Feed | None = None
         self._markets = markets
         self._max_age_s = max_age_s
         self._clock = clock
         self._was_closed = False
         self._opened_at = 0
 
-    @property
-    def is_healthy(self) -> bool:
-        return self.feed is not None and self.feed.healthy
-
-    @property
-    def last_message_s(self) -> float:
-        """Unix time of the last message, 0 before the first."""
-        last = None if self.feed is None else self.feed.last_message_time
-        return 0.0 if last is None else last / _NS_PER_S
+    def fault(self) -> str | None:
+        """Return what is wrong apart from quotes that do not come."""
+        return None
 
     async def check(self) -> tuple[bool, str]:
         """Tell whether quotes come for what is in session, and how old the newest is."""
@@ -58,8 +51,8 @@ class WatchedFeed:
             return True, "no symbol is in session"
         if self._was_closed:
             self._was_closed, self._opened_at = False, now
-        if not self.is_healthy:
-            return False, "no messages" if self.last_message_s else "no message yet"
+        if (fault := self.fault()) is not None:
+            return False, fault
         # Heartbeats, and quotes that are all refused, do not make a market.
         newest = max((market.time for market in open_markets), default=0)
         if not newest:
@@ -67,6 +60,27 @@ class WatchedFeed:
         age_s = (now - newest) / _NS_PER_S
         waited_s = (now - max(newest, self._opened_at)) / _NS_PER_S
         return waited_s <= self._max_age_s, f"last quote {age_s:.1f} s ago"
+
+
+class WatchedFeed(WatchedMarket):
+    """The feed as seen from outside; there is none before the symbols are known."""
+
+    feed: Feed | None = None
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.feed is not None and self.feed.healthy
+
+    @property
+    def last_message_s(self) -> float:
+        """Unix time of the last message, 0 before the first."""
+        last = None if self.feed is None else self.feed.last_message_time
+        return 0.0 if last is None else last / _NS_PER_S
+
+    def fault(self) -> str | None:
+        if self.is_healthy:
+            return None
+        return "no messages" if self.last_message_s else "no message yet"
 
 
 def in_session(markets: Mapping[str, Market], now: int) -> dict[str, bool]:
@@ -97,17 +111,85 @@ def lease_check(trading: HoldsLease) -> Check:
     return check
 
 
+class Shares(HoldsLease, Protocol):
+    """Who trades the shards that are its share, which may be none."""
+
+    def leads(self, shard: int) -> bool: ...
+    async def check_writer(self) -> tuple[bool, str]: ...
+
+
+def shares_check(front: Shares, shards: int) -> Check:
+    """Return the check of an engine among others: what it trades it trades well, if that is none.
+
+    So that neither a rollout nor a drain waits for a spare engine to be given a shard.
+    """
+
+    async def check() -> tuple[bool, str]:
+        if not front.is_leading:
+            return True, "stands by: other engines trade, or none yet"
+        if not front.has_lease:
+            return False, "a lease could not be renewed in time"
+        is_writing, said = await front.check_writer()
+        led = ", ".join(str(each) for each in range(shards) if front.leads(each))
+        return is_writing, f"trades {led} of {shards} shards, {said}"
+
+    return check
+
+
+class Leases(Protocol):
+    """Which shards there are; raises `Unreachable`."""
+
+    async def untraded(self) -> tuple[int, list[int]]:
+        """Return how many shards the database knows, and those that nobody trades."""
+        ...
+
+
+def division_check(leases: Leases, shards: int) -> Check:
+    """Return the check of a gateway that it knows whom an account is with."""
+
+    async def check() -> tuple[bool, str]:
+        of, _ = await leases.untraded()
+        if of == shards:
+            return True, f"{shards} shards"
+        return False, (
+            f"the database has {of} shards, TAPEWATCH_SHARDS says {shards}: set the same everywhere"
+        )
+
+    return _answering(check)
+
+
+def traders_check(leases: Leases) -> Check:
+    """Return the check that somebody trades every shard; where not, the others are answered for."""
+
+    async def check() -> tuple[bool, str]:
+        of, untraded = await leases.untraded()
+        if not untraded:
+            return True, "every shard is traded"
+        return False, f"nobody trades {', '.join(map(str, untraded))} of {of} shards"
+
+    return _answering(check)
+
+
+def _answering(check: Check) -> Check:
+    """Take a database that is away for what it is."""
+
+    async def asked() -> tuple[bool, str]:
+        try:
+            return await check()
+        except Unreachable as error:
+            return False, str(error)
+
+    return asked
+
+
 def database_check(ping: Callable[[], Awaitable[object]]) -> Check:
     """Return the check that the database answers."""
 
     async def check() -> tuple[bool, str]:
-        try:
-            await ping()
-        except Unreachable as error:
-            return False, str(error)
+        await ping()
         return True, "answers"
 
-    return check
+    return _answering(check)
 
 
 def cache_check(ping: Callable[[], Awaitable[bool]]) -> Check:

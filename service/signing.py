@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.roles import ServiceRole
 from service.settings import MIN_SECRET_LENGTH, ConfigurationError, Settings, invalid
 
 
@@ -22,21 +23,23 @@ class SigningSecrets:
     previous: str | None = field(default=None, repr=False)
 
 
-def required_secrets(settings: Settings) -> SigningSecrets:
-    """Return the secrets to serve with; nothing that serves for others is made up.
+def required_secrets(settings: Settings, role: ServiceRole) -> SigningSecrets | None:
+    """Return the secrets to serve with; None: the role answers no clients and needs none.
+
+    Nothing that serves for others is made up.
 
     Raises:
         ConfigurationError: the secret or the address of a server is not set.
     """
-    required = ("jwt_secret", "database_url", "redis_url")
+    required = ["jwt_secret"] if role.answers else []
     missing = [
         f"TAPEWATCH_{name.upper()}: must be set to serve; `tapewatch run` makes its own"
-        for name in required
+        for name in (*required, "database_url", "redis_url")
         if getattr(settings, name) is None
     ]
     if missing:
         raise invalid(missing)
-    return read_secrets(settings)
+    return read_secrets(settings) if role.answers else None
 
 
 def make_secrets(settings: Settings) -> SigningSecrets:

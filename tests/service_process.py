@@ -30,7 +30,7 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
 
 
 class Service:
-    """One `tapewatch run` or `serve`, its output in a file."""
+    """One `tapewatch run` or `serve`, of any role, its output in a file."""
 
     def __init__(
         self, environment: dict[str, str], log: Path, command: str = "run", user: int | None = None
@@ -39,7 +39,7 @@ class Service:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, command],
+                [*COMMAND, *command.split()],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,

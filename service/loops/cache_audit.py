@@ -5,8 +5,9 @@ differs because it is on its way is looked at again after `RECHECK_S`, and is a 
 it should have arrived by then. A difference is counted by kind, logged and repaired: an account's
 entry is removed, so that its next read fills it anew; a group's prices and symbols are written.
 
-Only whoever trades audits. An audit asks Redis and the database for `ACCOUNTS_IN_RUN` accounts and
-`GROUPS_IN_RUN` groups, and counts as nobody's hit or miss.
+Only whoever trades audits, and groups only whoever trades shard 0, who stores them. An audit asks
+Redis and the database for `ACCOUNTS_IN_RUN` accounts and `GROUPS_IN_RUN` groups, and counts as
+nobody's hit or miss.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from service.storage.group_views import (
     group_symbol_view,
     price_view,
 )
+from service.storage.settings_version import SETTINGS_SHARD
 
 ACCOUNTS_IN_RUN = 100
 GROUPS_IN_RUN = 5
@@ -68,7 +70,8 @@ class CacheAudit:
         desk = self._trading.desk
         account_ids = list(desk.accounts)
         sample = self._chance.sample(account_ids, min(ACCOUNTS_IN_RUN, len(account_ids)))
-        groups = self._chance.sample(list(desk.groups), min(GROUPS_IN_RUN, len(desk.groups)))
+        stored = list(desk.groups) if desk.shard.number == SETTINGS_SHARD else []
+        groups = self._chance.sample(stored, min(GROUPS_IN_RUN, len(stored)))
         return await self._audit_accounts(sample) + await self._audit_groups(groups, desk)
 
     # Accounts

@@ -3,7 +3,8 @@
 Each run of `show` takes the symbols whose quote changed since the last, computes the price of each
 group that trades them, and hands every group with subscribers one message, serialised once. Redis
 gets the same prices from a loop of its own, `write`, so that a slow Redis never delays a socket;
-what it has not taken yet is overwritten by newer prices, one a group and symbol at most.
+what it has not taken yet is overwritten by newer prices, one a group and symbol at most. Of several
+processes that show prices one stores them, and begins with all when it comes to be that one.
 
 A group's messages are numbered from 1 without a gap, whether anybody listens or not. When settings
 change all prices are shown anew: a closed symbol's next quote may be days away.
@@ -39,9 +40,17 @@ class PricesMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
 class PriceBoard:
     """Group prices out of the markets of the present desk."""
 
-    def __init__(self, desk: Callable[[], Desk], cache: Cache, instruments: Instruments) -> None:
+    def __init__(
+        self,
+        desk: Callable[[], Desk],
+        cache: Cache,
+        instruments: Instruments,
+        is_writer: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Take whether it is this process that stores prices: of all that show them, one does."""
         self._desk = desk
         self._cache = cache
+        self._is_writer = is_writer
         self._instruments = instruments
         self._shown: dict[str, tuple[int, int, int]] = {}
         self._terms: dict[str, list[Terms]] = {}
@@ -81,11 +90,13 @@ class PriceBoard:
         """Publish what changed since the last time."""
         desk = self._desk()
         changed: dict[str, list[PriceView]] = {}
+        is_writer = self._is_writer()
         for market in self._changed(desk):
             for terms in self._terms_on(desk, market.symbol.name):
                 price, group = price_view(terms), terms.group.name
-                # None: its markup leaves none, and what Redis has is none any more.
-                self._unwritten.setdefault(group, {})[market.symbol.name] = price
+                if is_writer:
+                    # None: its markup leaves none, and what Redis has is none any more.
+                    self._unwritten.setdefault(group, {})[market.symbol.name] = price
                 if price is not None:
                     changed.setdefault(group, []).append(price)
         for group, prices in changed.items():
@@ -102,7 +113,7 @@ class PriceBoard:
         Called when trading begins and when settings change: a new markup is a new price.
         """
         self._shown.clear()
-        self._are_symbols_due = True
+        self._are_symbols_due = self._is_writer()
         self._wake.set()
 
     async def _write_symbols(self) -> None:
@@ -154,6 +165,9 @@ class PriceBoard:
                 self._is_writing = False
 
     async def _write_due(self) -> None:
+        if not self._is_writer():
+            self._unwritten = {}
+            return
         if self._are_symbols_due:
             self._are_symbols_due = False
             await self._write_symbols()

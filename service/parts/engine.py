@@ -6,11 +6,12 @@ from aiohttp import web
 
 from service.domain.quote import QuoteGuard
 from service.engine_host import EngineHost
-from service.health import lease_check
+from service.health import lease_check, shares_check
 from service.loops.bus import Bus
 from service.loops.prices import PriceBoard
 from service.parts.foundation import Foundation
 from service.settings import Settings
+from service.storage.settings_version import SETTINGS_SHARD
 
 
 class EnginePart:
@@ -27,7 +28,10 @@ class EnginePart:
         board: PriceBoard,
         holder: str,
         guard: QuoteGuard,
+        *,
+        shares: bool,
     ) -> None:
+        """With `shares` it trades its fair share of the shards, else all of them or none."""
         self._base = base
         self.host = EngineHost(
             settings,
@@ -38,11 +42,20 @@ class EnginePart:
             base.reader,
             board,
             base.instruments,
+            shares=shares,
         )
         self.host.serve(bus)
         front = self.front = self.host.front
-        base.readiness.register("lease", lease_check(front))
-        base.readiness.register("writer", front.check_writer)
+        if shares:
+            base.readiness.register("shards", shares_check(front, settings.shards))
+        else:
+            base.readiness.register("lease", lease_check(front))
+            base.readiness.register("writer", front.check_writer)
+
+    @property
+    def stores_prices(self) -> bool:
+        """Whether it is this process whose prices are everybody's."""
+        return self.host.shards[SETTINGS_SHARD].trading.is_leading
 
     async def trade(self, _: web.Application) -> AsyncIterator[None]:
         """Trade; in the end commit what is decided and let the next owners in."""

@@ -1,18 +1,16 @@
 """The feed part of a process: quotes from upstream to whoever trades, and the last ones stored."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 from loguru import logger
 
-from service.domain.desk import Desk
-from service.domain.instrument import Symbol
 from service.feed.feed import OnQuote
 from service.feeds import make_feed
 from service.health import WatchedFeed
 from service.parts.foundation import Foundation
+from service.parts.market import Market
 from service.settings import Settings
 from service.storage.loader import save_quotes
 from telemetry.pulse import Pulse
@@ -20,15 +18,6 @@ from telemetry.pulse import Pulse
 SAVE_QUOTES_INTERVAL_S = 5.0
 # Longer than a silent upstream, or the next attempt to reach it, may take.
 FEED_DEADLINE_S = 60.0
-
-
-class Market(Protocol):
-    """Settings and last prices of this process."""
-
-    @property
-    def desk(self) -> Desk: ...
-
-    def symbols(self) -> dict[str, Symbol]: ...
 
 
 class FeedPart:
@@ -39,15 +28,15 @@ class FeedPart:
         settings: Settings,
         base: Foundation,
         market: Market,
-        informed: Callable[[], Awaitable[None]],
         quotes: Callable[[], OnQuote],
+        is_writer: Callable[[], bool],
     ) -> None:
-        """Take what waits until the symbols are known, and what then says whom quotes go to."""
+        """Take what says whom quotes go to, and whether it is this process that stores the last."""
         self._settings = settings
         self._base = base
         self._market = market
-        self._informed = informed
         self._quotes = quotes
+        self._is_writer = is_writer
         self._pulse = Pulse()
         watched = self._watched = WatchedFeed(lambda: market.desk.markets, settings.max_quote_age_s)
         base.instruments.watch_feed(lambda: watched.is_healthy, lambda: watched.last_message_s)
@@ -61,7 +50,7 @@ class FeedPart:
             yield
 
     async def _run_feed(self) -> None:
-        await self._pulse.rest(self._informed())
+        await self._pulse.rest(self._market.informed())
         feed = make_feed(self._settings, self._market.symbols, self._base.instruments, self._pulse)
         self._watched.feed = feed
         await feed.run(self._quotes())
@@ -69,5 +58,7 @@ class FeedPart:
         await self._pulse.rest(asyncio.Event().wait())
 
     async def _save(self) -> None:
+        if not self._is_writer():
+            return
         async with self._base.database.read("quotes") as connection:
             await save_quotes(connection, self._market.desk)

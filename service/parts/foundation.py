@@ -13,10 +13,12 @@ from service.health import cache_check, database_check
 from service.loops.own_state import OwnState
 from service.loops.supervisor import Supervisor
 from service.parts.listening import listen
+from service.roles import ServiceRole
 from service.servers import Servers
 from service.settings import Settings
 from service.storage.cache import Cache
 from service.storage.database import Database
+from service.storage.generations import OwnGenerations
 from service.storage.reader import Reader
 from service.traces import traced_instruments
 from telemetry.logs import Logs
@@ -31,26 +33,31 @@ class Foundation:
     def __init__(
         self,
         settings: Settings,
+        role: ServiceRole,
         servers: Servers,
         logs: Logs,
         symbols: Callable[[], dict[str, Symbol]],
         is_working: Callable[[], bool],
-        *,
-        needs_redis: bool,
     ) -> None:
         """Take the symbols of the moment, and whether this process works or is a standby."""
         self._settings = settings
         self.instruments, self.sending_spans = traced_instruments(settings)
         self.instruments.watch_logs(logs.count, lambda: logs.dropped)
+        self.instruments.has_role(role)
+        self.instruments.declare_shards(settings.shards)
         self.database = Database(
             servers.database_dsn, self.instruments, settings.database_connections
         )
         self.cache = Cache(servers.redis_url, self.instruments)
+        self.cache.generations = OwnGenerations(settings.shards)
         self.reader = Reader(self.database, symbols)
         self.supervisor = Supervisor(self.instruments, Random())
         self.readiness = Readiness(is_working)
         self.readiness.register("database", database_check(self.database.ping))
-        self.readiness.register("redis", cache_check(self.cache.ping), required=needs_redis)
+        # What others than `all` do goes by Redis.
+        self.readiness.register(
+            "redis", cache_check(self.cache.ping), required=role is not ServiceRole.ALL
+        )
         self._own_state = OwnState(self.instruments, self.database, self.cache)
 
     async def ops(self, _: web.Application) -> AsyncIterator[None]:

@@ -9,8 +9,10 @@ from aiohttp import web
 from service.api.addresses import parse_networks
 from service.api.connections import ConnectionLimits
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
-from service.api.ports import Administration, Commands, Market
+from service.api.ports import Market
 from service.api.rates import RateLimits
+from service.loops.administration import Administration
+from service.loops.bus import Bus
 from service.loops.portfolio import Portfolios
 from service.loops.prices import PriceBoard
 from service.loops.revocations import REVOCATIONS_INTERVAL_S, Revocations
@@ -21,6 +23,7 @@ from service.signing import SigningSecrets
 from service.storage.errors import Unreachable
 from service.storage.events import EventFeed
 from service.storage.revocations import RevocationStore
+from service.storage.settings_version import SettingsVersions
 
 
 class GatewayPart:
@@ -33,8 +36,7 @@ class GatewayPart:
         redis_url: str,
         secrets: SigningSecrets,
         market: Market,
-        commands: Commands,
-        administration: Administration,
+        bus: Bus,
         board: PriceBoard,
         latest: Callable[[int], int | None],
     ) -> None:
@@ -51,8 +53,8 @@ class GatewayPart:
         self._revocations = Revocations(RevocationStore(base.database), max_token_s)
         self.app = build_gateway(
             market=market,
-            commands=commands,
-            administration=administration,
+            commands=bus,
+            administration=Administration(bus, SettingsVersions(base.database)),
             reader=base.reader,
             portfolios=Portfolios(base.cache, base.reader, lambda: market.desk),
             board=board,

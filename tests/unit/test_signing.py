@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from service.roles import ServiceRole
 from service.settings import ConfigurationError, Settings
 from service.signing import SigningSecrets, make_secrets, read_secrets, required_secrets
 
@@ -13,11 +14,23 @@ from service.signing import SigningSecrets, make_secrets, read_secrets, required
 def test_serving_needs_a_secret_and_servers() -> None:
     given = {"jwt_secret": "s" * 32, "database_url": "postgresql://db/x"}
     with pytest.raises(ConfigurationError) as caught:
-        required_secrets(Settings.model_validate(given))
+        required_secrets(Settings.model_validate(given), ServiceRole.ALL)
     assert "TAPEWATCH_REDIS_URL: must be set" in str(caught.value)
     assert "TAPEWATCH_JWT_SECRET" not in str(caught.value)
     given["redis_url"] = "redis://cache"
-    assert required_secrets(Settings.model_validate(given)) == SigningSecrets("s" * 32)
+    settings = Settings.model_validate(given)
+    assert required_secrets(settings, ServiceRole.GATEWAY) == SigningSecrets("s" * 32)
+
+
+@pytest.mark.parametrize("role", [ServiceRole.FEED, ServiceRole.ENGINE])
+def test_who_answers_no_clients_needs_no_secret_but_servers(role: ServiceRole) -> None:
+    given = {"database_url": "postgresql://db/x", "redis_url": "redis://cache"}
+    assert required_secrets(Settings.model_validate(given), role) is None
+    with pytest.raises(ConfigurationError) as caught:
+        required_secrets(Settings(), role)
+    assert "TAPEWATCH_DATABASE_URL: must be set" in str(caught.value)
+    assert "TAPEWATCH_REDIS_URL: must be set" in str(caught.value)
+    assert "TAPEWATCH_JWT_SECRET" not in str(caught.value)
 
 
 def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
