@@ -59,7 +59,8 @@ async def forget_book(desk: Desk) -> None:
             account.exposures.clear()
             account.watches.clear()
         await asyncio.sleep(0)
-    while desk.orders:
-        for _ in range(min(ACCOUNTS_AT_ONCE, len(desk.orders))):
-            desk.orders.popitem()
-        await asyncio.sleep(0)
+    for held in (desk.orders, desk.watches, desk.changed):
+        while held:
+            for _ in range(min(ACCOUNTS_AT_ONCE, len(held))):
+                held.popitem()
+            await asyncio.sleep(0)
