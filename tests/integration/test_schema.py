@@ -97,7 +97,7 @@ READS: list[tuple[str, list[object], set[str]]] = [
     (reader.ORDER, [77, 5], {"orders_of_account"}),
     (reader.LEDGER_PAGE, [5, 2**63 - 1, 50], {"ledger_of_account"}),
     (reader.DEALS_PAGE, [5, 2**63 - 1, 50], {"deals_of_account", "orders_pkey"}),
-    (reader.EVENTS_AFTER, [5, 3, 100], {"outbox_of_account"}),
+    (reader.EVENTS_AFTER, [[5], [3], 100], {"outbox_of_account"}),
     (
         reader.ANSWER,
         [5, "k1"],
