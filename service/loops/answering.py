@@ -5,7 +5,8 @@ began: that was asked of a former leader, and whoever still waits asks again. A 
 a deadline and the number of the attempt. It is decided at most once here: asked again it joins what
 is on its way, or gets the answer that was given. What another leader decided, the command's key
 tells (`Intake`), which every command on the bus has. Past its deadline nothing is decided, since
-the gateway has stopped waiting.
+the gateway has stopped waiting: by this host's clock, which must be within seconds of the gateway's
+or all seems late, which is logged.
 
 A process that does not trade the shard any more refuses nothing, since the next leader may accept
 it; what was committed it tells. Bounded: `AT_ONCE` entries a read, `IN_FLIGHT` requests that are
@@ -44,7 +45,7 @@ from telemetry.spans import NO_SPAN, AnySpan
 AT_ONCE = 100
 IN_FLIGHT = 1_000
 ANSWERS_KEPT = 10_000
-LOOK_S = 0.05
+LOOK_S = 0.1
 _NS_PER_S = 1_000_000_000
 
 
@@ -83,6 +84,7 @@ class Answering:
         )  # in the order of their deadlines, nearly
         self._tasks: set[asyncio.Task[None]] = set()
         self._led_since = 0
+        self._late = 0
         self._reader: StreamReader | None = None
         self.pulse = Pulse()
 
@@ -116,6 +118,9 @@ class Answering:
                         return
                     self._take(entry)
                     await asyncio.sleep(0)
+                if self._late:
+                    logger.warning("{} requests came past their deadline", self._late)
+                    self._late = 0
                 while len(self._tasks) >= IN_FLIGHT:
                     await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -132,6 +137,7 @@ class Answering:
         """Answer a request again, join it to what is on its way, or begin to answer it."""
         request_id, deadline = fields[b"i"], int(fields[b"d"])
         if deadline < time.time_ns():
+            self._late += 1
             return
         asked = self._asked.get(request_id)
         if asked is not None:
