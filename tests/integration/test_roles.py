@@ -1,0 +1,206 @@
+"""A feed, two engines and two gateways as processes: whichever gateway is asked, it is one service.
+
+On one server of Redis, and on a cluster.
+"""
+
+import asyncio
+import contextlib
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from service.api.auth import Role, issue_token
+from service.demo import open_demo
+from tests.redis_cluster import running_cluster
+from tests.service_process import COMMAND, ROOT, START_TIMEOUT_S, Service, environment
+from tests.support import POLL_S
+
+SECRET = "s" * 40
+SHARDS = 4
+ACCOUNTS = range(1, SHARDS + 1)  # one of each shard
+ROLES = ("feed", "engine", "engine", "gateway", "gateway")
+BUY = {"symbol": "EURUSD", "type": "BUY", "volume": "0.10"}
+STATE = "/api/v1/admin/symbols/EURUSD/trading-state"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(params=["server", "cluster"])
+def redis_servers(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of one server, or of a cluster."""
+    if request.param == "server":
+        yield request.getfixturevalue("redis_url")
+    else:
+        with running_cluster() as cluster:
+            yield cluster.url
+
+
+class Processes:
+    """One process of each of `ROLES`, ready."""
+
+    def __init__(self, folder: Path, settings: dict[str, object]) -> None:
+        self.all: list[Service] = []
+        for number, role in enumerate(ROLES):
+            secret = SECRET if role == "gateway" else None
+            chosen = environment(folder / f"data{number}", **settings, JWT_SECRET=secret)
+            log = folder / f"{number}-{role}.log"
+            self.all.append(Service(chosen, log, f"serve --role {role}"))
+        self.feed, *self.engines = self.all[:3]
+        self.gateways = self.all[3:]
+
+    def end(self) -> None:
+        for each in self.all:
+            with contextlib.suppress(ProcessLookupError):
+                each.process.kill()
+            each.process.wait()
+
+
+@pytest.fixture
+async def processes(
+    tmp_path: Path, postgres_dsn: str, redis_servers: str
+) -> AsyncIterator[Processes]:
+    await open_demo(postgres_dsn)
+    settings = {
+        "DATABASE_URL": postgres_dsn,
+        "REDIS_URL": redis_servers,
+        "SHARDS": SHARDS,
+        "LEASE_S": 3,
+    }
+    running = Processes(tmp_path, settings)
+    try:
+        await asyncio.gather(*(each.ready() for each in running.all))
+        yield running
+    finally:
+        running.end()
+
+
+class Gateway:
+    """A client of one gateway."""
+
+    def __init__(self, service: Service, session: aiohttp.ClientSession) -> None:
+        self.url = f"http://127.0.0.1:{service.environment['TAPEWATCH_PORT']}"
+        self._session = session
+
+    async def ask(
+        self, method: str, path: str, body: object = None, *, account: int = 1, admin: bool = False
+    ) -> tuple[int, Any]:
+        role = Role.ADMIN if admin else Role.TRADER
+        headers = {"Authorization": f"Bearer {issue_token(SECRET, account, role, 3600)}"}
+        url = f"{self.url}{path}"
+        async with self._session.request(method, url, json=body, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def buy(self, account: int) -> int:
+        """Place a market order once the shard is traded; return its id."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                status, said = await self.ask("POST", "/api/v1/orders", BUY, account=account)
+                if status == 201:
+                    assert said["status"] == "OPEN"
+                    return int(said["order_id"])
+                assert status == 503, said
+                await asyncio.sleep(POLL_S)
+
+    async def orders(self, account: int) -> set[int]:
+        """Return the live orders of an account."""
+        status, said = await self.ask("GET", "/api/v1/orders", account=account)
+        assert status == 200
+        return {each["order_id"] for each in said["orders"]}
+
+    @contextlib.asynccontextmanager
+    async def stream(self, account: int) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        token = issue_token(SECRET, account, Role.TRADER, 3600)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self._session.ws_connect(f"{self.url}/api/v1/stream", headers=headers) as socket:
+            yield socket
+
+
+@pytest.fixture
+async def gateways(processes: Processes) -> AsyncIterator[list[Gateway]]:
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        yield [Gateway(each, session) for each in processes.gateways]
+
+
+async def until(socket: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str, Any]:
+    """Return the next message of a kind."""
+    async with asyncio.timeout(30):
+        while True:
+            message: dict[str, Any] = await socket.receive_json()
+            if message["type"] == kind:
+                return message
+
+
+async def until_shown(gateway: Gateway, account: int, order_id: int) -> None:
+    """Wait until a gateway shows an order: it is told of what is committed, and asks no engine."""
+    async with asyncio.timeout(30):
+        while order_id not in await gateway.orders(account):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(POLL_S)
+
+
+async def test_processes_of_all_roles_are_one_service(
+    processes: Processes, gateways: list[Gateway]
+) -> None:
+    one, other = gateways
+
+    # Orders of every shard fill through either gateway, and the other shows them.
+    async with other.stream(1) as socket:
+        snapshot = await until(socket, "snapshot")
+        for account in ACCOUNTS:
+            placed = await one.buy(account)
+            assert placed % SHARDS == account % SHARDS
+            await until_shown(other, account, placed)
+        told = await until(socket, "order")
+        assert told["sequence"] > snapshot["sequence"]
+        assert (await until(socket, "portfolio"))["account_id"] == 1
+        assert (await until(socket, "quotes"))["quotes"]
+
+    # The same key is the same order, whichever gateway is asked.
+    key = {"client_order_id": "once"}
+    first = await one.ask("POST", "/api/v1/orders", BUY | key)
+    again = await other.ask("POST", "/api/v1/orders", BUY | key)
+    assert (first[0], again[1]["order_id"]) == (201, first[1]["order_id"])
+
+    # What an administrator is told of as done, is so on every shard.
+    change = {"state": "halted", "reason": "a test"}
+    assert (await other.ask("PUT", STATE, change, admin=True))[0] == 200
+    for account in ACCOUNTS:
+        status, said = await one.ask("POST", "/api/v1/orders", BUY, account=account)
+        assert (status, said["code"]) == (409, "TRADING_HALTED"), said
+    assert (await one.ask("PUT", STATE, change | {"state": "active"}, admin=True))[0] == 200
+    for account in ACCOUNTS:
+        assert await other.buy(account)
+    status, exposure = await one.ask("GET", "/api/v1/admin/exposure", admin=True)
+    assert status == 200
+    assert "EURUSD" in {each["symbol"] for each in exposure["symbols"]}
+
+    # An engine that stops hands its shards over; one that is killed is followed.
+    assert await processes.engines[0].stop() == 0
+    for account in ACCOUNTS:
+        await until_shown(other, account, await one.buy(account))
+
+    for each in (processes.feed, *processes.gateways, processes.engines[1]):
+        assert await each.stop() == 0, each.log
+        assert "Traceback" not in each.log
+
+
+@pytest.mark.parametrize("role", ["feed", "engine", "gateway"])
+def test_a_role_beside_others_says_what_it_needs(role: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*COMMAND, "serve", "--role", role],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=START_TIMEOUT_S,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        assert f"TAPEWATCH_{name}: must be set to serve" in result.stderr
+    assert ("TAPEWATCH_JWT_SECRET" in result.stderr) is (role == "gateway")
