@@ -142,7 +142,15 @@ def _gateway(
     base.readiness.register("traders", traders_check(leases), required=False)
     market.require_quotes(settings.max_quote_age_s)
     gateway = GatewayPart(
-        settings, base, servers.redis_url, secrets, desk, others.bus, market.board, _unknown
+        settings,
+        base,
+        servers.redis_url,
+        secrets,
+        desk,
+        others.bus,
+        market.board,
+        _unknown,
+        desk.run_once,
     )
     lifetimes = [market.follow, market.show, others.carry, gateway.answer]
     return _composed(gateway.app, base, lifetimes)

@@ -8,7 +8,8 @@ An account is opened where it will be traded. Nothing is decided here: what is a
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Protocol
 
@@ -45,6 +46,9 @@ from service.storage.settings_version import SETTINGS_SHARD
 LOOK_INTERVAL_S = 0.05
 
 
+CatchUp = Callable[[], Awaitable[None]]
+
+
 class Versions(Protocol):
     """Which shards have taken over which settings; raises `Unreachable`."""
 
@@ -60,9 +64,11 @@ class Administration:
     changed unless it says so) and `Withdrawn`. What is changed is returned as it is now.
     """
 
-    def __init__(self, bus: Bus, versions: Versions) -> None:
+    def __init__(self, bus: Bus, versions: Versions, catch_up: CatchUp | None = None) -> None:
+        """Take what has this process see changed settings, where it does not trade by them."""
         self._bus = bus
         self._versions = versions
+        self._catch_up = catch_up
 
     async def set_symbol(self, symbol: Symbol, author: Author) -> Symbol:
         """Add or change a symbol; its digits cannot change, its trading state stays."""
@@ -110,9 +116,8 @@ class Administration:
     async def exposure(self) -> dict[tuple[str, str], NetExposure]:
         """Return what all clients hold, by group and symbol."""
         held: dict[tuple[str, str], NetExposure] = {}
-        for shard in range(self._bus.shards):
-            answer = await self._bus.ask(shard, ListExposure())
-            assert isinstance(answer, Exposure)
+        answers = await asyncio.gather(*map(self._exposure_of, range(self._bus.shards)))
+        for answer in answers:
             for group, symbol, longs, shorts in answer.rows:
                 before = held.get((group, symbol), NetExposure(0, 0))
                 held[group, symbol] = NetExposure(
@@ -120,11 +125,25 @@ class Administration:
                 )
         return held
 
+    async def _exposure_of(self, shard: int) -> Exposure:
+        try:
+            answer = await self._bus.ask(shard, ListExposure())
+        except Unavailable as error:
+            raise Unavailable(
+                f"shard {shard} of {self._bus.shards} does not tell: {error.detail}",
+                error.retry_after_s,
+            ) from error
+        assert isinstance(answer, Exposure)
+        return answer
+
     async def _change(self, change: Change, author: Author) -> SetSymbol | SetGroup | SetTerms:
         answer = await self._bus.ask(SETTINGS_SHARD, ChangeSettings(change, author))
         assert isinstance(answer, SettingsStored)
         if self._bus.shards > 1:
             await self._taken_over(answer.version)
+        if self._catch_up is not None:
+            with suppress(Unreachable):  # it is looked for again and again anyway
+                await self._catch_up()
         return answer.stored
 
     async def _taken_over(self, version: int) -> None:

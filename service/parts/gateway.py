@@ -11,7 +11,7 @@ from service.api.connections import ConnectionLimits
 from service.api.gateway import WATCHED_ACCOUNTS, build_gateway
 from service.api.ports import Market
 from service.api.rates import RateLimits
-from service.loops.administration import Administration
+from service.loops.administration import Administration, CatchUp
 from service.loops.bus import Bus
 from service.loops.portfolio import Portfolios
 from service.loops.prices import PriceBoard
@@ -39,8 +39,11 @@ class GatewayPart:
         bus: Bus,
         board: PriceBoard,
         latest: Callable[[int], int | None],
+        catch_up: CatchUp | None = None,
     ) -> None:
         """Take what tells the newest sequence decided of an account, if that is known here.
+
+        `catch_up` is as of `Administration`.
 
         Raises:
             ValueError: the signing secret is too short.
@@ -54,7 +57,7 @@ class GatewayPart:
         self.app = build_gateway(
             market=market,
             commands=bus,
-            administration=Administration(bus, SettingsVersions(base.database)),
+            administration=Administration(bus, SettingsVersions(base.database), catch_up),
             reader=base.reader,
             portfolios=Portfolios(base.cache, base.reader, lambda: market.desk),
             board=board,

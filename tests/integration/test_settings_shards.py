@@ -296,7 +296,7 @@ async def test_exposure_is_summed_over_all_shards(broker: Broker) -> None:
         ("gold", SYMBOL): (300, 300),
     }
     await broker.stop(2)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="shard 2 of 3 does not tell: "):
         await broker.administration.exposure()
 
 
