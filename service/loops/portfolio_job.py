@@ -85,6 +85,10 @@ class PortfolioJob:
             NotValued: some accounts cannot be valued.
         """
         desk = self._desk()
+        if not desk.accounts:  # a standby's: they are another's to value, and to remove
+            self._valued.clear()
+            self._kept.clear()
+            return 0
         before, self._valued = self._valued, set()
         failures: list[tuple[int, Exception]] = []
         try:

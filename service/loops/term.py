@@ -104,16 +104,13 @@ class Term:
         """Commit what is decided, store the last prices and let the next owner in; bounded."""
         # Prices are the same in every shard, and the first stores them.
         is_pricing = self._trading.is_leading and not (self._lease.shard or self._rules.is_replay)
-        self._trading.retire()
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                draining = asyncio.create_task(self._trading.drained())
-                try:
-                    await asyncio.wait((draining, trading), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    draining.cancel()
-                if trading.done():
-                    trading.result()
+                if self._trading.is_leading:
+                    self._trading.retire()
+                    await self._drained(trading)
+                else:
+                    await _cancel(trading)  # it is still loading
                 await _cancel(renewing)
                 async with self._database.read("lease") as connection:
                     if is_pricing:
@@ -125,6 +122,16 @@ class Term:
                 self._trading.backlog,
                 str(error) or f"the database did not answer within {DRAIN_TIMEOUT_S:g} s",
             )
+
+    async def _drained(self, trading: "asyncio.Task[None]") -> None:
+        """Wait until what is decided is committed; raise why it will not be."""
+        draining = asyncio.create_task(self._trading.drained())
+        try:
+            await asyncio.wait((draining, trading), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            draining.cancel()
+        if trading.done():
+            trading.result()
 
     async def _renew(self, connection: "Connection") -> None:
         lease, life_s = self._lease, self._rules.lease_life_s

@@ -172,6 +172,17 @@ async def test_an_account_that_has_closed_all_is_forgotten(
     assert await valuation_of(cache, SILVER) is not None
 
 
+async def test_what_another_trades_now_is_the_others_to_remove(
+    job: PortfolioJob, desk: Desk, cache: Cache
+) -> None:
+    place(desk, GOLD, "EURUSD", OrderType.BUY, 1_000)
+    await job.run_once()
+    assert await valuation_of(cache, GOLD) is not None
+    desk.accounts.clear()
+    assert await job.run_once() == 0
+    assert await valuation_of(cache, GOLD) is not None
+
+
 async def test_what_is_not_committed_yet_is_not_valued(
     job: PortfolioJob, desk: Desk, cache: Cache, instruments: Instruments
 ) -> None:

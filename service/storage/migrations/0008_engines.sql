@@ -7,7 +7,7 @@
 CREATE TABLE engines (
     holder text PRIMARY KEY,
     seen_at timestamptz NOT NULL
-);
+) WITH (fillfactor = 50);
 
 -- migrate: rollback
 
