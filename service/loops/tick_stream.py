@@ -145,7 +145,6 @@ class TickReader:
         self._lag_s = 0.0
         self.gap_hooks: list[Callable[[], None]] = []
         self.pulse = Pulse()
-        streams.instruments.watch_tick_lag(lambda: self.lag_s)
 
     @property
     def is_connected(self) -> bool:
@@ -165,6 +164,8 @@ class TickReader:
 
     async def run(self) -> None:
         """Read until cancelled."""
+        # Not before: a feed has a reader too, which never reads.
+        self._instruments.watch_tick_lag(lambda: self.lag_s)
         try:
             while True:
                 entries = await self._reader.read(ENTRIES_AT_ONCE)
