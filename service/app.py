@@ -124,6 +124,7 @@ def _engine(settings: Settings, servers: Servers, logs: Logs) -> web.Application
         settings, base, others.bus, market.board, holder, _guard(settings), shares=True
     )
     front = engine.front
+    others.bus.gap_hooks.append(engine.host.sweep)
     market.require_quotes(settings.max_quote_age_s)
     lifetimes = [market.show, others.carry, engine.trade, engine.look]
     return _composed(web.Application(), base, lifetimes)

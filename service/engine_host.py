@@ -58,6 +58,7 @@ class EngineHost:
                 reader,
                 board,
                 instruments,
+                lambda: self.front.desk,
                 is_wanted=number == 0 and not shares,
             )
             for number in range(settings.shards)
@@ -95,6 +96,11 @@ class EngineHost:
         """Have what no tick sees to looked after, from now on."""
         for shard in self.shards:
             shard.keep_looking(loops)
+
+    def sweep(self) -> None:
+        """Look at once for what was crossed by quotes that were lost."""
+        for shard in self.shards:
+            shard.sweep()
 
     async def stop(self) -> None:
         """Commit what is decided and let the next owners in, of all shards at once; bounded."""

@@ -3,6 +3,8 @@
 Nothing here is shared with another shard but what is passed in: stores, instruments, the board.
 """
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from service.domain.desk import Desk
@@ -24,7 +26,7 @@ from service.loops.reconciliation import Reconciliation
 from service.loops.retention import RETENTION_INTERVAL_S
 from service.loops.rollover import ROLLOVER_INTERVAL_S, Rollover
 from service.loops.rules import Rules
-from service.loops.supervisor import LoopGroup
+from service.loops.supervisor import Hurry, LoopGroup
 from service.loops.sweep import Sweeps
 from service.loops.trading import Trading
 from service.loops.warm_up import WarmUp
@@ -50,16 +52,17 @@ class TradedShard:
         reader: Reader,
         board: PriceBoard,
         instruments: Instruments,
+        prices: Callable[[], Desk],
         *,
-        is_wanted: bool = True,
+        is_wanted: bool,
     ) -> None:
-        """Take whether the shard is to be traded here from the start."""
+        """Take the newest prices of this process, and whether to trade here from the start."""
         self._settings = settings
         engine = Engine(Desk(rules.shard), rules.guard)
         trading = self.trading = Trading(database, reader, instruments, engine)
         self.shard = rules.shard
         self.intake = Intake(trading, reader)
-        self.leadership = Leadership(database, trading, rules, is_wanted=is_wanted)
+        self.leadership = Leadership(database, trading, rules, prices=prices, is_wanted=is_wanted)
         publisher = self._publisher = Publisher(cache, Outbox(database, rules.shard), instruments)
         self._sweeps = Sweeps(database, trading, instruments)
         self._faults = Faults(trading, instruments)
@@ -77,8 +80,13 @@ class TradedShard:
             instruments,
             Random(),
         )
+        self._sweep: list[Hurry] = []
         trading.written_hooks += [publisher.publish, OrderLog().written]
-        trading.lead_hooks += [publisher.lead, cache.renew, self._warm_up.lead]
+        trading.lead_hooks += [
+            publisher.lead,
+            partial(cache.renew, rules.shard.number),
+            self._warm_up.lead,
+        ]
         trading.settings_hooks.append(board.settings_changed)
 
     @property
@@ -111,22 +119,29 @@ class TradedShard:
             "cache_audit", self._cache_audit.run_once, interval_s=settings.cache_audit_interval_s
         )
 
+    def sweep(self) -> None:
+        """Look at once for what was crossed by quotes that were lost."""
+        for hurry in self._sweep:
+            hurry()
+
     def keep_looking(self, loops: LoopGroup) -> None:
         """Have what no tick sees to looked after, from now on."""
         loops = self._parted(loops)
         settings, trading = self._settings, self.trading
         positions_s = settings.positions_sweep_interval_s
-        loops.repeat(
-            "pending_sweep",
-            self._sweeps.pending.run_once,
-            interval_s=settings.pending_sweep_interval_s,
-        )
-        loops.repeat(
-            "positions_sweep",
-            self._sweeps.positions.run_once,
-            interval_s=positions_s,
-            max_interval_s=settings.positions_sweep_max_interval_s,
-        )
+        self._sweep = [
+            loops.repeat(
+                "pending_sweep",
+                self._sweeps.pending.run_once,
+                interval_s=settings.pending_sweep_interval_s,
+            ),
+            loops.repeat(
+                "positions_sweep",
+                self._sweeps.positions.run_once,
+                interval_s=positions_s,
+                max_interval_s=settings.positions_sweep_max_interval_s,
+            ),
+        ]
         loops.repeat("reconciliation", self._reconciliation.run_once, interval_s=positions_s)
         loops.repeat("faults", self._faults.run_once, interval_s=FAULTS_INTERVAL_S)
         loops.repeat("expiry", Expiry(trading).run_once, interval_s=EXPIRY_INTERVAL_S)

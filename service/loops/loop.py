@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from random import Random
+from typing import Any
 
 from loguru import logger
 
@@ -63,10 +64,15 @@ class Loop:
         self._failed_run: SpanIds | None = None
         self._driver: asyncio.Task[None] | None = None
         self._body: Body | None = None
+        self._hurried = asyncio.Event()
 
     def start(self) -> None:
         self._driver = asyncio.create_task(self._drive(), context=Context())
         self._driver.add_done_callback(self._is_over)
+
+    def hurry(self) -> None:
+        """Have the next run begin at once, or as soon as the one under way has ended."""
+        self._hurried.set()
 
     async def stop(self) -> None:
         """End the loop and its run; one that does not end within `CANCEL_GRACE_S` is left."""
@@ -102,7 +108,12 @@ class Loop:
     async def _wait(self, state: LoopState, seconds: float) -> None:
         seconds *= self._random.uniform(1 - JITTER, 1)
         self.record.waits(state, seconds)
-        await self._clock.sleep(seconds)
+        hurried = asyncio.create_task(self._hurried.wait())
+        try:
+            await self._ends_within(hurried, seconds)
+        finally:
+            hurried.cancel()
+        self._hurried.clear()
 
     async def _run_once(self, *, again: bool) -> bool:
         """Run once, to the very end; tell whether the loop died of it."""
@@ -145,7 +156,7 @@ class Loop:
                 self.record.is_well(lived_s)
         return True
 
-    async def _ends_within(self, body: Body, seconds: float) -> bool:
+    async def _ends_within(self, body: asyncio.Task[Any], seconds: float) -> bool:
         sleeping = asyncio.create_task(self._clock.sleep(seconds))
         try:
             await asyncio.wait((body, sleeping), return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,7 @@ a loop is and what becomes of its failures: service/loops/loop.py.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -22,6 +22,8 @@ SILENCE_DEADLINE_S = 30.0
 RESTART_FIRST_S = 0.5
 RESTART_CAP_S = 30.0
 INTERVAL_GROWTH = 3.0
+
+Hurry = Callable[[], None]
 
 
 class Supervisor:
@@ -92,13 +94,16 @@ class LoopGroup:
         interval_s: float,
         max_interval_s: float | None = None,
         deadline_s: float = RUN_DEADLINE_S,
-    ) -> None:
+    ) -> Hurry:
         """Run something once an interval, first after an interval.
 
         Args:
             max_interval_s: what the interval grows to while runs fail; `INTERVAL_GROWTH` intervals
                 if not given.
             deadline_s: a run that takes longer is cancelled, and has failed.
+
+        Returns:
+            What has the next run begin at once.
 
         Raises:
             ValueError: the name is taken, or these times make no sense.
@@ -107,6 +112,7 @@ class LoopGroup:
         rhythm = Rhythm(LoopKind.REPEATING, interval_s, cap_s, deadline_s)
         loop = self._supervisor.add(name, self._part, run_once, rhythm, Pulse())
         self.loops.append(loop)
+        return loop.hurry
 
     def keep(
         self, name: str, run: Run, pulse: Pulse, *, deadline_s: float = SILENCE_DEADLINE_S

@@ -58,7 +58,7 @@ class Loops:
 
     def repeat(self, *outcomes: BaseException | float | None, name: str = LOOP) -> Script:
         script = Script(self.clock, *outcomes)
-        self.group.repeat(
+        self.hurry = self.group.repeat(
             name,
             script,
             interval_s=INTERVAL_S,

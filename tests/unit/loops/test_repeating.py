@@ -41,6 +41,16 @@ async def test_waits_are_cut_by_up_to_a_tenth_at_random(clock: ManualClock) -> N
     assert all(INTERVAL_S * (1 - JITTER) <= wait <= INTERVAL_S for wait in script.waits)
 
 
+async def test_who_hurries_has_the_next_run_at_once_and_the_others_as_ever(loops: Loops) -> None:
+    script = loops.repeat(None, 5.0)
+    await loops.clock.advance(13)
+    loops.hurry()
+    await loops.clock.advance(2)
+    loops.hurry()  # while it runs: what it has not seen is for another run
+    await loops.clock.advance(40)
+    assert script.begun == [10, 13, 18, 28, 38, 48]
+
+
 @pytest.mark.parametrize("failures", [5, 6, 7])
 async def test_failures_in_a_row_are_counted_backed_off_and_recovered_from(
     loops: Loops, failures: int
