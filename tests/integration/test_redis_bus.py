@@ -38,7 +38,7 @@ REFUSED = Rejected(RejectCode.NO_QUOTE, "no quote yet")
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.loops.asking.AGAIN_S", 0.2)
     for module in ("asking", "answering"):
-        monkeypatch.setattr(f"service.loops.{module}.ANSWER_TIMEOUT_S", 2.0)
+        monkeypatch.setattr(f"service.loops.{module}.ANSWER_TIMEOUT_S", 1.2)
 
 
 @pytest.fixture(scope="module")
