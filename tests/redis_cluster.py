@@ -100,6 +100,7 @@ def _start(folder: Path) -> Server:
         str(program),
         *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder / str(port))),
         *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+        *("--cluster-require-full-coverage", "no"),
         *("--save", "", "--repl-diskless-sync-delay", "0"),
     ]
     return Server(port, command)

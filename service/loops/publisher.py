@@ -4,6 +4,7 @@ It relays the outbox: every event reaches Redis at least once, those of an accou
 all is well events come from memory as they are committed. What did not fit in the queue, what Redis
 did not take, and what a former owner of the shard left behind is read from the outbox, in pages,
 from the last event that Redis is known to have had; then the queue goes on where the outbox ends.
+While a node of a cluster is away, accounts that have missed nothing yet go on meanwhile.
 How far it got is stored every `MARK_INTERVAL_S`: after a restart the events since then are
 published again, which their `sequence` tells.
 
@@ -25,6 +26,7 @@ from opentelemetry.trace import SpanKind
 
 from service.instruments import Instruments
 from service.storage.cache import Cache
+from service.storage.envelope import head_from
 from service.storage.errors import Unreachable
 from service.storage.outbox import Event
 from service.storage.queue import Written
@@ -63,6 +65,7 @@ class Publisher:
         self._is_behind = False
         self._has_missed = False
         self._is_publishing = False
+        self._missed: set[int] | None = None  # who has missed events, None: anyone may have
         self._published = 0
         self._marked = 0
         self._mark_due = 0.0
@@ -102,10 +105,9 @@ class Publisher:
             if self._is_behind:
                 await self._catch_up()
             elif self._queue:
-                count = min(len(self._queue), MAX_PUBLISH)
-                events = [self._queue.popleft() for _ in range(count)]
-                if not await self._relay(events, "commit"):
-                    self._fall_behind()
+                missed = await self._relay(self._take(), "commit")
+                if missed:
+                    self._note_missed(missed)
             else:
                 self._wake.clear()
                 await self._rest()
@@ -114,15 +116,23 @@ class Publisher:
 
     def _fall_behind(self) -> None:
         self._queue.clear()
+        self._missed = None
         self._is_behind = self._has_missed = True
         self._wake.set()
+
+    def _note_missed(self, missed: set[int]) -> None:
+        """Note who missed events: they alone, unless more are behind."""
+        self._missed = None if self._is_behind else missed
+        self._is_behind = self._has_missed = True
+
+    def _take(self) -> list[Event]:
+        return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_PUBLISH))]
 
     async def _catch_up(self) -> None:
         """Publish what the outbox holds above the last event that Redis had."""
         if not await self._cache.ping():
             while not await self._cache.ping():
-                self.pulse.beat()
-                await asyncio.sleep(RETRY_S)
+                await self._pass_on()
             await asyncio.sleep(RESUBSCRIBE_S)
         try:
             self._published = max(self._published, await self._outbox.published_until())
@@ -131,32 +141,65 @@ class Publisher:
                 self._has_missed = False
                 self._queue.clear()
                 page = await self._outbox.page_after(self._published, MAX_PUBLISH)
-                if not await self._relay(page, "outbox"):
-                    return
+                missed = await self._relay(page, "outbox")
                 self._is_behind = self._has_missed or len(page) == MAX_PUBLISH
+                if missed:
+                    self._note_missed(missed)
+                    await self._pass_on()
+                    return
                 await self._mark()
                 self.pulse.beat()
         except Unreachable:
             await asyncio.sleep(RETRY_S)
 
-    async def _relay(self, events: Sequence[Event], source: str) -> bool:
-        """Publish what was not before; tell whether Redis has had it."""
+    async def _pass_on(self) -> None:
+        """For `RETRY_S`, publish what is committed of who has missed nothing: again, later."""
+        end = time.monotonic() + RETRY_S
+        while (left := end - time.monotonic()) > 0:
+            self._wake.clear()
+            if self._queue and self._missed is not None:
+                await self._send_whole(self._missed)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._wake.wait()
+            self.pulse.beat()
+
+    async def _send_whole(self, missed: set[int]) -> None:
+        """Send what is queued, but of those that have `missed` something, or miss this."""
+        events = []
+        for event in self._take():
+            account_id = head_from(event.payload).account_id
+            if account_id in missed or self._cache.is_away(account_id):
+                missed.add(account_id)
+            else:
+                events.append(event)
+        if events:
+            missed |= await self._send(events)
+
+    async def _relay(self, events: Sequence[Event], source: str) -> set[int]:
+        """Publish what was not before; return the accounts of which Redis may not have had all."""
         new = [each for each in events if each.event_id > self._published]
         if not new:
-            return True
+            return set()
         self._is_publishing = True
         try:
-            if not await self._send(new):
-                logger.warning("events did not reach Redis: they will be read from the outbox")
-                return False
+            missed = await self._send(new)
         finally:
             self._is_publishing = False
-        self._published = new[-1].event_id
-        self._instruments.events_relayed(source, len(new))
-        return True
+        if missed:
+            logger.warning("events did not reach Redis: they will be read from the outbox")
+        else:
+            self._published = new[-1].event_id
+            self._instruments.events_relayed(source, len(new))
+        return missed
 
-    async def _send(self, events: Sequence[Event]) -> bool:
-        """Send events to Redis, those that are traced with the spans of their publishing."""
+    async def _send(self, events: Sequence[Event]) -> set[int]:
+        """Send events to Redis, those that are traced with the spans of their publishing.
+
+        Returns:
+            The accounts of which it may not have had all.
+        """
         # Of what is read from the outbox, another process may have traced the cause.
         is_on, after = self._tracing.is_on, self._tracing.after
         spans = [
@@ -166,13 +209,13 @@ class Publisher:
         traced = [span for span in spans if span is not None]
         # What Redis is asked is part of the first.
         with traced[0] if traced else NO_SPAN:
-            has_had = await self._cache.apply_events(
+            missed = await self._cache.apply_events(
                 [each.payload for each in events],
                 [None if span is None else span.ids for span in spans] if traced else (),
             )
         for span in traced:
             span.end()
-        return has_had
+        return missed
 
     async def _mark(self) -> None:
         """Store how far it got, now and then."""

@@ -22,12 +22,12 @@ from typing import Any
 import msgspec
 
 from service.instruments import Instruments
+from service.storage.applying import apply_events
 from service.storage.cache_entries import (
     Changes,
     StaticOrders,
     Ticket,
     Version,
-    applications,
     fields_from,
     fill_command,
     open_command,
@@ -44,7 +44,6 @@ from service.storage.redis_node import Command
 from service.storage.redis_state import RedisState, redis_state_from
 from service.storage.valuation import Valuation, store_valuation, valuation_from
 from telemetry.span_ids import SpanIds
-from telemetry.vocabulary import CACHE_UPDATES
 
 __all__ = ["ACCOUNTS_IN_PIPELINE", "Cache", "StaticOrders", "Ticket", "Version"]
 
@@ -68,6 +67,10 @@ class Cache:
 
     async def close(self) -> None:
         await self._link.close()
+
+    def is_away(self, account_id: int) -> bool:
+        """Tell whether the server that has an account is known not to have answered last time."""
+        return self._link.is_away(orders_key(account_id))
 
     async def ping(self) -> bool:
         """Tell whether Redis answers."""
@@ -211,34 +214,15 @@ class Cache:
 
     async def apply_events(
         self, payloads: Sequence[bytes | str], spans: Sequence[SpanIds | None] = ()
-    ) -> bool:
-        """Take committed events, JSON of `EventView`, into their entries and publish them.
+    ) -> set[int]:
+        """Take committed events into their entries and publish them, as `applying` says.
 
-        `spans` are those of their publishing, if any is traced.
-
-        One pipeline for up to 500 accounts; of an account in the order given. If not all of it is
-        known to have reached Redis, a new generation begins, and it returns False: of a cluster the
-        nodes that answer have had theirs.
+        If some of them are not known to have reached Redis, a new generation begins.
         """
-        commands = applications(payloads, spans)
-        has_had = True
-        for start in range(0, len(commands), ACCOUNTS_IN_PIPELINE):
-            has_had &= await self._apply(commands[start : start + ACCOUNTS_IN_PIPELINE])
-        if not has_had:
+        missed = await apply_events(self._link, self._instruments, payloads, spans)
+        if missed:
             self.renew()
-        return has_had
-
-    async def _apply(self, commands: Sequence[Command]) -> bool:
-        async def ask() -> list[list[int]]:
-            return await self._link.pipeline(commands)
-
-        outcomes = await self._link.call("apply_events", WRITE_TIMEOUT_S, ask)
-        if outcomes is None:
-            return False
-        counts = map(sum, zip(*outcomes, strict=True))
-        for outcome, count in zip(CACHE_UPDATES, counts, strict=True):
-            self._instruments.cache_updated(outcome, count)
-        return True
+        return missed
 
     async def remove_accounts(self, account_ids: Sequence[int]) -> None:
         """Forget accounts whose settings changed (leverage, group); their next read fills anew."""

@@ -77,7 +77,7 @@ _encode = msgspec.json.Encoder().encode
 
 def applications(
     payloads: Iterable[bytes | str], spans: Iterable[SpanIds | None] = ()
-) -> list[Command]:
+) -> dict[int, Command]:
     """Return a command an account that takes its events, JSON of `EventView`, in their order.
 
     `spans` are those that publish them, None for what is not traced; none at all if nothing is.
@@ -87,8 +87,8 @@ def applications(
         event = _event_from(payload)
         published = wrap(payload, span)
         by_account.setdefault(event.account_id, []).extend(_arguments(event, published))
-    return [
-        (
+    return {
+        account_id: (
             *_APPLY,
             orders_key(account_id),
             filling_key(account_id),
@@ -96,7 +96,7 @@ def applications(
             *arguments,
         )
         for account_id, arguments in by_account.items()
-    ]
+    }
 
 
 def _arguments(event: _Event, published: bytes | str) -> list[bytes | str | int]:

@@ -93,9 +93,18 @@ class RedisLink:
         self._instruments.redis_call(operation, seconds, failure=failure, trace=span.trace)
         return None
 
-    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands at once and return their replies in their order; call it within `call`."""
-        return await self._servers.pipeline(commands)
+    async def pipeline(
+        self, commands: Sequence[Command], replies: list[Any] | None = None
+    ) -> list[Any]:
+        """Send commands at once and return their replies in their order; call it within `call`.
+
+        What was replied is in `replies` too, a list as long as `commands`, however it ends.
+        """
+        return await self._servers.pipeline(commands, replies)
+
+    def is_away(self, key: str) -> bool:
+        """Tell whether the server that has a key is known not to have answered last time."""
+        return self._servers.is_away(key.encode())
 
     async def ping(self) -> bool:
         """Tell whether Redis answers, of a cluster every master."""

@@ -27,6 +27,7 @@ from service.instruments.pools import Pool
 CONNECT_TIMEOUT_S = 0.5
 SOCKET_TIMEOUT_S = 2.0
 POOL_TIMEOUT_S = 0.5
+PROOF_S = 0.25
 # Redis takes one command at a time, so that more connections only wait there instead of here; a
 # pipeline of a large read holds one for milliseconds, and must not hold up the others.
 MAX_CONNECTIONS = 16
@@ -34,6 +35,7 @@ MAX_CONNECTIONS = 16
 REPLIES_AT_ONCE = 100
 
 Command = tuple[str | bytes | int, ...]
+_NO_KEY = frozenset({"PING", "INFO", "MULTI", "EXEC"})
 # Its published type knows commands of one word only.
 _pack = cast("Callable[[Command], bytes]", pack_command)
 
@@ -46,7 +48,7 @@ class RedisNode:
     """A server and the connections to it.
 
     `url` is its own, `failed_at` when it last did not answer, 0 where it did since. Whoever uses it
-    may leave it alone for a while.
+    may leave it alone for a while; then it has `PROOF_S` to answer a ping before it is asked more.
     """
 
     def __init__(
@@ -105,6 +107,11 @@ class RedisNode:
         if self.is_resting:
             raise LeftAlone("it has just failed, and is left alone")
         try:
+            if self._rests_until:
+                self.rest(PROOF_S)  # others do not wait for the answer
+                async with asyncio.timeout(PROOF_S):
+                    await self._exchange([("PING",)])
+                self._rests_until = 0.0
             replies = await self._exchange(commands)
         except BaseException:
             self.failed_at = time.perf_counter()
@@ -151,6 +158,15 @@ class RedisNode:
         for script in self._scripts:
             await connection.send_command("SCRIPT", "LOAD", script)
             await connection.read_response()
+
+
+def key_of(command: Command) -> bytes | None:
+    """Return the key that says where a command goes, None where it has none."""
+    name = command[0]
+    if name in _NO_KEY:
+        return None
+    key = command[3] if name == "EVALSHA" else command[1]
+    return key if isinstance(key, bytes) else str(key).encode()
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ from redis.exceptions import (
 )
 
 from service.instruments.pools import Pool
-from service.storage.redis_node import Command, RedisNode
+from service.storage.redis_node import Command, RedisNode, key_of
 from service.storage.redis_urls import is_cluster, node_urls, url_beside
 
 SLOTS = 16_384
@@ -40,7 +40,6 @@ ATTEMPTS = 4
 MOVE_PAUSE_S = 0.02
 _PING: Command = ("PING",)
 _PONG = b"PONG"
-_NO_KEY = frozenset({"PING", "INFO", "MULTI", "EXEC"})
 _MULTI: Command = ("MULTI",)
 _ASKING: Command = ("ASKING",)
 _INFO: Command = ("INFO",)
@@ -62,8 +61,13 @@ class RedisServers(Protocol):
         """Those that have the keys, as far as is known."""
         ...
 
-    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands and return their replies in their order; raises the first refusal."""
+    async def pipeline(
+        self, commands: Sequence[Command], replies: list[Any] | None = None
+    ) -> list[Any]:
+        """Send commands and return their replies in their order; raises the first refusal.
+
+        What was replied is in `replies` too, a list as long as `commands`, however it ends.
+        """
         ...
 
     def doubt(self) -> None:
@@ -76,6 +80,10 @@ class RedisServers(Protocol):
 
     async def info(self) -> list[bytes]:
         """Return what each says of itself; raises as `pipeline` does."""
+        ...
+
+    def is_away(self, key: bytes) -> bool:
+        """Tell whether the server that has a key is known not to have answered last time."""
         ...
 
     async def url_of(self, key: bytes) -> str:
@@ -93,8 +101,13 @@ class OneServer:
         self.nodes: Sequence[RedisNode] = (self._node,)
         self.masters = self.nodes
 
-    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        return _unrefused(await self._node.pipeline(commands))
+    async def pipeline(
+        self, commands: Sequence[Command], replies: list[Any] | None = None
+    ) -> list[Any]:
+        found = await self._node.pipeline(commands)
+        if replies is not None:
+            replies[:] = found
+        return _unrefused(found)
 
     def doubt(self) -> None:
         """There is no other to know of."""
@@ -104,6 +117,9 @@ class OneServer:
 
     async def info(self) -> list[bytes]:
         return await self.pipeline([_INFO])
+
+    def is_away(self, key: bytes) -> bool:
+        return self._node.failed_at > 0
 
     async def url_of(self, key: bytes) -> str:
         return self._node.url
@@ -132,15 +148,15 @@ class Cluster:
     def masters(self) -> Sequence[RedisNode]:
         return list(dict.fromkeys(self._owned_by))
 
-    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+    async def pipeline(
+        self, commands: Sequence[Command], replies: list[Any] | None = None
+    ) -> list[Any]:
+        if replies is None:
+            replies = [None] * len(commands)
         slots = await self._owners()
-        replies = await self._send(commands, range(len(commands)), slots, {})
+        await self._send(commands, range(len(commands)), slots, {}, replies)
         for attempt in range(1, ATTEMPTS):
-            elsewhere = {
-                number: reply
-                for number, reply in enumerate(replies)
-                if isinstance(reply, _ELSEWHERE)
-            }
+            elsewhere = {n: each for n, each in enumerate(replies) if isinstance(each, _ELSEWHERE)}
             if not elsewhere:
                 break
             if attempt > 1:
@@ -154,9 +170,7 @@ class Cluster:
                 for number, reply in elsewhere.items()
                 if isinstance(reply, AskError) and not is_whole
             }
-            again = await self._send(commands, numbers, slots, ahead)
-            for number in numbers:
-                replies[number] = again[number]
+            await self._send(commands, numbers, slots, ahead, replies)
         return _unrefused(replies)
 
     def doubt(self) -> None:
@@ -168,6 +182,9 @@ class Cluster:
 
     async def info(self) -> list[bytes]:
         return await self._of_all(_INFO)
+
+    def is_away(self, key: bytes) -> bool:
+        return bool(self._owned_by) and self._owned_by[slot_of(key)].failed_at > 0
 
     async def url_of(self, key: bytes) -> str:
         return (await self._owners())[slot_of(key)].url
@@ -183,8 +200,9 @@ class Cluster:
         numbers: Sequence[int],
         slots: Sequence[RedisNode],
         ahead: Mapping[int, RedisNode],
-    ) -> list[Any]:
-        """Send those commands to their nodes; return replies in their places.
+        replies: list[Any],
+    ) -> None:
+        """Send those commands to their nodes; put replies into their places.
 
         Some go `ahead`, to where their slot is on its way.
         """
@@ -196,7 +214,6 @@ class Cluster:
             if node is None:
                 node = slots[0 if first is None else slot_of(first if key is None else key)]
             parts.setdefault(node, []).append(number)
-        replies: list[Any] = [None] * len(commands)
 
         async def ask(node: RedisNode, part: list[int]) -> None:
             said: list[Command] = []
@@ -214,7 +231,6 @@ class Cluster:
         for failure in await asyncio.gather(*asked, return_exceptions=True):
             if failure is not None:
                 raise failure
-        return replies
 
     async def _owners(self, but: Sequence[RedisNode] | None = None) -> Sequence[RedisNode]:
         """Return the owner of each slot, asked for again where all that is known is `but` that."""
@@ -263,15 +279,6 @@ def servers_of(
     """Return the servers behind an address."""
     kind = Cluster if is_cluster(url) else OneServer
     return kind(url, pool, scripts, on_replaced)
-
-
-def key_of(command: Command) -> bytes | None:
-    """Return the key that says where a command goes, None where it has none."""
-    name = command[0]
-    if name in _NO_KEY:
-        return None
-    key = command[3] if name == "EVALSHA" else command[1]
-    return key if isinstance(key, bytes) else str(key).encode()
 
 
 def slot_of(key: bytes) -> int:

@@ -3,15 +3,21 @@
 import asyncio
 import contextlib
 import random
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from service.domain.decision import AccountState, Decision, EventKind
+from service.domain.money import ZERO
 from service.instruments import Instruments
+from service.loops.publisher import Publisher
 from service.storage import conversations, events
 from service.storage.cache import Cache
 from service.storage.cache_keys import events_channel
 from service.storage.events import EventFeed
+from service.storage.outbox import Event
+from service.storage.queue import Written
 from service.storage.redis_servers import SLOTS, slot_of
 from tests.integration.test_events import Listener, Outbox, running
 from tests.redis_cluster import RunningCluster, running_cluster
@@ -38,6 +44,33 @@ def at(account_id: int) -> int:
     return min(slot_of(events_channel(account_id).encode()) // (SLOTS // 3), 2)
 
 
+class Ledger(Outbox):
+    """What was committed, as its publisher reads it too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events: list[Event] = []
+
+    def commit(self, account_id: int) -> Written:
+        truth = self.account(account_id)
+        payload = truth.fund("1.00").decode()
+        state = AccountState(account_id, truth.sequence, truth.balance, ZERO)
+        number = len(self._events) + 1
+        self._events.append(Event(number, payload))
+        kind = EventKind.DEPOSITED
+        decision = Decision(number, 0, 0, kind, state, None, None, None, (), None)
+        return Written(decision, 0, payload)
+
+    async def page_after(self, event_id: int, limit: int) -> list[Event]:
+        return self._events[event_id : event_id + limit]
+
+    async def published_until(self) -> int:
+        return 0
+
+    async def mark_published(self, event_id: int) -> None:
+        pass
+
+
 class Traders:
     """Listeners to some accounts, and what happens to these."""
 
@@ -60,7 +93,7 @@ class Traders:
         """Let something happen to accounts, published as often as that fails."""
         payloads = [self._outbox.account(each).fund("1.00") for each in account_ids]
         async with asyncio.timeout(30):
-            while not await self._cache.apply_events(payloads):  # noqa: ASYNC110 - others' state
+            while await self._cache.apply_events(payloads):  # noqa: ASYNC110 - others' state
                 await asyncio.sleep(0.05)
 
     def have_heard_all(self) -> bool:
@@ -112,6 +145,35 @@ async def test_slots_move_while_events_flow(
         for account_id, home in homes.items():
             if home != at(account_id):
                 await cluster.move(slot_of(events_channel(account_id).encode()), at(account_id))
+
+
+async def test_a_node_that_is_away_keeps_no_event_of_others_back(instruments: Instruments) -> None:
+    with running_cluster() as cluster:
+        ledger, cache = Ledger(), Cache(cluster.url, instruments)
+        feed = EventFeed(cluster.url, ledger, instruments, ledger.latest)
+        publisher = Publisher(cache, ledger, instruments)
+        publishing = asyncio.create_task(publisher.run())
+        async with running(feed):
+            traders = Traders(feed, cache, ledger)
+            await traders.come(ACCOUNTS)
+            for _ in range(3):
+                publisher.publish([ledger.commit(each) for each in ACCOUNTS])
+            await eventually(traders.have_heard_all)
+            cluster.masters[1].send(signal.SIGSTOP)
+            for _ in range(30):
+                publisher.publish([ledger.commit(each) for each in ACCOUNTS])
+                await asyncio.sleep(0.01)
+            others = [each for each in ACCOUNTS if at(each) != 1]
+            await eventually(
+                lambda: all(len(traders.listeners[each].payloads) == 33 for each in others)
+            )
+            assert not traders.have_heard_all()
+            assert not publisher.is_idle
+            cluster.masters[1].send(signal.SIGCONT)
+            await eventually(traders.have_heard_all)
+        publishing.cancel()
+        await asyncio.wait((publishing,))
+        await cache.close()
 
 
 async def test_a_master_dies_while_events_flow(instruments: Instruments) -> None:
