@@ -5,7 +5,6 @@ their entry in the audit, and the normalised triggers of what rests under them.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ from service.domain.decision import Audit, PostingKind
 from service.domain.desk import Desk
 from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol, TradingState
 from service.domain.money import CENT, format_money
-from service.domain.order import Order
 from service.domain.rejection import RejectCode, Rejected
 from service.loops.requests import (
     Author,
@@ -122,10 +120,17 @@ def _store_symbol(
     row = symbol_row(symbol)
     statements = [
         (_SET_SYMBOL, row),
-        _set_triggers(desk, lambda order: order.terms.market.symbol is symbol),
         _audit(author, action, f"symbol {symbol.name}", before, symbol),
     ]
+    if is_moved(before, symbol):
+        moved = [each for each in desk.orders.values() if each.terms.market.symbol is symbol]
+        statements.append(set_triggers(moved))
     return Changed(statements, SetSymbol(row))
+
+
+def is_moved(before: Symbol | None, after: Symbol) -> bool:
+    """Tell whether a change of a symbol moves the triggers of what rests on it."""
+    return before is not None and before.trigger_tolerance_points != after.trigger_tolerance_points
 
 
 def _set_group(group: Group, author: Author, desk: Desk) -> Changed:
@@ -157,14 +162,17 @@ def _set_terms(settings: GroupSymbol, author: Author, desk: Desk) -> Changed:
     key = settings.group, settings.symbol
     terms = desk.terms.get(key)
     before = None if terms is None else terms.settings
+    markup = None if terms is None else (terms.buy_markup, terms.sell_markup)
     desk.set_terms(settings)
-    row, now = group_symbol_row(settings), desk.terms[key]
+    row = group_symbol_row(settings)
     target = f"group {settings.group} on {settings.symbol}"
     statements = [
         (_SET_TERMS, row),
-        _set_triggers(desk, lambda order: order.terms is now),
         _audit(author, AuditAction.SET_TERMS, target, before, settings),
     ]
+    if terms is not None and markup != (terms.buy_markup, terms.sell_markup):
+        moved = [order for order in desk.orders.values() if order.terms is terms]
+        statements.append(set_triggers(moved))
     return Changed(statements, SetTerms(row))
 
 
@@ -217,8 +225,3 @@ def _warn(target: str, before: TradingState, after: TradingState, author: Author
     logger.warning(
         "trading of {}: {} -> {}, by {}: {}", target, before, after, author.actor, author.reason
     )
-
-
-def _set_triggers(desk: Desk, rests: Callable[[Order], bool]) -> SettingsStatement:
-    """Return the statement that moves the triggers of what rests under changed terms."""
-    return set_triggers([order for order in desk.orders.values() if rests(order)])

@@ -15,8 +15,10 @@ from weakref import WeakSet
 from loguru import logger
 
 from service.domain.desk import Desk
+from service.domain.market import Market, Terms
 from service.domain.order import Order
 from service.loops.answers import Unavailable, Withdrawn
+from service.loops.settings_desk import is_moved
 from service.loops.trading import Trading
 from service.storage.settings_version import SETTINGS_SHARD, SettingsVersions, set_version
 from service.storage.settings_write import SettingsStatement, set_triggers
@@ -79,32 +81,34 @@ class SettingsFollower:
             desk.settings_version,
             len(orders),
         )
-        return [
-            set_triggers(orders),
-            set_version(desk.shard.number, desk.settings_version),
-        ]
+        version = set_version(desk.shard.number, desk.settings_version)
+        return [set_triggers(orders), version] if orders else [version]
 
 
 def take_settings(desk: Desk, settings: Desk) -> list[Order]:
-    """Take over what differs in the settings of another desk; return the orders it may move."""
-    symbols: set[str] = set()
+    """Take over what differs in the settings of another desk; return the orders it moves."""
+    moved: set[Market | Terms] = set()
     for name, symbol in settings.symbols.items():
-        if desk.symbols.get(name) != symbol:
+        before = desk.symbols.get(name)
+        if before != symbol:
             desk.set_symbol(symbol)
-            symbols.add(name)
+            if is_moved(before, symbol):
+                moved.add(desk.markets[name])
     for name, group in settings.groups.items():
         if desk.groups.get(name) != group:
             desk.set_group(group)
-    terms: set[tuple[str, str]] = set()
     for key, newer in settings.terms.items():
-        known = desk.terms.get(key)
-        if known is None or known.settings != newer.settings:
+        terms = desk.terms.get(key)
+        if terms is None or terms.settings != newer.settings:
+            markup = None if terms is None else (terms.buy_markup, terms.sell_markup)
             desk.set_terms(newer.settings)
-            terms.add(key)
+            if terms is not None and markup != (terms.buy_markup, terms.sell_markup):
+                moved.add(terms)
     desk.settings_version = max(desk.settings_version, settings.settings_version)
+    if not moved:
+        return []
     return [
         order
         for order in desk.orders.values()
-        if (name := order.terms.market.symbol.name) in symbols
-        or (order.terms.group.name, name) in terms
+        if order.terms in moved or order.terms.market in moved
     ]
