@@ -1,9 +1,10 @@
-"""The ops port: `/metrics`, `/livez` and `/readyz`, for machines and for those who run the service.
+"""The ops port: `/metrics`, `/livez`, `/readyz`, `/loops`: for machines, and who runs the service.
 
 `/livez` says that the process and its event loop answer, nothing else. `/readyz` answers 200 while
 it may be sent work and 503 else (`service/api/readiness.py`); with `?verbose` it says how long each
 check took and how long ago that was. Both answer in JSON, or in plain text to whoever would rather
-accept that. The port serves no secrets, and is loopback unless told otherwise.
+accept that. `/loops` tells how every background loop is, of a process that has no API too. The port
+serves no secrets, and is loopback unless told otherwise.
 """
 
 import msgspec
@@ -11,15 +12,18 @@ from aiohttp import hdrs, web
 
 from service.api.addresses import Addresses
 from service.api.connections import ConnectionLimits, Connections
+from service.api.ports import Loops
 from service.api.readiness import CheckResult, Readiness, ReadinessReport
+from service.api.replies import LoopsReply
 from service.api.scrape import scrape
 from service.api.serving import serve_on
 from service.instruments import Instruments
 
+LOOPS_PATH = "/loops"
 OPS_CONNECTIONS = 100  # of a few who scrape and probe
 
 
-def build_ops(instruments: Instruments, readiness: Readiness) -> web.Application:
+def build_ops(instruments: Instruments, readiness: Readiness, loops: Loops) -> web.Application:
     """Return the application of the ops port."""
 
     async def metrics(request: web.Request) -> web.Response:
@@ -34,11 +38,15 @@ def build_ops(instruments: Instruments, readiness: Readiness) -> web.Application
         text = report_text(report) if verbose else f"{report.status}\n"
         return _answer(request, 200 if report.status.is_ready else 503, report, text)
 
+    async def list_loops(request: web.Request) -> web.Response:
+        return _json(200, LoopsReply(loops=loops.statuses()))
+
     app = web.Application()
     serve_on(app, Connections(ConnectionLimits(OPS_CONNECTIONS), Addresses(), lambda *_: None))
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
+    app.router.add_get(LOOPS_PATH, list_loops)
     return app
 
 
@@ -60,6 +68,10 @@ def _check_line(name: str, check: CheckResult) -> str:
 def _answer(request: web.Request, status: int, body: object, text: str) -> web.Response:
     if _prefers_text(request.headers.get(hdrs.ACCEPT, "")):
         return web.Response(status=status, text=text)
+    return _json(status, body)
+
+
+def _json(status: int, body: object) -> web.Response:
     return web.Response(
         status=status,
         body=msgspec.json.encode(body),

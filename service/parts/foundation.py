@@ -62,7 +62,7 @@ class Foundation:
 
     async def ops(self, _: web.Application) -> AsyncIterator[None]:
         """Answer probes and scrapes."""
-        runner = runner_of(build_ops(self.instruments, self.readiness))
+        runner = runner_of(build_ops(self.instruments, self.readiness, self.supervisor))
         await runner.setup()
         try:
             host, port = self._settings.ops_host, self._settings.ops_port

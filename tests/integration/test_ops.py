@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from random import Random
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ from service.api.ops import build_ops
 from service.api.readiness import Readiness
 from service.api.serving import runner_of
 from service.instruments import Instruments
+from service.loops.supervisor import Supervisor
 from service.storage.server_process import LOOPBACK
 
 Client = aiohttp.ClientSession
@@ -26,6 +28,7 @@ class Service:
         self.leading = True
         self.instruments = Instruments()
         self.readiness = Readiness(lambda: self.leading)
+        self.supervisor = Supervisor(self.instruments, Random())
         self.database_ok = True
         self.asked = 0
 
@@ -44,7 +47,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[Client]:
-    runner = runner_of(build_ops(service.instruments, service.readiness))
+    runner = runner_of(build_ops(service.instruments, service.readiness, service.supervisor))
     await runner.setup()
     await web.TCPSite(runner, LOOPBACK, 0).start()
     async with aiohttp.ClientSession(f"http://{LOOPBACK}:{runner.addresses[0][1]}") as client:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,7 @@ from service.api.ops import build_ops
 from service.api.readiness import Readiness
 from service.api.serving import HEADERS, runner_of
 from service.instruments import Instruments
+from service.loops.supervisor import Supervisor
 from tests.unit.api.test_auth_matrix import UPGRADE
 from tests.unit.api.world import HOST, World, bearer, token
 
@@ -92,7 +94,10 @@ async def test_a_failure_says_nothing_of_itself(world: World) -> None:
 
 @asynccontextmanager
 async def ops_port() -> AsyncIterator[int]:
-    runner = runner_of(build_ops(Instruments(), Readiness(lambda: True)))
+    instruments = Instruments()
+    runner = runner_of(
+        build_ops(instruments, Readiness(lambda: True), Supervisor(instruments, Random()))
+    )
     await runner.setup()
     await web.TCPSite(runner, HOST, 0).start()
     yield runner.addresses[0][1]

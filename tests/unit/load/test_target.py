@@ -79,7 +79,7 @@ async def test_it_says_why_it_is_not_ready() -> None:
 
     readiness.register("database", well)
     async with World() as world:
-        runner = runner_of(build_ops(world.instruments, readiness))
+        runner = runner_of(build_ops(world.instruments, readiness, world.supervisor))
         await runner.setup()
         try:
             await web.TCPSite(runner, HOST, 0).start()
