@@ -27,5 +27,6 @@ def url_beside(asked: str, host: str, port: int) -> str:
     """
     parts = urlsplit(asked)
     user, at, _ = parts.netloc.rpartition("@")
-    named = f"[{host}]" if ":" in host else host or str(parts.hostname)
+    name = host or str(parts.hostname)
+    named = f"[{name}]" if ":" in name else name
     return parts._replace(netloc=f"{user}{at}{named}:{port}").geturl()
