@@ -13,6 +13,7 @@ with the database away nobody else trades either, and is fenced where somebody d
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,17 @@ class Leadership:
     """Gets and keeps the lease while that is wanted, and lets `Trading` trade while it lasts."""
 
     def __init__(
-        self, database: Database, trading: Trading, rules: Rules, *, is_wanted: bool = True
+        self,
+        database: Database,
+        trading: Trading,
+        rules: Rules,
+        *,
+        prices: Callable[[], Desk] | None = None,
+        is_wanted: bool = True,
     ) -> None:
+        """Take where prices are followed, if not by the shard alone, and whether it is wanted."""
         self._database = database
+        self._prices = prices or (lambda: trading.desk)
         self._trading = trading
         self._rules = rules
         self._lease: Lease | None = None
@@ -155,7 +164,14 @@ class Leadership:
         try:
             self._lease = await self._stand_by(connection)
             if self._lease is not None:
-                term = Term(self._database, self._trading, self._rules, self._lease, self.pulse)
+                term = Term(
+                    self._database,
+                    self._trading,
+                    self._prices,
+                    self._rules,
+                    self._lease,
+                    self.pulse,
+                )
                 await term.serve(connection, self._unwanted, self._begin)
             why = self._why_left
         except (Fenced, Diverged) as error:

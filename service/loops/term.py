@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from service.domain.desk import Desk
 from service.loops.rules import Rules
 from service.loops.taking_over import keep_newer_prices, load_book
 from service.loops.trading import Trading
@@ -44,9 +45,17 @@ class Term:
     """One term of a shard's leader."""
 
     def __init__(
-        self, database: Database, trading: Trading, rules: Rules, lease: Lease, pulse: Pulse
+        self,
+        database: Database,
+        trading: Trading,
+        prices: Callable[[], Desk],
+        rules: Rules,
+        lease: Lease,
+        pulse: Pulse,
     ) -> None:
+        """Take where the newest prices that this process has seen are."""
         self._database = database
+        self._prices = prices
         self._trading = trading
         self._rules = rules
         self._lease = lease
@@ -82,7 +91,7 @@ class Term:
             self._database, lease, rules.shard, rules.guard, is_replay=rules.is_replay
         )
         if not rules.is_replay:
-            keep_newer_prices(self._trading.desk, engine.desk)
+            keep_newer_prices(self._prices(), engine.desk)
         engine.begin()
         if rules.is_replay:
             engine.examine_all()  # of the tick that is judged once more, a part may be stored
