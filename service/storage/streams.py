@@ -165,5 +165,9 @@ class StreamReader:
 
 
 async def _ask(connection: AbstractConnection, *command: str | bytes | int) -> Any:
-    await connection.send_command(*command)
+    try:
+        await connection.send_command(*command)
+    except RuntimeError as error:
+        # uvloop's word for a connection that was closed while nobody used it.
+        raise ConnectionError(str(error)) from error
     return await connection.read_response(timeout=math.inf)

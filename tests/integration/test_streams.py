@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
 from service.instruments import Instruments
@@ -123,6 +124,30 @@ async def test_a_silent_server_is_left_and_found_again(
     await proxy.restore()
     await eventually(lambda: reading.numbers == [1])
     assert reading.reader.silent_s < 1
+
+
+def test_a_connection_that_was_closed_between_two_reads_is_a_lost_one(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop has an error of its own for it."""
+    monkeypatch.setattr("service.storage.streams.BLOCK_S", 0.05)
+
+    async def read_on() -> None:
+        streams = Streams(redis_url, Instruments())
+        reader = streams.reader(KEY)
+        assert await reader.read(1) == []
+        assert reader._connection is not None
+        assert reader._connection._writer is not None
+        reader._connection._writer.transport.abort()
+        await asyncio.sleep(0.05)
+        assert await reader.read(1) == []
+        assert not reader.is_connected
+        await streams.add([("XADD", KEY, "*", "n", 1)])
+        assert [entry.fields for entry in await reader.read(1)] == [[b"n", b"1"]]
+        await reader.close()
+        await streams.close()
+
+    uvloop.run(read_on())
 
 
 @pytest.mark.parametrize("at", ["*", "5-1"], ids=["later ids", "lower ids"])
