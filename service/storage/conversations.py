@@ -14,17 +14,16 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from typing import Protocol, cast
+from collections.abc import Iterable
+from typing import Protocol
 
-from hiredis import pack_command
 from loguru import logger
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import MovedError, RedisError
 
 from service.instruments import Instruments
 from service.storage.errors import failure_of
-from service.storage.redis_node import bare_connection, uncancelled
+from service.storage.redis_node import Command, bare_connection, send, uncancelled
 from service.storage.redis_servers import servers_of, slot_of
 from telemetry.pulse import Pulse
 
@@ -38,8 +37,7 @@ CHANNELS_AT_ONCE = 5_000
 # Channels found before others get the event loop: about a millisecond of work.
 FOUND_AT_ONCE = 200
 
-# Its published type knows commands of one word only.
-_pack = cast("Callable[[tuple[str, bytes]], bytes]", pack_command)
+_PING: Command = ("PING",)
 
 
 class Listener(Protocol):
@@ -166,7 +164,7 @@ class Conversation:
         self._url = url
         self._owner = owner
         self._instruments = instruments
-        self._unsaid: list[bytes] = []
+        self._unsaid: list[Command] = []
         self._wake = asyncio.Event()
         self._leaving: Counter[bytes] = Counter()
         self.channels: defaultdict[int, set[bytes]] = defaultdict(set)
@@ -265,8 +263,8 @@ class Conversation:
         if not self.channels[slot]:
             del self.channels[slot]
 
-    def _say(self, command: tuple[str, bytes]) -> None:
-        self._unsaid.append(_pack(command))
+    def _say(self, command: Command) -> None:
+        self._unsaid.append(command)
         self._wake.set()
 
     async def _speak(self, connection: AbstractConnection) -> None:
@@ -279,7 +277,4 @@ class Conversation:
             if not self._unsaid:
                 self._wake.clear()
             async with uncancelled():
-                if said:
-                    await connection.send_packed_command(said, check_health=False)
-                else:
-                    await connection.send_command("PING")
+                await send(connection, said or [_PING])

@@ -125,12 +125,7 @@ class RedisNode:
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         taken = time.perf_counter()
         try:
-            packed = b"".join(map(_pack, commands))
-            try:
-                await connection.send_packed_command(packed, check_health=False)
-            except RuntimeError as error:
-                # uvloop's word for a connection that was closed while nobody used it.
-                raise ConnectionError(str(error)) from error
+            await send(connection, commands)
             replies: list[Any] = []
             for number in range(1, len(commands) + 1):
                 try:
@@ -167,6 +162,19 @@ def key_of(command: Command) -> bytes | None:
         return None
     key = command[3] if name == "EVALSHA" else command[1]
     return key if isinstance(key, bytes) else str(key).encode()
+
+
+async def send(connection: AbstractConnection, commands: Sequence[Command]) -> None:
+    """Send commands at once, packed in C.
+
+    Raises:
+        RedisError, OSError: the connection is lost.
+    """
+    try:
+        await connection.send_packed_command(b"".join(map(_pack, commands)), check_health=False)
+    except RuntimeError as error:
+        # uvloop's word for a connection that was closed while nobody used it.
+        raise ConnectionError(str(error)) from error
 
 
 @asynccontextmanager
