@@ -22,6 +22,7 @@ from service.loops.supervisor import Supervisor
 from service.settings import Settings
 from service.storage.cache import Cache
 from service.storage.database import Database
+from service.storage.generations import OwnGenerations
 from service.storage.reader import Reader
 from tests.adversity.book import check_book, execute, fetch
 from tests.adversity.shard import GUARD, SYMBOL, Resting, open_small_book
@@ -43,6 +44,7 @@ class Host:
         self.instruments = Instruments()
         self.database = Database(dsn, self.instruments, settings.database_connections)
         self.cache = Cache(redis_url, self.instruments)
+        self.cache.generations = OwnGenerations(shards)
         reader = Reader(self.database, lambda: self.host.front.symbols())
         board = PriceBoard(lambda: self.host.front.desk, self.cache, self.instruments)
         self.host = EngineHost(
@@ -196,10 +198,14 @@ async def test_one_that_stops_lets_the_others_in_at_once(dsn: str, redis_url: st
         for host in (one, two):
             host.quote(110_000)
         one.quote(108_900)
+        two.quote(111_000)
         await one.host.stop()
         assert one.led == []
         async with asyncio.timeout(10):
             await eventually(lambda: len(two.led) == SHARDS)
+        # What it takes is priced by what it has seen itself, where that is newer.
+        bids = {shard.trading.desk.markets[SYMBOL].bid for shard in two.host.shards}
+        assert bids == {111_000}
         await asyncio.sleep(1)
         assert len(two.led) == SHARDS, "it takes nothing back"
         assert one.led == []
