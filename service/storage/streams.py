@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 
 from service.instruments import Instruments
 from service.storage.errors import failure_of
-from service.storage.redis_node import Command, bare_connection, uncancelled
+from service.storage.redis_node import Command, bare_connection, send, uncancelled
 from service.storage.redis_servers import servers_of
 
 BLOCK_S = 1.0
@@ -165,9 +165,5 @@ class StreamReader:
 
 
 async def _ask(connection: AbstractConnection, *command: str | bytes | int) -> Any:
-    try:
-        await connection.send_command(*command)
-    except RuntimeError as error:
-        # uvloop's word for a connection that was closed while nobody used it.
-        raise ConnectionError(str(error)) from error
+    await send(connection, [command])
     return await connection.read_response(timeout=math.inf)
