@@ -73,6 +73,12 @@ class Service:
         except OSError:
             return 0
 
+    def read(self, path: str) -> str:
+        """Return what the ops port answers. Raises OSError: nothing good."""
+        address = f"http://{LOOPBACK}:{self.environment['TAPEWATCH_OPS_PORT']}{path}"
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return str(answer.read(), "utf-8")
+
     async def ready(self) -> None:
         await eventually(lambda: self.status("/readyz") == 200 or self.has_ended, START_TIMEOUT_S)
         assert not self.has_ended, self.log

@@ -12,9 +12,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.auth import Role, issue_token
 from service.demo import open_demo
+from telemetry.catalogue import HTTP_REQUEST
+from tests.integration.test_metrics_contract import assert_as_declared
 from tests.redis_cluster import running_cluster
 from tests.service_process import COMMAND, ROOT, START_TIMEOUT_S, Service, environment
 from tests.support import POLL_S
@@ -177,6 +180,14 @@ async def test_processes_of_all_roles_are_one_service(
     status, exposure = await one.ask("GET", "/api/v1/admin/exposure", admin=True)
     assert status == 200
     assert "EURUSD" in {each["symbol"] for each in exposure["symbols"]}
+
+    # Each tells what is declared, and how it is.
+    for service, role in zip(processes.all, ROLES, strict=True):
+        text = await asyncio.to_thread(service.read, "/metrics")
+        nothing_of = None if role == "gateway" else HTTP_REQUEST  # it has no routes
+        assert_as_declared(list(text_string_to_metric_families(text)), nothing_of)
+        assert f'tapewatch_role{{role="{role}"}} 1\n' in text
+        assert '"generations"' in await asyncio.to_thread(service.read, "/loops") or role == "feed"
 
     # An engine that stops hands its shards over; one that is killed is followed.
     assert await processes.engines[0].stop() == 0
