@@ -6,6 +6,7 @@ machine.
 
 from tests.drills import backlog, clients, market, processes, stores
 from tests.drills.drill import Drill
+from tests.drills.shard_drills import SHARD_DRILLS
 
 TWO_MINUTES_S, FIVE_MINUTES_S, TEN_MINUTES_S = 120.0, 300.0, 600.0
 CACHE_WARM_S = 120.0
@@ -25,22 +26,6 @@ DRILLS = (
         true_s=30,
         window_s=TWO_MINUTES_S,
         warm_s=CACHE_WARM_S,
-    ),
-    Drill(
-        "TapewatchNoLeaseHolder",
-        processes.lease_taken_by_nobody,
-        "SQL gives the lease to a holder that does not exist",
-        true_s=30,
-    ),
-    Drill(
-        "TapewatchLeaseFlapping",
-        processes.leaders_stopped_in_turn,
-        "whoever of two processes leads is stopped (SIGSTOP) past its lease, five times",
-        true_s=180,
-        window_s=TEN_MINUTES_S,
-        also={"TapewatchDatabaseSlow": "calls on their way when a process is stopped take as long"},
-        processes=2,
-        settings={"LEASE_S": processes.LEASE_S},
     ),
     # PostgreSQL
     Drill(
@@ -144,6 +129,7 @@ DRILLS = (
         true_s=60,
         window_s=FIVE_MINUTES_S,
     ),
+    *SHARD_DRILLS,
     # Trading
     Drill(
         "TapewatchTriggerBudgetBurnsFast",
@@ -165,7 +151,7 @@ DRILLS = (
         "the leader is stopped (SIGSTOP) past its lease with commands on their way to it",
         true_s=30,
         window_s=FIVE_MINUTES_S,
-        processes=2,
+        roles=("all", "all"),
         settings={"LEASE_S": processes.LEASE_S},
     ),
     Drill(
@@ -255,17 +241,7 @@ DRILLS = (
     ),
 )
 
-_OF_SEVERAL_ROLES = (
-    "it takes feeds, engines and gateways of their own: promtool shows that it fires"
-)
 NOT_DRILLED = {
-    "TapewatchBusDown": _OF_SEVERAL_ROLES,
-    "TapewatchCommandsUnanswered": _OF_SEVERAL_ROLES,
-    "TapewatchFeedWithoutWriter": _OF_SEVERAL_ROLES,
-    "TapewatchSettingsNotTakenOver": _OF_SEVERAL_ROLES,
-    "TapewatchShardsUnevenlySpread": _OF_SEVERAL_ROLES,
-    "TapewatchTickLagHigh": _OF_SEVERAL_ROLES,
-    "TapewatchTicksLost": _OF_SEVERAL_ROLES,
     "TapewatchTriggerBudgetBurns": "its windows are three days and six hours, and its `for` a "
     "quarter of an hour: promtool shows that it fires, and TapewatchTriggerBudgetBurnsFast burns "
     "the same budget here",

@@ -38,7 +38,7 @@ class Drill:
         warm_s: how long the universe is healthy before.
         hold_s: how long the fault lasts after the notification, so that others could fire.
         also: what else may be told, by why.
-        processes, groups, is_traced, settings: of the universe.
+        roles, groups, is_traced, settings: of the universe.
     """
 
     alert: str
@@ -50,7 +50,7 @@ class Drill:
     warm_s: float = WARM_S
     hold_s: float = HOLD_S
     also: dict[str, str] = field(default_factory=dict)
-    processes: int = 1
+    roles: tuple[str, ...] = ("all",)
     groups: int = FEW_GROUPS
     is_traced: bool = False
     settings: dict[str, object] = field(default_factory=dict)

@@ -29,6 +29,7 @@ class Instance:
         self, name: str, folder: Path, *, arguments: Sequence[str] = ("serve",), **settings: object
     ) -> None:
         """Prepare it: `settings` are of its environment, without their prefix."""
+        self.name = name
         self._arguments = arguments
         self.environment = environment(folder / f"data-{name}", **settings)
         self._log = folder / f"{name}.log"
@@ -46,6 +47,12 @@ class Instance:
     @property
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def process_id(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:

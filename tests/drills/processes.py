@@ -63,19 +63,6 @@ async def leaders_stopped_in_turn(on: Universe) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def lease_taken_by_nobody(on: Universe) -> AsyncIterator[None]:
-    """Give the lease, for ever, to a holder that is not there, while nothing is traded."""
-    await on.traders.retire()
-    await on.execute(
-        "UPDATE shard_leases SET epoch = epoch + 1, holder = 'nobody', expires_at = 'infinity'"
-    )
-    try:
-        yield
-    finally:
-        await on.execute("UPDATE shard_leases SET expires_at = '-infinity'")
-
-
-@asynccontextmanager
 async def memory_contradicted(on: Universe) -> AsyncIterator[None]:
     """Change an idle account's balance behind the service's back, in the cache as well."""
     await on.execute(

@@ -28,7 +28,7 @@ async def run_drill(drill: Drill, folder: Path, seed: int, *, until_told: bool =
         async with universe(
             folder,
             seed,
-            processes=drill.processes,
+            roles=drill.roles,
             groups=drill.groups,
             is_traced=drill.is_traced,
             settings=drill.settings,
@@ -37,7 +37,8 @@ async def run_drill(drill: Drill, folder: Path, seed: int, *, until_told: bool =
                 await _drill(drill, everything, outcome, until_told=until_told)
             finally:
                 fired = [f"fired: {each.labels}" for each in everything.sightings.seen]
-                outcome.log = "\n".join([*fired, _last_lines(everything.service.log)])
+                logs = [f"{each.name}\n{_last_lines(each.log)}" for each in everything.instances]
+                outcome.log = "\n".join([*fired, *logs])
     except Exception as error:
         outcome.failures.append(f"{type(error).__name__}: {error}")
     return outcome

@@ -19,7 +19,7 @@ from tests.drills.upstream import Upstream
 
 PAUSE_S = 0.5
 TALK_S = 1.0
-TIMEOUT_S = 5.0
+TIMEOUT_S = 10.0  # longer than a gateway waits for an engine
 RECONNECT_S = 1.0
 MAX_LIVE = 10
 TOKEN_LIFE_S = 86_400.0

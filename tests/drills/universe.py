@@ -11,7 +11,7 @@ left of it ends with this process, however that ends.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,9 @@ class Universe:
     def service(self) -> Instance:
         return self.instances[0]
 
+    def of_role(self, role: str) -> list[Instance]:
+        return [each for each in self.instances if each.name.startswith(f"{role}-")]
+
     async def execute(self, statement: str, *arguments: object) -> None:
         """Execute a statement in PostgreSQL itself, past the proxy."""
         connection = await asyncpg.connect(self.postgres.dsn)
@@ -98,7 +101,7 @@ async def universe(
     folder: Path,
     seed: int,
     *,
-    processes: int = 1,
+    roles: Sequence[str] = ("all",),
     traders: int = TRADERS,
     groups: int = FEW_GROUPS,
     is_traced: bool = False,
@@ -107,8 +110,9 @@ async def universe(
     """Start everything, yield it once the service trades, and end it.
 
     Args:
-        processes: of the service on the same stores; the first one leads.
-        traders: how many trade at the first process.
+        roles: of the service's processes on the same stores; of those that are everything the
+            first one leads.
+        traders: how many trade, at the first process that has an API.
         groups: of accounts.
         is_traced: whether its spans go to a collector.
         settings: of the service, as environment variables without their prefix.
@@ -117,7 +121,7 @@ async def universe(
         # One after the other: to start takes a processor for seconds, which others would feel.
         async with _STARTING:
             everything = await _start(
-                stack, folder, Random(seed), processes, traders, groups, is_traced, settings
+                stack, folder, Random(seed), roles, traders, groups, is_traced, settings
             )
         yield everything
 
@@ -126,7 +130,7 @@ async def _start(
     stack: AsyncExitStack,
     folder: Path,
     random: Random,
-    processes: int,
+    roles: Sequence[str],
     traders: int,
     groups: int,
     is_traced: bool,
@@ -149,8 +153,14 @@ async def _start(
         "LOG_LEVEL_ORDERS": "INFO",
     }
     instances = [
-        Instance(f"service-{number}", folder, **addresses, **settings)
-        for number in range(1, processes + 1)
+        Instance(
+            f"{role}-{roles[:at].count(role) + 1}",
+            folder,
+            arguments=("serve", "--role", role),
+            **addresses,
+            **settings,
+        )
+        for at, role in enumerate(roles)
     ]
     for instance in instances:
         if is_traced:
@@ -160,7 +170,10 @@ async def _start(
             }
         stack.push_async_callback(instance.stop)
         instance.start()
-        await (instance.ready() if instance is instances[0] else instance.alive())
+        if roles[0] == "all":
+            await (instance.ready() if instance is instances[0] else instance.alive())
+    for instance in instances if roles[0] != "all" else ():
+        await instance.ready()
     webhook = await enter(Webhook())
     heartbeat = await enter(_proxy(webhook.url))
     programs = await asyncio.to_thread(find_programs, FOLDER)
@@ -190,7 +203,8 @@ async def _start(
     )
     sightings = Sightings(prometheus)
     await enter(_running(sightings))
-    clients = Traders(lambda: instances[0].api, SECRET, RICH_ACCOUNTS[:traders], upstream, random)
+    gateway = next(each for each in instances if each.name.startswith(("all", "gateway")))
+    clients = Traders(lambda: gateway.api, SECRET, RICH_ACCOUNTS[:traders], upstream, random)
     await enter(clients)
     clients.start()
     return Universe(

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -40,7 +41,7 @@ SYMBOL = "AUDUSD"
 SOCKETS, ORDERS, STOPPED_OUT, MISSES = 3, 12, 8, 10
 JUMPS_REFUSED = 2  # the third quote in a row that agrees is believed
 # An outage of three seconds must meet a run of the portfolio job, to be a failure and a recovery.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "POSITIONS_SWEEP_INTERVAL_S": 2,
     "PENDING_SWEEP_INTERVAL_S": 2,
     "PORTFOLIO_INTERVAL_S": 1,

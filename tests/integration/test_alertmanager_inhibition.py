@@ -145,6 +145,12 @@ CASES = (
         (alert("FeedSilent", ELSEWHERE), alert("TickLagHigh"), alert("CommandsUnanswered", SHARD)),
     ),
     Case(
+        "ticks late",
+        alert("TickLagHigh"),
+        (alert("FeedSilent"), alert("SymbolSilent", symbol="EURUSD")),
+        (alert("FeedSilent", OTHER), alert("TicksLost"), alert("EventLoopLag")),
+    ),
+    Case(
         "shard without leader",
         alert("NoLeaseHolder", SHARD),
         (alert("CommandsUnanswered", SHARD),),
