@@ -18,7 +18,12 @@ JUDGING = (
     "tests/drills/test_drills.py",
     "tests/integration/test_walkthrough.py",
 )
-LONG = ("tests/adversity/test_replay_kills.py", "tests/adversity/test_soak.py")
+LONG = (
+    "tests/adversity/test_replay_kills.py",
+    "tests/adversity/test_takeover.py",
+    "tests/adversity/test_adversity.py",
+    "tests/adversity/test_soak.py",
+)
 CUT = ("tests/adversity/test_replay_kills.py", "tests/property/test_mutants.py")
 LAST = ("tests/property/test_mutants.py",)
 

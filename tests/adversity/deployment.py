@@ -54,6 +54,7 @@ class Deployment:
         upstream: Upstream,
         members: Mapping[str, Member],
         shards: int,
+        lease_s: float,
         secret: str,
     ) -> None:
         self.postgres = postgres
@@ -61,6 +62,7 @@ class Deployment:
         self.upstream = upstream
         self.members = members
         self.shards = shards
+        self.lease_s = lease_s
         self._secret = secret
         self._tokens: dict[tuple[int, ...], str] = {}
 
@@ -186,7 +188,7 @@ async def deployed(
         for name, role in layout.items():
             member = Member(name, role, servers, folder, shards, lease_s, secret)
             members[name] = await stack.enter_async_context(member)
-        deployment = Deployment(postgres, cluster, upstream, members, shards, secret)
+        deployment = Deployment(postgres, cluster, upstream, members, shards, lease_s, secret)
         await asyncio.gather(*(each.start() for each in members.values()))
         await deployment.traded()
         yield deployment

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from tests.adversity.member import CLIENTS, QUOTED
 
 REDIS_NODES = 6
-# A fault a second, or a little less: many begin before the last is over.
-SHORTEST_GAP_S, LONGEST_GAP_S = 0.2, 2.2
+# A fault a second: many begin before the last is over.
+SHORTEST_GAP_S, LONGEST_GAP_S = 0.2, 1.8
 POSTGRES = "postgres"
 
 

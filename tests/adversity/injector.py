@@ -14,7 +14,7 @@ from tests.faultproxy import FaultProxy
 from tests.redis_cluster import Server
 from tests.support import eventually
 
-MAX_AT_ONCE = 6
+MAX_AT_ONCE = 8
 DELAYED_BY_S = (0.02, 0.05, 0.2)
 END_TIMEOUT_S = 60.0
 

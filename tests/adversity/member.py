@@ -130,15 +130,22 @@ class Member:
 
         One that finds its database away ends, and says so. Raises TimeoutError.
         """
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while True:
-                self.instance.start()
-                while self.instance.is_running:
-                    if await self.instance.answers("/livez") == HTTPStatus.OK:
-                        return
-                    await asyncio.sleep(POLL_S)
-                self.started_again += 1
-                await asyncio.sleep(AGAIN_S)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while not await self._try():
+                    self.started_again += 1
+                    await asyncio.sleep(AGAIN_S)
+        except TimeoutError:
+            raise TimeoutError(f"{self.name} does not start: {self.instance.log[-1000:]}") from None
+
+    async def _try(self) -> bool:
+        """Start it once; tell whether it answers before it ends."""
+        self.instance.start()
+        while self.instance.is_running:
+            if await self.instance.answers("/livez") == HTTPStatus.OK:
+                return True
+            await asyncio.sleep(POLL_S)
+        return False
 
     async def kill(self) -> None:
         """End it at once, and wait for its end."""

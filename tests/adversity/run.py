@@ -22,12 +22,13 @@ from tests.adversity.deployment import ACCOUNTS, Deployment
 from tests.adversity.faults import Fault
 from tests.adversity.injector import Injector
 from tests.adversity.listeners import Listener
+from tests.adversity.logged import errors_of
 from tests.adversity.market import move_market
 from tests.adversity.traders import Trader
 from tests.adversity.views import View
 
-TRADERS = 8
-ACCOUNTS_EACH = 5
+TRADERS = 12
+ACCOUNTS_EACH = 6
 TOLD_TWICE = 2  # accounts of each trader that a second client listens to
 COUNTED_EVERY_S = 3.0
 CHECKED_EVERY_S = 30.0
@@ -197,6 +198,7 @@ class Adversity:
             "snapshots_behind": sum(view.went_back for view in self.views),
             "checks": self.checks.made,
             "counters": self.counters.told(),
+            "errors_logged": errors_of(each.instance.log for each in self._on.members.values()),
             "violations": self.checks.violations,
         }
 

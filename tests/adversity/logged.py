@@ -1,0 +1,29 @@
+"""What processes have logged as errors, by their words: what nobody expected is among them."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+ERRORS = frozenset({"ERROR", "CRITICAL"})
+MOST = 20
+WORDS = 100  # characters of a message that tell it from others
+
+
+class _Line(msgspec.Struct):
+    level: str
+    message: str
+
+
+def errors_of(logs: Iterable[str]) -> dict[str, int]:
+    """Return how often what was logged, of the `MOST` that were logged most."""
+    counts = Counter[str]()
+    for log in logs:
+        for text in log.splitlines():
+            try:
+                line = msgspec.json.decode(text, type=_Line)
+            except msgspec.MsgspecError:
+                continue  # what a process says before it has a log, or as it is killed
+            if line.level in ERRORS:
+                counts[line.message[:WORDS]] += 1
+    return dict(counts.most_common(MOST))
