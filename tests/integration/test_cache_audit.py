@@ -9,6 +9,7 @@ import pytest
 import redis.asyncio
 
 from service.domain.order import OrderType
+from service.domain.shard import AccountShard
 from service.instruments import Instruments
 from service.loops import cache_audit
 from service.loops.cache_audit import CacheAudit, group_market
@@ -328,3 +329,17 @@ async def test_a_group_that_is_still_being_written_is_not_judged(world: World) -
     assert found(world) == {}
     world.published[0] = True
     assert await world.audit.run_once() == 1
+
+
+async def test_groups_are_audited_by_who_stores_them(postgres_dsn: str, redis_url: str) -> None:
+    await open_small_book(postgres_dsn, ACCOUNTS)
+    async with trading_shard(postgres_dsn, accounts=AccountShard(1, 2)) as shard:
+        cache = Cache(redis_url, shard.instruments)
+        audit = CacheAudit(
+            shard.trading, cache, shard.reader, lambda: True, shard.instruments, Random(1)
+        )
+        assert await audit.run_once() == 0
+        assert counts(shard.instruments, catalogue.CACHE_AUDITED) == {
+            "absent": len(shard.desk.accounts)
+        }
+        await cache.close()

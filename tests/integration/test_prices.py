@@ -173,6 +173,27 @@ async def test_redis_gets_the_prices_of_all_groups(
     assert found == {"gold": euro("1.10000", "1.10010"), "silver": euro("1.09999", "1.10012")}
 
 
+async def test_of_several_boards_one_writes_and_begins_with_all(
+    desk: Desk, cache: Cache, instruments: Instruments
+) -> None:
+    is_writer = [False]
+    board = PriceBoard(lambda: desk, cache, instruments, lambda: is_writer[0])
+    listener = Listener()
+    board.subscribe("gold", listener)
+    quote(desk, "EURUSD", 110_000, 110_010)
+    board.settings_changed()
+    board.show()
+    assert len(listener.contents) == 1
+    assert board.is_idle
+    is_writer[0] = True
+    quote(desk, "USDJPY", 150_000, 150_010)
+    board.settings_changed()
+    async with running(board):
+        await eventually(lambda: len(listener.contents) == 2 and board.is_idle)
+    assert set(await cache.groups.prices("gold") or {}) == {"EURUSD", "USDJPY"}
+    assert await cache.groups.symbols("gold") is not None
+
+
 async def test_redis_keeps_no_price_that_a_markup_has_made_none(
     board: PriceBoard, desk: Desk, cache: Cache
 ) -> None:
