@@ -120,11 +120,11 @@ class Asking:
         if waiting is None or waiting.future.done():
             return
         try:
-            reply = decode_reply(payload)
-        except msgspec.MsgspecError as error:
-            logger.error("an answer on the bus cannot be read, is it another version's? {}", error)
+            reply, is_newest = decode_reply(payload), int(attempt) == waiting.attempts[-1]
+        except (ValueError, msgspec.MsgspecError) as error:
+            logger.error("an answer cannot be read, is it another version's? {!r}", error)
             return
-        if not isinstance(reply, _REFUSALS) or int(attempt) == waiting.attempts[-1]:
+        if is_newest or not isinstance(reply, _REFUSALS):
             waiting.future.set_result(reply)
 
     async def ask(self, shard: int, request: Request) -> Answer:

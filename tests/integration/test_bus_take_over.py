@@ -1,10 +1,11 @@
-"""An engine is killed while a command is on its way: it is done once, and the gateway hears so.
+"""What dies while a command is on its way costs nothing: it is done once, and the gateway hears so.
 
 Two real engines on one database, one after the other; the second takes the lease over when it has
 expired. The gateway only waits.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from decimal import Decimal
@@ -15,16 +16,20 @@ import pytest
 from service.domain.decision import Audit
 from service.domain.shard import ALL_ACCOUNTS
 from service.loops.answers import Unavailable
-from service.loops.commands import Fund
+from service.loops.commands import Cancel, Fund
 from service.loops.intake import Intake
+from service.loops.requests import TakeCommand
 from service.storage.audit import AuditAction
+from service.storage.cache_keys import commands_key
 from service.storage.database import Database
 from service.storage.reader import Reader
+from service.storage.redis_servers import SLOTS, slot_of
 from tests.adversity.book import check_book, fetch
 from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT
 from tests.adversity.shard import BALANCE, Shard, open_small_book, trading_shard
 from tests.bus import Process, processes
 from tests.faultproxy import FaultProxy, Moment
+from tests.redis_cluster import running_cluster
 from tests.support import eventually
 
 LIFE_S = 1.0
@@ -168,3 +173,28 @@ async def test_under_load_no_command_is_done_twice_and_none_lost_that_was_answer
         assert await fetch(world.dsn, FUNDED) == [(len(stored),)]
         assert len(answered) > 100
         await check_book(world.dsn, shard)
+
+
+async def test_a_master_that_is_killed_and_replaced_costs_no_answer() -> None:
+    """While commands come: none is decided twice, and what is answered was decided."""
+    with running_cluster(replicas=True) as cluster:
+        async with processes(cluster.url) as world:
+            gateway, engine = await world.gateway(), await world.engine()
+            victim = slot_of(commands_key(0).encode()) * 3 // SLOTS
+            answered, refused = set(), 0
+            for number in range(120):
+                if number == 20:
+                    cluster.masters[victim].kill()
+                try:
+                    await gateway.bus.take(1, f"k {number}", Cancel(number))
+                    answered.add(f"k {number}")
+                except Unavailable:
+                    refused += 1
+                    await asyncio.sleep(0.1)
+            keys = Counter(
+                each.key for each in engine.engine.requests if isinstance(each, TakeCommand)
+            )
+            assert set(keys.values()) == {1}
+            assert answered <= set(keys)
+            assert "k 119" in answered
+            assert len(answered) + refused == 120
