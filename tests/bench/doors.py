@@ -128,7 +128,7 @@ async def measure(report: Report, sizes: Sizes) -> None:
                 _watched(dsn, valkey.url, folder, sizes) as watched,
             ):
                 ends = await _take_turns(report, watched, sizes)
-    _conclude(report, ends)
+    _conclude(report, ends, sizes.idle)
 
 
 @asynccontextmanager
@@ -184,7 +184,7 @@ def _note(report: Report, crowd: Crowd, interval: LoadFigures) -> None:
     report.add(f"{crowd.label}: commands refused", interval.refused)
 
 
-def _conclude(report: Report, ends: Counter[str]) -> None:
+def _conclude(report: Report, ends: Counter[str], idle_sockets: int) -> None:
     alone = Crowd.NOBODY.label
     for what, limit in (("median", MAX_MEDIAN), ("p99", MAX_P99)):
         for name in LATENCIES:
@@ -202,9 +202,19 @@ def _conclude(report: Report, ends: Counter[str]) -> None:
     for crowd in Crowd:
         series = f"{crowd.label}: cores taken by the service"
         report.figure(series, report.rounds[series], "cores")
+    taken = (
+        report.rounds[f"{crowd.label}: cores taken by the service"]
+        for crowd in (Crowd.IDLE, Crowd.NOBODY)
+    )
+    report.figure(
+        "an idle socket takes of the service",
+        [(idle - alone) / idle_sockets * 1e6 for idle, alone in zip(*taken, strict=True)],
+        "µs/s",
+        is_paired=True,
+    )
     for crowd in Crowd:
         series = f"{crowd.label}: commands refused"
-        report.figure(series, report.rounds[series], "in 5 s", at_most=0)
+        report.figure(series, report.rounds[series], "in 5 s")
     report.figure("memory of an idle socket", report.rounds["memory of an idle socket, kB"], "kB")
     for end, count in sorted(ends.items()):
         report.figure(f"slow senders that ended: {end}", [count], "")

@@ -1,8 +1,8 @@
 """BENCHMARKS.md and its plots, from the results of one run that is kept, and from nothing else.
 
-`python -m tests.bench.page` writes them anew from `benchmarks/run.json`, and the paragraphs on
-speed in README.md; with `--check` it only tells whether they are up to date. What people write
-about the figures, `benchmarks/FOUND.md` and `benchmarks/SPEED.md`, names them
+`python -m tests.bench.page` writes them anew from `benchmarks/run.json`, the paragraphs on speed in
+README.md and deploy/SCALING.md; with `--check` it only tells whether they are up to date. What
+people write about the figures, `FOUND.md`, `SPEED.md` and `SCALING.md` in `benchmarks/`, names them
 (`tests.bench.references`).
 """
 
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.bench import scaling
 from tests.bench.acceptance import PART, claims_table, gains, limits_table, missing, rows_of
 from tests.bench.checkout import ROOT
 from tests.bench.counted import counted_table
@@ -23,6 +24,7 @@ from tests.bench.results import PartResults, Results, Unreadable, circumstances,
 PAGE, FOLDER, PLOTS = Path("BENCHMARKS.md"), Path("benchmarks"), Path("benchmarks/plots")
 RUN, FOUND, SPEED = FOLDER / "run.json", FOLDER / "FOUND.md", FOLDER / "SPEED.md"
 README, GAINS = Path("README.md"), PLOTS / "claims.svg"
+SCALING, SCALED = FOLDER / "SCALING.md", Path("deploy/SCALING.md")
 BEGIN, END = "<!-- speed: written by `make benchmarks` -->", "<!-- speed: end -->"
 SHOWN = 30
 """More figures of a part than these are folded away."""
@@ -48,6 +50,11 @@ def files(root: Path) -> dict[Path, str]:
         raise Faulty(f"{README} has no {BEGIN} with {END} after it")
     speed = fill((root / SPEED).read_text(encoding="utf-8"), results, root / FOLDER).strip()
     written[README] = f"{before}{begin}\n{speed}\n{end}{after}"
+    template = (root / SCALING).read_text(encoding="utf-8")
+    said = f"<!-- Written by `make benchmarks` from {RUN} and {SCALING}: change those. -->\n\n"
+    written[SCALED] = said + scaling.page(
+        template, results, lambda text: fill(text, results, root / FOLDER)
+    )
     return written
 
 

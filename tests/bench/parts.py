@@ -34,6 +34,7 @@ PARTS = MappingProxyType(
         "latency": 4.0,
         "end_to_end": 5.5,
         "doors": 5.0,
+        "engines": 5.5,
     }
 )
 """The parts in their order, and about how many minutes each takes on two processors."""

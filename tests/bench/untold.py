@@ -38,7 +38,7 @@ LEFT_OUT = (
         self.mark_rollover(now)
 """,
     ),
-    Left("_take", "            self._instruments.quote_refused(outcome)\n", ""),
+    Left("_take", "            self._refused[outcome] += 1\n", ""),
     Left(
         "_take",
         """\

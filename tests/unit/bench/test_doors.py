@@ -35,7 +35,7 @@ def test_a_crowd_is_judged_by_what_a_trader_notices() -> None:
         for _ in range(3):
             _note(report, crowd, figures(ms))
     report.add("memory of an idle socket, kB", 30.0)
-    _conclude(report, Counter({"body: 408": 7}))
+    _conclude(report, Counter({"body: 408": 7}), 5_000)
     verdicts = {figure.name: figure.verdict for figure in report.figures}
     for what in ("median", "p99"):
         for name in ("command to answer", "tick to quotes pushed"):

@@ -18,6 +18,8 @@ def root(tmp_path: Path) -> Path:
     merge(run, "end_to_end", run_of(figure("rate", 9_000.0, "/s"), nested), ())
     (tmp_path / "benchmarks" / "FOUND.md").write_text("Ticks take {{ticks: cost}}.\n")
     (tmp_path / "benchmarks" / "SPEED.md").write_text("A tick: {{ticks: cost}}.\n")
+    (tmp_path / "benchmarks" / "SCALING.md").write_text("More of {{ticks: cost}}.\n")
+    (tmp_path / "deploy").mkdir()
     (tmp_path / "README.md").write_text(f"# It\n\n{BEGIN}\nold\n{END}\n\nmore\n")
     return tmp_path
 
@@ -38,6 +40,7 @@ def test_it_tells_the_run_its_figures_and_what_was_written_about_them(root: Path
         assert line in page.splitlines()
     assert page.index("ARGS=end_to_end") < page.index("ARGS=ticks")
     assert (root / "benchmarks/plots/ticks-cost-of-a-tick.svg").read_text().startswith("<?xml")
+    assert (root / "deploy/SCALING.md").read_text().endswith("\n\nMore of 410 ns.\n")
     assert (root / "README.md").read_text() == f"# It\n\n{BEGIN}\nA tick: 410 ns.\n{END}\n\nmore\n"
 
 
@@ -54,6 +57,7 @@ def test_parts_that_were_measured_elsewhere_say_so(root: Path) -> None:
     merge(root / "benchmarks" / "run.json", "ticks", run_of(machine=OTHER_MACHINE), ())
     (root / "benchmarks" / "FOUND.md").write_text("Nothing.\n")
     (root / "benchmarks" / "SPEED.md").write_text("Fast.\n")
+    (root / "benchmarks" / "SCALING.md").write_text("Far.\n")
     assert main([], root) == 0
     page = (root / "BENCHMARKS.md").read_text()
     assert "Parts ticks:" in page

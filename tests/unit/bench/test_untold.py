@@ -13,6 +13,7 @@ from tests.bench import untold
 from tests.bench.brokerage import INSTRUMENTS
 from tests.bench.feed_desk import FeedDesk, Shell
 from tests.bench.feed_turns import Turn, ticks_of
+from tests.unit.telemetry.test_metrics import samples
 
 TURN = Turn(400, triggering=0.05, seed=3)
 
@@ -42,7 +43,7 @@ def seen(shell: Shell) -> tuple[bool, int, float]:
     return (
         metrics.histogram(catalogue.QUOTE_AGE).child().count > 0,
         metrics.histogram(catalogue.TICK_TO_TRIGGER).child().count,
-        metrics.counter(catalogue.QUOTES_REFUSED).child("unknown_symbol").value,
+        samples(metrics)[f"{catalogue.QUOTES_REFUSED.name}{{reason=unknown_symbol}}"],
     )
 
 
