@@ -238,19 +238,18 @@ class Conversation:
             await asyncio.gather(speaking, return_exceptions=True)
 
     def _take(self, kind: bytes, channel: bytes, content: bytes) -> None:
-        if kind == b"sunsubscribe":
-            if self._leaving[channel] > 1:
-                self._leaving[channel] -= 1
-            elif not self._leaving.pop(channel, 0):
-                self._forget(channel)
-                self._owner.moved([channel])
-            return
         listener = self._owner.listeners.get(channel)
-        if listener is not None:
-            if kind == b"smessage":
+        if kind == b"smessage":
+            if listener is not None:
                 listener.heard(content)
-            elif kind == b"ssubscribe":
+        elif kind == b"ssubscribe":
+            if listener is not None:
                 listener.subscribed()
+        elif self._leaving[channel] > 1:
+            self._leaving[channel] -= 1
+        elif not self._leaving.pop(channel, 0):  # nobody asked for it: the slot is another's now
+            self._forget(channel)
+            self._owner.moved([channel])
 
     def _moved(self, slot: int) -> None:
         for channel in [each for each in self._leaving if slot_of(each) == slot]:

@@ -60,11 +60,12 @@ class _Subscriber:
 class _Account:
     """An account that is subscribed to, as the listener to its channel."""
 
-    __slots__ = ("account_id", "feed", "is_known", "is_live", "subscribers")
+    __slots__ = ("account_id", "feed", "heard", "is_known", "is_live", "subscribers")
 
     def __init__(self, account_id: int, feed: "EventFeed") -> None:
         self.account_id = account_id
         self.feed = feed
+        self.heard = feed.take
         self.is_live = False
         self.is_known = False
         self.subscribers: list[_Subscriber] = []
@@ -81,9 +82,6 @@ class _Account:
 
     def lost(self) -> None:
         self.is_live = False
-
-    def heard(self, content: bytes) -> None:
-        self.feed.take(content)
 
 
 class _Settings:
