@@ -48,6 +48,7 @@ SHARDS = 4
 NUMBERS = (1, 2, 4)
 ORDERS, ACCOUNTS = 10_000, 2_000
 KEPT_UP = 0.97
+MAX_REFUSED = 0.02  # as "the database is away", where a machine has far too much to do
 QUIET, ALL = "1,000 ticks/s", "all together"
 
 
@@ -92,7 +93,7 @@ class Bench(NamedTuple):
         await answer(self.load)
         async with self.deployment.watched() as stretches:
             done = msgspec.json.decode(await answer(self.load), type=Done)
-        if done.refused:
+        if done.refused > MAX_REFUSED * done.commands:
             raise RuntimeError(f"{done.refused} of {done.commands} refused: {done.refusal}")
         await self.deployment.caught_up()
         return Measured(stretches[0], done)
@@ -155,6 +156,7 @@ def note(
     report.add(f"{at}: ticks/s reached", reached)
     per_s = commands.done.commands / commands.done.seconds
     report.add(f"{at}: commands/s reached", per_s)
+    report.add(f"{at}: commands refused", commands.done.refused)
     for name, value in (("median", commands.done.median_ms), ("p99", commands.done.p99_ms)):
         assert value is not None, "traders who were never answered"
         report.add(f"{at}: command to answer, {name}, ms", value)
@@ -181,6 +183,7 @@ def conclude(report: Report) -> None:
         report.figure(f"{at}: ticks/s reached", rounds[f"{at}: ticks/s reached"], "ticks/s")
         series = f"{at}: commands/s reached"
         report.figure(series, rounds[series], "commands/s")
+        report.figure(f"{at}: commands refused", rounds[f"{at}: commands refused"], "")
         for name in ("median", "p99"):
             series = f"{at}: command to answer, {name}"
             report.figure(series, rounds[f"{series}, ms"], "ms")
