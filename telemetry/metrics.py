@@ -13,7 +13,7 @@ last bucket is the count.
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Generic, TypeVar
 
@@ -141,6 +141,11 @@ class Family(Generic[Child]):
         """Make a child of an open label exist, at zero, before anything happens to it."""
         self.child(*values)
 
+    def keep(self, wanted: Collection[tuple[str, ...]]) -> None:
+        """Forget all children but these."""
+        for values in self._children.keys() - wanted:
+            del self._children[values]
+
     def _add(self, values: tuple[str, ...]) -> Child:
         labels = self.metric.labels
         if len(values) != len(labels):
@@ -190,11 +195,13 @@ class Metrics:
         return self._histograms[metric.name]
 
     def read_table(self, metric: Metric, read: Callable[[], Mapping[str, float]]) -> None:
-        """Export `read()`, a gauge's values by its one label, whenever it is scraped."""
+        """Export `read()`, a gauge's values by its one label, and no others, at every scrape."""
         family = self.gauge(metric)
 
         def refresh() -> None:
-            for label, value in read().items():
+            values = read()
+            family.keep({(label,) for label in values})
+            for label, value in values.items():
                 family.child(label).set(value)
 
         self.refresh_with(refresh)

@@ -55,7 +55,7 @@ async def engine_unregistered(on: Universe) -> AsyncIterator[None]:
     engine = on.of_role("engine")[-1]
     await engine.stop()
     engine.start()
-    await engine.ready()
+    await engine.alive()
     try:
         yield
     finally:

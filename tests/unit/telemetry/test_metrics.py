@@ -4,6 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry import catalogue
+from telemetry.catalogue import Metric
 from telemetry.metrics import Metrics
 
 
@@ -84,6 +85,22 @@ def test_a_gauge_may_be_asked_for_at_scrape_time() -> None:
     found = samples(metrics)
     assert found["tapewatch_writer_queue_decisions{}"] == 3
     assert found["tapewatch_last_quote_timestamp_seconds{symbol=EURUSD}"] == 3
+
+
+def test_of_a_table_only_what_it_has_now_is_exported() -> None:
+    metrics, table = Metrics(), {"EURUSD": 1.0, "XAUUSD": 2.0}
+    metrics.read_table(catalogue.LAST_QUOTE, lambda: table)
+    assert len(_of(samples(metrics), catalogue.LAST_QUOTE)) == 2
+    del table["XAUUSD"]
+    assert _of(samples(metrics), catalogue.LAST_QUOTE) == {
+        "tapewatch_last_quote_timestamp_seconds{symbol=EURUSD}": 1.0
+    }
+    table.clear()
+    assert _of(samples(metrics), catalogue.LAST_QUOTE) == {}
+
+
+def _of(found: dict[str, float], metric: Metric) -> dict[str, float]:
+    return {name: value for name, value in found.items() if name.startswith(metric.name)}
 
 
 def test_two_sets_of_metrics_share_nothing() -> None:
