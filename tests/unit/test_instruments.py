@@ -6,7 +6,7 @@ from service.domain.order import CloseReason, OrderType
 from service.domain.quote import QuoteRefusal
 from service.instruments import Instruments
 from service.instruments.sums import count_once
-from telemetry import catalogue
+from telemetry import catalogue, vocabulary
 from telemetry.metrics import Counter
 from tests.unit.telemetry.test_metrics import samples
 
@@ -90,3 +90,33 @@ def test_what_several_see_alike_is_counted_once() -> None:
     assert number.now == 14
     number.value += 1
     assert number.now == 15
+
+
+def test_what_is_watched_of_every_shard_adds_up() -> None:
+    instruments = Instruments()
+    for waiting, is_behind in ((2, False), (3, True), (0, False)):
+        instruments.watch_writer_queue(lambda waiting=waiting: waiting)  # type: ignore[misc]
+        instruments.watch_relay(lambda is_behind=is_behind: is_behind)  # type: ignore[misc]
+    found = samples(instruments.metrics)
+    assert found["tapewatch_writer_queue_decisions{}"] == 5
+    assert found["tapewatch_relay_behind{}"] == 1
+
+
+def test_every_shard_says_whether_it_is_traded_here() -> None:
+    instruments = Instruments()
+    instruments.has_role("engine")
+    instruments.declare_shards(2)
+    instruments.watch_shard(1, lambda: True)
+    instruments.shard_taken(1, "expired", 3.0)
+    instruments.shard_left("fair_share")
+    instruments.unanswered(0)
+    found = samples(instruments.metrics)
+    roles = {role: found[f"tapewatch_role{{role={role}}}"] for role in vocabulary.ROLES}
+    assert roles == {"all": 0, "feed": 0, "engine": 1, "gateway": 0}
+    assert [found[f"tapewatch_shard_led{{shard={number}}}"] for number in range(2)] == [0, 1]
+    assert found["tapewatch_shard_taken_total{reason=expired,shard=1}"] == 1
+    assert found["tapewatch_shard_taken_total{reason=released,shard=0}"] == 0
+    assert found["tapewatch_shard_without_leader_seconds_bucket{le=5.0}"] == 1
+    assert found["tapewatch_shards_left_total{reason=fair_share}"] == 1
+    assert found["tapewatch_bus_unanswered_total{shard=0}"] == 1
+    assert found["tapewatch_bus_unanswered_total{shard=1}"] == 0
