@@ -27,7 +27,8 @@ from tests.integration.watched import Known, Watched
 from tests.promql import selectors
 from tests.runbooks import FOLDER, ROOT, Runbook, runbooks, set_up
 
-# What no fault from outside brings about within a minute; test_panels_fill.py moves these too.
+# What no fault from outside brings about within a minute, or takes engines in processes of their
+# own; test_panels_fill.py moves these too.
 EMPTY_BY_NATURE = {
     "tapewatch-loops: Abandoned and stuck: A",
     "tapewatch-loops: Abandoned and stuck: B",
@@ -35,6 +36,9 @@ EMPTY_BY_NATURE = {
     "tapewatch-loops: Recoveries and long rows of errors: B",
     "tapewatch-loops: Restarts: A",
     "tapewatch-process: Garbage collection pauses: A",
+    "tapewatch-shards: Most less least: A",
+    "tapewatch-shards: Without a leader: A",
+    "tapewatch-shards: Without a leader: B",
 }
 SHELL_TIMEOUT_S = 240.0
 PSQL_VARIABLES = {"account": 1, "order": 1, "deal": 1, "symbol": "EURUSD"}
