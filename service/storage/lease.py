@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 TIMEOUT_S = 5.0
+# A connection that dies in silence must not keep a lease's row locked.
+END_WHEN_IDLE = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
 _ACQUIRE = """
 WITH former AS (SELECT * FROM shard_leases WHERE shard = $1 FOR UPDATE)
 UPDATE shard_leases AS now

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.domain.order import Order
-from service.storage.lease import Lease
+from service.storage.lease import END_WHEN_IDLE, Lease
 
 if TYPE_CHECKING:
     import asyncpg
@@ -29,8 +29,6 @@ WHERE o.order_id = n.order_id AND o.status = n.status
     AND (o.trigger_price, o.stop_loss_trigger, o.take_profit_trigger)
         IS DISTINCT FROM (n.trigger_price, n.stop_loss_trigger, n.take_profit_trigger)
 """
-# A connection that dies in silence must not keep the lease's row locked.
-_END_WHEN_IDLE = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
 _ADVANCE = """
 UPDATE shard_leases SET last_batch = $4 WHERE shard = $1 AND epoch = $2 AND last_batch = $3
 RETURNING true
@@ -49,7 +47,7 @@ class SettingsWrite:
     ) -> bool:
         """Apply it as `batch`; False, and nothing changed, if `previous` was not the last one."""
         async with connection.transaction():
-            await connection.execute(_END_WHEN_IDLE)
+            await connection.execute(END_WHEN_IDLE)
             if not await connection.fetchval(_ADVANCE, lease.shard, lease.epoch, previous, batch):
                 return False
             for statement, arguments in self.statements:

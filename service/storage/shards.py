@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from service.storage.lease import END_WHEN_IDLE
+
 if TYPE_CHECKING:
     import asyncpg
     from asyncpg.pool import PoolConnectionProxy
@@ -47,6 +49,7 @@ async def divide(connection: "Connection", shards: int) -> int:
     if await connection.fetchval(_COUNT) == shards:
         return shards
     async with connection.transaction():
+        await connection.execute(END_WHEN_IDLE)
         await connection.execute(_LOCK)
         before = int(await connection.fetchval(_COUNT))
         if before == shards or not await connection.fetchval(_ARE_FREE):
