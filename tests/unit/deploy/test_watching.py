@@ -202,5 +202,6 @@ def test_every_file_is_yaml_with_each_key_once() -> None:
     files = [path for path in DEPLOY.rglob("*.y*ml") if "secrets" not in path.parts]
     assert len(files) >= 7
     for path in files:
-        assert not set(doubled(yaml.compose(path.read_text(encoding="utf-8")))), path
+        for document in yaml.compose_all(path.read_text(encoding="utf-8")):
+            assert not set(doubled(document)), path
     assert set(doubled(yaml.compose("a: [{b: 1, c: 2, b: 3}]"))) == {"b"}
