@@ -34,6 +34,8 @@ from service.storage.loader import load_engine
 from service.storage.rows import ORDER_SELECT, order_from
 from service.storage.settings_version import SettingsVersions
 from tests.adversity.book import check_book, fetch
+from tests.adversity.hosts import SHARDS as SHARED
+from tests.adversity.hosts import Host, process
 from tests.adversity.shard import (
     EURUSD,
     GOLD,
@@ -45,8 +47,6 @@ from tests.adversity.shard import (
     terms_of,
     trading_shard,
 )
-from tests.integration.test_engine_hosts import SHARDS as SHARED
-from tests.integration.test_engine_hosts import Host, process
 from tests.support import PATIENCE_S, POLL_S, eventually
 
 SHARDS = 3
