@@ -16,7 +16,8 @@ from service.domain.order import OrderType
 from service.instruments import Instruments
 from service.loops.portfolio import Portfolios, value
 from service.loops.portfolio_job import NotValued, PortfolioJob
-from service.storage.cache import Cache, Changes, StaticOrders, Version
+from service.storage.cache import Cache, StaticOrders, Version
+from service.storage.cache_entries import Changes
 from service.storage.cache_keys import PORTFOLIO, portfolio_key, prices_key
 from service.storage.errors import Unreachable
 from service.storage.group_views import GroupSymbolView, PriceView, group_symbol_view, price_view
