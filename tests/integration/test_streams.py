@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 import uvloop
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 
 from service.instruments import Instruments
 from service.storage.redis_servers import SLOTS, slot_of
@@ -148,6 +149,26 @@ def test_a_connection_that_was_closed_between_two_reads_is_a_lost_one(
         await streams.close()
 
     uvloop.run(read_on())
+
+
+async def test_a_connection_that_is_reset_in_its_greeting_is_a_lost_one(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So says uvloop; when it does is a matter of microseconds."""
+
+    async def connect(self: AbstractConnection) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+
+    streams = Streams(redis_url, Instruments())
+    reader = streams.reader(KEY)
+    with monkeypatch.context() as patched:
+        patched.setattr(AbstractConnection, "connect", connect)
+        assert await reader.read(1) == []
+    monkeypatch.setattr("service.storage.streams.BLOCK_S", 0.05)
+    assert await reader.read(1) == []
+    assert reader.is_connected
+    await reader.close()
+    await streams.close()
 
 
 @pytest.mark.parametrize("at", ["*", "5-1"], ids=["later ids", "lower ids"])
