@@ -1,7 +1,6 @@
 """The roles as processes of their own, of which engines may come and go: to be measured."""
 
 import asyncio
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import aiohttp
 
 from service.storage.server_process import LOOPBACK
 from telemetry import catalogue
-from tests.bench.claims_cpu import SERVERS, servers_cpu_s
+from tests.bench.claims_cpu import SERVERS, process_cpu_s, servers, servers_cpu_s
 from tests.bench.loaded_service import SECRET
 from tests.drills.instance import Instance
 from tests.support import free_port
@@ -26,7 +25,6 @@ MAX_LAG_S = 0.05
 FEED, ENGINES, GATEWAY, REDIS, POSTGRESQL = "feed", "engines", "gateway", "Redis", "PostgreSQL"
 PARTS = (FEED, ENGINES, GATEWAY, REDIS, POSTGRESQL)
 _POSTGRES, _VALKEY = SERVERS
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Stretch(NamedTuple):
@@ -111,13 +109,16 @@ class Deployment:
         }
 
     def _cpu_s(self) -> dict[str, float]:
-        engines = sum(_cpu_s(self._instances[name]) for name in self._running)
+        of = {
+            name: process_cpu_s(self._instances[name].process_id)
+            for name in (FEED, GATEWAY, *self._running)
+        }
         return {
-            FEED: _cpu_s(self._instances[FEED]),
-            ENGINES: engines,
-            GATEWAY: _cpu_s(self._instances[GATEWAY]),
-            REDIS: servers_cpu_s((_VALKEY,)),
-            POSTGRESQL: servers_cpu_s((_POSTGRES,)),
+            FEED: of[FEED],
+            ENGINES: sum(of[name] for name in self._running),
+            GATEWAY: of[GATEWAY],
+            REDIS: sum(map(process_cpu_s, servers((_VALKEY,)))),
+            POSTGRESQL: servers_cpu_s((_POSTGRES,)),  # of sessions that ended, too
         }
 
     async def _alive(self, name: str) -> None:
@@ -176,10 +177,3 @@ def feed_address() -> str:
 
 def _engine(number: int) -> str:
     return f"engine-{number + 1}"
-
-
-def _cpu_s(instance: Instance) -> float:
-    """Return the CPU time of a process so far: see proc(5)."""
-    text = Path(f"/proc/{instance.process_id}/stat").read_text(encoding="utf-8")
-    fields = text.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
