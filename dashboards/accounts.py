@@ -50,7 +50,7 @@ _NOW = Row(
         ),
         tile(
             "Open positions",
-            "Open positions in memory. A sudden fall is bad: the leader changed, or somebody "
+            "Open positions in memory. A sudden fall is bad: a shard lost its engine, or somebody "
             "closed everything.",
             "short",
             Query(f"sum({series(catalogue.OPEN_POSITIONS)})", "open"),

@@ -166,7 +166,7 @@ BOARD = Board(
                     "",
                     "**Do the background loops run, in time, and do they recover?** The list shows "
                     "every loop now. A failing loop names its error in the log; a silent one "
-                    "hangs. A standby runs fewer loops than the leader.",
+                    "hangs. Which loops run is a matter of the role; a standby runs fewer.",
                 ),
             ),
         ),

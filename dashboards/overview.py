@@ -27,7 +27,7 @@ _HEALTH = Row(
         tile(
             "Instances down",
             "Instances of the chosen jobs that Prometheus cannot scrape. Bad from 1: see whether "
-            "the process runs and answers /livez; a leader that is gone is replaced by a standby.",
+            "the process runs and answers /livez; what it did another of its role takes over.",
             "short",
             Query(
                 f"count({series(outside.UP)}) - sum({series(outside.UP)})",
@@ -233,7 +233,7 @@ _TRADE = Row(
         trend(
             "Positions, orders and sockets",
             "Open positions and resting orders in memory, and client sockets. A sudden fall to 0 "
-            "is bad: the leader changed, or the clients lost it.",
+            "is bad: a shard lost its engine, or the clients their gateway.",
             "short",
             Query(f"sum({series(catalogue.OPEN_POSITIONS)})", "open positions"),
             Query(f"sum({series(catalogue.RESTING_ORDERS)})", "resting orders"),

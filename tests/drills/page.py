@@ -15,13 +15,14 @@ _HEAD = """\
 # Drills
 
 What every alert was seen to do, written by `make drill` (`tests/drills/`). A drill starts the real
-service with PostgreSQL, Valkey, an upstream feed and traders, watched by Prometheus and
-Alertmanager with the rules and routes of this folder as they are. It lets all that be healthy, when
-nothing but the Watchdog may fire; harms it from outside; waits until the alert fires and the
-webhook is told, as the right receiver, with texts and links that lead somewhere; ends the fault,
-and waits to be told that it is over. Scrapes and evaluations come every {interval:g} s. Of
-Alertmanager only the addresses of the receivers, the group interval ({group_interval:g} s) and the
-muting on weekends, which is lifted, are not those shipped.
+service (one process, or a gateway, a feed and two engines with four shards where the alert is about
+what goes between processes) with PostgreSQL, Valkey, an upstream feed and traders, watched by
+Prometheus and Alertmanager with the rules and routes of this folder as they are. It lets all that
+be healthy, when nothing but the Watchdog may fire; harms it from outside; waits until the alert
+fires and the webhook is told, as the right receiver, with texts and links that lead somewhere; ends
+the fault, and waits to be told that it is over. Scrapes and evaluations come every {interval:g} s.
+Of Alertmanager only the addresses of the receivers, the group interval ({group_interval:g} s) and
+the muting on weekends, which is lifted, are not those shipped.
 
 Times are seconds, each with its ceiling. **True**: from the fault until the rule's expression is.
 **Fires**: from there, at most its `for` and 30 s. **Told**: from there, at most the group's wait
