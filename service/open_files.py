@@ -4,8 +4,9 @@ import resource
 
 from loguru import logger
 
-# Of the databases, the log, the ops port, and connections that are told to go.
-OTHER_FILES = 256
+# Of the databases, two for each shard and pools beside them, the log, the ops port (100), and
+# connections that are told to go (100).
+OTHER_FILES = 512
 
 
 def room_for(connections: int) -> int:
