@@ -3,18 +3,22 @@
 Each has a desk, an engine, a writer, a lease and loops of its own: what goes wrong with one is not
 the others'. A shard that is not wanted here costs a few idle loops. One that is traded has two
 connections to the database, for its lease and for its writer, and a third while it is loaded.
+
+An engine that trades nothing yet, among others, is a warm standby: it follows settings and prices,
+and what it is given to trade begins with these.
 """
 
 import asyncio
 
 from loguru import logger
 
-from service.domain.quote import QuoteGuard
+from service.domain.quote import Quote, QuoteGuard
 from service.domain.shard import AccountShard
 from service.instruments import Instruments
 from service.loops.bus import Bus
 from service.loops.claims import AllOrNone, FairShare
 from service.loops.front import Front
+from service.loops.market_desk import MarketDesk
 from service.loops.prices import PriceBoard
 from service.loops.rules import Rules
 from service.loops.settings_follower import FOLLOW_INTERVAL_S, SettingsFollower
@@ -65,7 +69,8 @@ class EngineHost:
         ]
         leaderships = [shard.leadership for shard in self.shards]
         tradings = [shard.trading for shard in self.shards]
-        self.front = Front(tradings, leaderships)
+        self._idle = MarketDesk(database, guard, instruments) if shares else None
+        self.front = Front(tradings, leaderships, self._idle)
         self._follower = SettingsFollower(SettingsVersions(database), tradings)
         instruments.watch_settings(self._follower.behind)
         self._fair_share: FairShare | None = None
@@ -77,7 +82,14 @@ class EngineHost:
     def serve(self, bus: Bus) -> None:
         """Have a bus bring quotes and commands."""
         for shard in self.shards:
-            bus.serve(shard.shard, shard.intake, shard.take_quote)
+            is_first = shard.shard.number == 0 and self._idle is not None
+            take_quote = self._take_first if is_first else shard.take_quote
+            bus.serve(shard.shard, shard.intake, take_quote)
+
+    def _take_first(self, quote: Quote) -> None:
+        self.shards[0].take_quote(quote)
+        if self._idle is not None and not self.front.is_leading:
+            self._idle.on_quote(quote)
 
     def keep_trading(self, loops: LoopGroup) -> None:
         """Have leases claimed and kept, and what is committed told, from now on."""
@@ -88,9 +100,14 @@ class EngineHost:
             loops.repeat("claims", self._fair_share.run_once, interval_s=interval_s)
         elif len(self.shards) > 1:
             loops.keep("claims", self._all_or_none.run, self._all_or_none.pulse)
-        if len(self.shards) > 1:
-            follow = self._follower.run_once
-            loops.repeat("settings", follow, interval_s=FOLLOW_INTERVAL_S)
+        if len(self.shards) > 1 or self._idle is not None:
+            loops.repeat("settings", self._follow_settings, interval_s=FOLLOW_INTERVAL_S)
+
+    async def _follow_settings(self) -> None:
+        idle = self._idle
+        if idle is not None and not (self.front.is_leading and idle.is_informed):
+            await idle.run_once()
+        await self._follower.run_once()
 
     def keep_looking(self, loops: LoopGroup) -> None:
         """Have what no tick sees to looked after, from now on."""

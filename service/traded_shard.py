@@ -61,6 +61,7 @@ class TradedShard:
         engine = Engine(Desk(rules.shard), rules.guard)
         trading = self.trading = Trading(database, reader, instruments, engine)
         self.shard = rules.shard
+        self._is_always_followed = is_wanted
         self.intake = Intake(trading, reader)
         self.leadership = Leadership(database, trading, rules, prices=prices, is_wanted=is_wanted)
         publisher = self._publisher = Publisher(cache, Outbox(database, rules.shard), instruments)
@@ -92,8 +93,8 @@ class TradedShard:
     @property
     def take_quote(self) -> TakeQuote:
         """What is to be called with every quote."""
-        # One shard is always followed: the engine's own method costs nothing more.
-        return self.trading.on_quote if self.shard.of == 1 else self._take_if_followed
+        # What is wanted from the start is always followed: the engine's own method costs no more.
+        return self.trading.on_quote if self._is_always_followed else self._take_if_followed
 
     def _take_if_followed(self, quote: Quote) -> None:
         if self.leadership.is_informed:

@@ -1,7 +1,8 @@
 """What a process shows of the shards it has: one face, whichever of them it trades at the moment.
 
 Settings and last prices are the same in every desk, so that one stands for all: that of the lowest
-shard led, else of the lowest that is followed. What is asked of an account is its own shard's.
+shard led, else of the market that is followed meanwhile, or of the lowest shard that is. What is
+asked of an account is its own shard's.
 """
 
 import asyncio
@@ -10,15 +11,23 @@ from collections.abc import Sequence
 from service.domain.desk import Desk
 from service.domain.instrument import Symbol
 from service.loops.leadership import Leadership
+from service.loops.market_desk import MarketDesk
 from service.loops.trading import Trading
 
 
 class Front:
     """The shards of a process, from number 0 on, seen as one."""
 
-    def __init__(self, tradings: Sequence[Trading], leaderships: Sequence[Leadership]) -> None:
+    def __init__(
+        self,
+        tradings: Sequence[Trading],
+        leaderships: Sequence[Leadership],
+        idle: MarketDesk | None = None,
+    ) -> None:
+        """Take what is followed while nothing is traded, if something is."""
         self._tradings = tradings
         self._leaderships = leaderships
+        self._idle = idle
 
     @property
     def desk(self) -> Desk:
@@ -27,6 +36,8 @@ class Front:
         for trading in tradings:
             if trading.is_leading:
                 return trading.desk
+        if self._idle is not None and self._idle.is_informed:
+            return self._idle.desk
         for trading, leadership in zip(tradings, self._leaderships, strict=True):
             if leadership.is_informed:
                 return trading.desk
@@ -38,7 +49,10 @@ class Front:
 
     async def informed(self) -> None:
         """Wait until the symbols are known, on a standby too."""
-        waiting = [asyncio.create_task(each.informed()) for each in self._leaderships]
+        knowing: list[Leadership | MarketDesk] = list(self._leaderships)
+        if self._idle is not None:
+            knowing.append(self._idle)
+        waiting = [asyncio.create_task(each.informed()) for each in knowing]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -7,6 +7,7 @@ import pytest
 
 from service.domain.order import OrderType
 from service.loops.answers import Unavailable
+from telemetry import catalogue
 from tests.adversity.book import check_book, execute, fetch
 from tests.adversity.hosts import SHARDS, are_shared, led, process, shares, traded_by_two
 from tests.adversity.shard import SYMBOL, Resting, open_small_book
@@ -102,6 +103,21 @@ async def test_one_that_stops_lets_the_others_in_at_once(dsn: str, redis_url: st
         assert len(two.led) == SHARDS, "it takes nothing back"
         assert one.led == []
     await check_book(dsn)
+
+
+async def test_one_that_trades_nothing_is_a_warm_standby(dsn: str, redis_url: str) -> None:
+    async with process(dsn, redis_url, "one", shards=1) as one:
+        await eventually(lambda: one.led == [0])
+        async with process(dsn, redis_url, "two", shards=1) as two:
+            await eventually(lambda: bool(two.host.front.symbols()))
+            two.quote(111_000)
+            assert two.host.front.desk.markets[SYMBOL].bid == 111_000
+            await one.host.stop()
+            await eventually(lambda: two.led == [0])
+            assert two.host.front.desk.markets[SYMBOL].bid == 111_000
+            assert two.host.front.desk.accounts
+            refused = two.instruments.metrics.counter(catalogue.QUOTES_REFUSED)
+            assert not any(number.now for number in refused.children.values())
 
 
 async def test_a_shard_that_cannot_be_traded_takes_no_other_down(dsn: str, redis_url: str) -> None:
