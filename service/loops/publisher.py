@@ -66,6 +66,7 @@ class Publisher:
         self._has_missed = False
         self._is_publishing = False
         self._missed: set[int] | None = None  # who has missed events, None: anyone may have
+        self._told: set[int] = set()  # who was told of events while others missed theirs
         self._published = 0
         self._marked = 0
         self._mark_due = 0.0
@@ -123,6 +124,7 @@ class Publisher:
     def _note_missed(self, missed: set[int]) -> None:
         """Note who missed events: they alone, unless more are behind."""
         self._missed = None if self._is_behind else missed
+        self._told.clear()
         self._is_behind = self._has_missed = True
 
     def _take(self) -> list[Event]:
@@ -132,8 +134,8 @@ class Publisher:
         """Publish what the outbox holds above the last event that Redis had."""
         if not await self._cache.ping():
             while not await self._cache.ping():
-                await self._pass_on()
-            await asyncio.sleep(RESUBSCRIBE_S)
+                await self._pass_on(RETRY_S)
+            await self._pass_on(RESUBSCRIBE_S, is_back=True)
         try:
             self._published = max(self._published, await self._outbox.published_until())
             while self._is_behind:
@@ -145,37 +147,46 @@ class Publisher:
                 self._is_behind = self._has_missed or len(page) == MAX_PUBLISH
                 if missed:
                     self._note_missed(missed)
-                    await self._pass_on()
+                    await self._pass_on(RETRY_S)
                     return
                 await self._mark()
                 self.pulse.beat()
         except Unreachable:
             await asyncio.sleep(RETRY_S)
 
-    async def _pass_on(self) -> None:
-        """For `RETRY_S`, publish what is committed of who has missed nothing: again, later."""
-        end = time.monotonic() + RETRY_S
+    async def _pass_on(self, seconds: float, *, is_back: bool = False) -> None:
+        """For so long, publish what is committed of who has missed nothing: again, later.
+
+        Once Redis `is_back`, who listens to the node that was away is not back yet: only those are
+        told who were told while it was away.
+        """
+        end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._wake.clear()
             if self._queue and self._missed is not None:
-                await self._send_whole(self._missed)
+                await self._send_whole(self._missed, is_back=is_back)
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left):
                         await self._wake.wait()
             self.pulse.beat()
 
-    async def _send_whole(self, missed: set[int]) -> None:
-        """Send what is queued, but of those that have `missed` something, or miss this."""
+    async def _send_whole(self, missed: set[int], *, is_back: bool) -> None:
+        """Send what is queued, but of those that have `missed` something, or would miss this."""
         events = []
+        told: set[int] = set()
         for event in self._take():
             account_id = head_from(event.payload).account_id
-            if account_id in missed or self._cache.is_away(account_id):
+            if account_id in missed or (is_back and account_id not in self._told):
+                continue
+            if self._cache.is_away(account_id):
                 missed.add(account_id)
             else:
                 events.append(event)
+                told.add(account_id)
         if events:
             missed |= await self._send(events)
+            self._told |= told - missed
 
     async def _relay(self, events: Sequence[Event], source: str) -> set[int]:
         """Publish what was not before; return the accounts of which Redis may not have had all."""

@@ -12,7 +12,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 from hiredis import pack_command
@@ -20,7 +20,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from service.instruments.pools import Pool
 
@@ -89,7 +89,8 @@ class RedisNode:
         self._rests_until = time.perf_counter() + seconds
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        with suppress(RedisError, OSError):  # it may have been lost, or not say good-bye
+            await self._pool.aclose()
 
     async def drop_idle(self) -> None:
         """Have new connections made, which load the scripts again."""
@@ -179,17 +180,19 @@ async def send(connection: AbstractConnection, commands: Sequence[Command]) -> N
 
 @asynccontextmanager
 async def uncancelled() -> AsyncIterator[None]:
-    """Cancel once more what was cancelled inside and went on.
+    """Cancel once more what was cancelled inside and went on, or failed.
 
     redis-py sends within `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that
-    arrives together with its result. A loop would then run on for ever.
+    arrives together with its result, or its failure. A loop would then run on for ever.
     """
     task = asyncio.current_task()
     assert task is not None
     before = task.cancelling()
-    yield
-    if task.cancelling() > before:
-        raise asyncio.CancelledError
+    try:
+        yield
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def bare_connection(url: str) -> AbstractConnection:

@@ -12,7 +12,7 @@ from service.domain.decision import AccountState, Decision, EventKind
 from service.domain.money import ZERO
 from service.instruments import Instruments
 from service.loops.publisher import Publisher
-from service.storage import conversations, events
+from service.storage import conversation, events
 from service.storage.cache import Cache
 from service.storage.cache_keys import events_channel
 from service.storage.events import EventFeed
@@ -36,7 +36,7 @@ def cluster() -> Iterator[RunningCluster]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the poll, which finds whatever is missing, the tests see what comes by itself."""
     monkeypatch.setattr(events, "POLL_S", 3600.0)
-    monkeypatch.setattr(conversations, "RECONNECT_S", 0.1)
+    monkeypatch.setattr(conversation, "RECONNECT_S", 0.1)
 
 
 def at(account_id: int) -> int:
@@ -186,3 +186,20 @@ async def test_a_master_dies_while_events_flow(instruments: Instruments) -> None
                 await traders.trade(*random.sample(ACCOUNTS, 5))
             await eventually(traders.have_heard_all)
             assert traders.feed.is_connected
+
+
+async def test_a_master_stands_still_and_is_followed(
+    instruments: Instruments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "SILENCE_S", 3600.0)
+    with running_cluster(replicas=True) as cluster:
+        async with trading(cluster.url, instruments, is_engine=False) as traders:
+            await traders.come(ACCOUNTS)
+            cluster.masters[2].send(signal.SIGSTOP)
+            for _ in range(10):
+                await traders.trade(*ACCOUNTS)
+            await eventually(traders.have_heard_all)
+            cluster.masters[2].send(signal.SIGCONT)
+            for _ in range(10):
+                await traders.trade(*ACCOUNTS)
+            await eventually(traders.have_heard_all)

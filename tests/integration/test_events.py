@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 
 from service.instruments import Instruments
-from service.storage import conversations, events
+from service.storage import conversation, events
 from service.storage.cache import Cache
 from service.storage.cache_keys import events_channel
 from service.storage.embedded import EmbeddedValkey
@@ -72,7 +72,7 @@ class Listener:
 def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """The poll finds whatever is missing: without it the tests see what comes at once."""
     monkeypatch.setattr(events, "POLL_S", 3600.0)
-    monkeypatch.setattr(conversations, "RECONNECT_S", 0.1)
+    monkeypatch.setattr(conversation, "RECONNECT_S", 0.1)
 
 
 @pytest.fixture
@@ -299,8 +299,8 @@ async def test_a_lost_connection_is_made_anew_and_nothing_is_lost(
     fault: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conversations, "PING_S", 0.1)
-    monkeypatch.setattr(conversations, "SILENCE_S", 0.5)
+    monkeypatch.setattr(conversation, "PING_S", 0.1)
+    monkeypatch.setattr(conversation, "SILENCE_S", 0.5)
     truth, listener = outbox.account(ACCOUNT), Listener()
     target = urlsplit(redis_url)
     async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:

@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 
 from service.instruments import Instruments
-from service.storage import conversations
+from service.storage import conversation
 from service.storage.cache import Cache
 from service.storage.cache_keys import symbols_key
 from service.storage.embedded import EmbeddedValkey
@@ -63,7 +63,7 @@ class Process:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversations, "RECONNECT_S", 0.1)
+    monkeypatch.setattr(conversation, "RECONNECT_S", 0.1)
 
 
 @contextlib.asynccontextmanager
