@@ -37,6 +37,7 @@ UNREAD_S = 20.0
 RECEIVE_BUFFER_BYTES = 4_096
 DRAIN_S = 2.0
 BACK_AFTER_S = 0.05
+AGAIN_AFTER_S = 1.0
 _PING, _PONG = b"\x89\x00", b"\x8a\x80\x00\x00\x00\x00"
 _NO_PRICES = text({"type": "unsubscribe"}).encoded()
 
@@ -57,7 +58,7 @@ class IdleSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self.opened.done():
             if not data.startswith(b"HTTP/1.1 101 "):
-                self.opened.set_exception(RuntimeError(f"the stream was refused: {data!r}"))
+                self.opened.set_exception(ConnectionRefusedError(f"refused: {data!r}"))
                 return
             self._transport.write(_NO_PRICES)
             self.opened.set_result(None)
@@ -66,6 +67,8 @@ class IdleSocket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_lost = True
+        if not self.opened.done():
+            self.opened.set_exception(ConnectionResetError("cut"))
 
     def close(self) -> None:
         self._transport.abort()
@@ -106,13 +109,18 @@ class Crowd:
             await asyncio.sleep(HEAD_TIMEOUT_S)
 
     async def _open(self, gate: asyncio.Semaphore) -> None:
+        """Open an idle socket, again if it is refused, as clients do."""
+        loop = asyncio.get_running_loop()
         async with gate, asyncio.timeout(OPEN_TIMEOUT_S):
-            loop = asyncio.get_running_loop()
-            _, idle = await loop.create_connection(
-                lambda: IdleSocket(self._upgrade()), HOST, self._port
-            )
-            await idle.opened
-            self._idle.append(idle)
+            while True:
+                _, idle = await loop.create_connection(
+                    lambda: IdleSocket(self._upgrade()), HOST, self._port
+                )
+                with contextlib.suppress(ConnectionError):
+                    await idle.opened
+                    self._idle.append(idle)
+                    return
+                await asyncio.sleep(AGAIN_AFTER_S)
 
     async def _again(self, kind: Callable[[], Awaitable[str]]) -> None:
         while True:
