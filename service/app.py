@@ -20,7 +20,7 @@ from loguru import logger
 from service.api.readiness import Readiness
 from service.api.serving import runner_of
 from service.domain.quote import Quote, QuoteGuard
-from service.health import division_check, traders_check
+from service.health import division_check, duty_check, traders_check
 from service.loops.bus import MemoryBus
 from service.loops.market_desk import MarketDesk
 from service.parts.bus import BusPart
@@ -104,6 +104,7 @@ def _feed(settings: Settings, servers: Servers, logs: Logs) -> web.Application:
         desk.on_quote(quote)
         publish(quote)
 
+    base.readiness.register("duty", duty_check(lambda: others.bus.is_feeding))
     feed = FeedPart(settings, base, desk, lambda: take, lambda: others.bus.is_feeding)
     return _composed(web.Application(), base, [market.follow, others.carry, feed.run])
 

@@ -136,6 +136,15 @@ def shares_check(front: Shares, shards: int) -> Check:
     return check
 
 
+def duty_check(is_feeding: Callable[[], bool]) -> Check:
+    """Return the check of a feed among others, which is ready whether it is the one that writes."""
+
+    async def check() -> tuple[bool, str]:
+        return True, "writes the ticks" if is_feeding() else "stands by: another feed writes them"
+
+    return check
+
+
 class Leases(Protocol):
     """Which shards there are; raises `Unreachable`."""
 

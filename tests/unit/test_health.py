@@ -11,7 +11,16 @@ from service.domain.market import Market
 from service.domain.quote import Quote
 from service.domain.sessions import parse_sessions
 from service.feed.feed import OnQuote
-from service.health import WatchedFeed, in_session
+from service.health import (
+    WatchedFeed,
+    WatchedMarket,
+    division_check,
+    duty_check,
+    in_session,
+    shares_check,
+    traders_check,
+)
+from service.storage.errors import Unreachable
 
 WORKDAY = parse_sessions("UTC: Mon-Fri 08:00-16:00")
 SHARE = Symbol(
@@ -119,3 +128,76 @@ async def test_nothing_is_well_before_symbols_and_messages_are_there() -> None:
     floor.watched.feed = None
     assert await floor.watched.check() == (False, "no message yet")
     assert floor.watched.last_message_s == 0.0
+
+
+async def test_a_market_needs_no_feed_of_its_own() -> None:
+    floor = Floor(COIN)
+    watched = WatchedMarket(lambda: floor.markets, 10.0, lambda: floor.now)
+    floor.set(f"{MONDAY}T09:00:00")
+    assert await watched.check() == (False, "no quote yet")
+    floor.quote("BTCUSD")
+    assert await watched.check() == (True, "last quote 0.0 s ago")
+
+
+class Engine:
+    """An engine's shards, by hand."""
+
+    def __init__(self, *led: int) -> None:
+        self.led = led
+        self.has_lease = self.is_writing = True
+
+    @property
+    def is_leading(self) -> bool:
+        return bool(self.led)
+
+    def leads(self, shard: int) -> bool:
+        return shard in self.led
+
+    async def check_writer(self) -> tuple[bool, str]:
+        return self.is_writing, "0 decisions wait"
+
+
+async def test_an_engine_is_well_with_any_share_that_it_trades_well() -> None:
+    engine = Engine(0, 3)
+    check = shares_check(engine, 4)
+    assert await check() == (True, "trades 0, 3 of 4 shards, 0 decisions wait")
+    engine.is_writing = False
+    assert await check() == (False, "trades 0, 3 of 4 shards, 0 decisions wait")
+    engine.has_lease = False
+    assert await check() == (False, "a lease could not be renewed in time")
+    assert (await shares_check(Engine(), 4)())[0], "a rollout must not wait for a spare"
+
+
+class Leases:
+    """What the database knows of shards, by hand."""
+
+    def __init__(self, of: int, *untraded: int) -> None:
+        self.of = of
+        self.free = list(untraded)
+        self.is_away = False
+
+    async def untraded(self) -> tuple[int, list[int]]:
+        if self.is_away:
+            raise Unreachable("away")
+        return self.of, self.free
+
+
+async def test_a_gateway_must_know_how_the_accounts_are_divided() -> None:
+    assert await division_check(Leases(4), 4)() == (True, "4 shards")
+    ok, detail = await division_check(Leases(4), 2)()
+    assert not ok
+    assert "TAPEWATCH_SHARDS says 2" in detail
+    leases = Leases(4)
+    leases.is_away = True
+    assert await division_check(leases, 4)() == (False, "away")
+    assert await traders_check(leases)() == (False, "away")
+
+
+async def test_a_gateway_says_what_nobody_trades() -> None:
+    assert await traders_check(Leases(4))() == (True, "every shard is traded")
+    assert await traders_check(Leases(4, 1, 3))() == (False, "nobody trades 1, 3 of 4 shards")
+
+
+async def test_a_feed_is_ready_on_duty_and_off() -> None:
+    assert await duty_check(lambda: True)() == (True, "writes the ticks")
+    assert await duty_check(lambda: False)() == (True, "stands by: another feed writes them")
