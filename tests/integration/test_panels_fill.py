@@ -1,6 +1,7 @@
 """Every panel shows something when something happens, those too that are empty while all is well.
 
-The catalogue's metrics themselves are made to move, all of them, and are scraped by Prometheus.
+The catalogue's metrics themselves are made to move, all of them, and are scraped by Prometheus: of
+two processes, for a query may be sound of one and ambiguous of several.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from tests.support import free_port
 
 INTERVAL_S = 1.0
 SCRAPES = 4
+PROCESSES = 2
 POLL_S = 0.2
 HOUR_S = 3600.0
 # Of labels whose values are not known beforehand.
@@ -100,22 +102,28 @@ def _label_values(metric: Metric) -> list[tuple[str, ...]]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def prometheus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
-    application = web.Application()
-    application.router.add_get("/metrics", Restless().scrape)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    address = f"127.0.0.1:{runner.addresses[0][1]}"
+    runners = [await _serve(Restless()) for _ in range(PROCESSES)]
+    addresses = [f"127.0.0.1:{runner.addresses[0][1]}" for runner in runners]
     folder: Path = tmp_path_factory.mktemp("restless")
-    targets = {"tapewatch": (address,), "alertmanager": (address,)}
+    targets = {"tapewatch": addresses, "alertmanager": addresses[:1]}
     async with Prometheus(
         programs(), folder, port=free_port(), targets=targets, interval_s=INTERVAL_S
     ) as running:
-        scraped = f"min(count_over_time(up[1m])) >= {SCRAPES} and count(up) == 3"
+        scraped = f"min(count_over_time(up[1m])) >= {SCRAPES} and count(up) == {PROCESSES + 2}"
         while not await running.query(scraped):  # noqa: ASYNC110 - a server has no event
             await asyncio.sleep(POLL_S)
         yield running
-    await runner.cleanup()
+    for runner in runners:
+        await runner.cleanup()
+
+
+async def _serve(restless: Restless) -> web.AppRunner:
+    application = web.Application()
+    application.router.add_get("/metrics", restless.scrape)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner
 
 
 async def test_every_panel_shows_what_happens(prometheus: Prometheus) -> None:
@@ -124,6 +132,16 @@ async def test_every_panel_shows_what_happens(prometheus: Prometheus) -> None:
     assert [
         each.where for each in panel_queries() if not await _shows(each, macros, prometheus)
     ] == []
+
+
+async def test_every_rule_can_be_evaluated_of_several_processes(prometheus: Prometheus) -> None:
+    rules: dict[str, str | None] = {}
+    while "unknown" in rules.values() or not rules:
+        answer = await prometheus.get("/api/v1/rules")
+        found = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
+        rules = {rule["name"]: rule.get("lastError", rule["health"]) for rule in found}
+        await asyncio.sleep(POLL_S)
+    assert {name: said for name, said in rules.items() if said != "ok"} == {}
 
 
 async def _shows(asked: Asked, macros: Mapping[str, str], prometheus: Prometheus) -> bool:
