@@ -3,7 +3,8 @@
 Each account is subscribed to once, however many sockets listen; an event is read, framed and
 compressed once for all of them. `push` values every account that a moved price or an event has
 changed since the last push, once, and sends it to the sockets of the account; run it every
-`portfolio_push_interval_s`. It gives way to the event loop after every `CHUNK` accounts.
+`portfolio_push_interval_s`. It gives way to the event loop after every `CHUNK` accounts it values,
+and every `LOOKED_AT_ONCE` it only looks at: thousands that rest must not hold up who trades.
 
 A socket is sent a portfolio only when it was told every event that is in it and none that is not.
 Where an event is missing for good, or an account cannot be told or valued, its sockets are closed:
@@ -27,6 +28,7 @@ from service.instruments import Instruments
 from service.storage.views import AccountView, EventView, OrderView
 
 CHUNK = 16
+LOOKED_AT_ONCE = 256
 
 _EVENT = msgspec.json.Decoder(EventView)
 _encode = msgspec.json.Encoder().encode
@@ -147,7 +149,9 @@ class WatchedAccounts:
         moved = self._moved(desk)
         failure: Exception | None = None
         pushed = 0
-        for watched in list(self._accounts.values()):
+        for looked_at, watched in enumerate(list(self._accounts.values()), start=1):
+            if looked_at % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
             try:
                 if not watched.is_due and watched.committed.symbols(desk).isdisjoint(moved):
                     continue

@@ -210,6 +210,21 @@ async def test_another_desk_prices_what_is_held(world: World) -> None:
         assert (await socket.receive_json())["positions"][0]["price"] == "1.08789"
 
 
+async def test_looking_at_many_that_rest_gives_way_to_others(
+    world: World, valued: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched_accounts, "LOOKED_AT_ONCE", 1)
+    async with world.stream() as socket:
+        await snapshot(socket)
+        await world.push()
+        valued.clear()
+        pushing = asyncio.create_task(world.push())
+        await asyncio.sleep(0)
+        assert not pushing.done()
+        await pushing
+    assert valued == []
+
+
 async def test_pushing_to_many_gives_way_to_others() -> None:
     count = watched_accounts.CHUNK * 2
     async with World(SocketLimits(max_per_account=count)) as world:
