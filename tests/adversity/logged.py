@@ -1,4 +1,7 @@
-"""What processes have logged as errors, by their words: what nobody expected is among them."""
+"""What processes have logged as errors, by their words: what nobody expected is among them.
+
+That a server cannot be reached, which is what the faults do, is left out.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 ERRORS = frozenset({"ERROR", "CRITICAL"})
+SERVER_AWAY = "Unreachable:"
 MOST = 20
 WORDS = 100  # characters of a message that tell it from others
 
@@ -24,6 +28,6 @@ def errors_of(logs: Iterable[str]) -> dict[str, int]:
                 line = msgspec.json.decode(text, type=_Line)
             except msgspec.MsgspecError:
                 continue  # what a process says before it has a log, or as it is killed
-            if line.level in ERRORS:
+            if line.level in ERRORS and SERVER_AWAY not in line.message:
                 counts[line.message[:WORDS]] += 1
     return dict(counts.most_common(MOST))

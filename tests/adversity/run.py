@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from tests.adversity.administrators import Administrator
 from tests.adversity.checks import Checks
 from tests.adversity.commands import Asked
 from tests.adversity.counters import Counters
@@ -71,6 +72,7 @@ class Adversity:
             self.traders.append(
                 Trader(f"t{number}", deployment, listener.views, chance, self.asked)
             )
+        self.administrator = Administrator(deployment, Random(random.random()))
         self.injector = Injector(deployment, tell)
         self.counters = Counters()
         self.checks = Checks(deployment, tell)
@@ -79,6 +81,10 @@ class Adversity:
     def views(self) -> list[View]:
         """What all clients know of their accounts."""
         return [view for each in self.listeners for view in each.views.values()]
+
+    @property
+    def _asking(self) -> list[Trader | Administrator]:
+        return [*self.traders, self.administrator]
 
     async def run(self) -> dict[str, object]:
         """Do it all; return the summary, with what was violated."""
@@ -93,7 +99,7 @@ class Adversity:
         """Trade, listen, move prices, count and check; at the end of the block traders end."""
         began = time.monotonic()
         self._listening = [asyncio.create_task(each.run()) for each in self.listeners]
-        trading = [asyncio.create_task(each.run()) for each in self.traders]
+        trading = [asyncio.create_task(each.run()) for each in self._asking]
         others = [
             asyncio.create_task(move_market(self._on.upstream, self._random)),
             asyncio.create_task(_again(self.count, COUNTED_EVERY_S)),
@@ -102,8 +108,8 @@ class Adversity:
         try:
             yield
             self._seconds = time.monotonic() - began
-            for trader in self.traders:
-                trader.stop()
+            for each in self._asking:
+                each.stop()
             await asyncio.gather(*trading)
         finally:
             await self._ended("the load", [*trading, *others])
@@ -119,6 +125,7 @@ class Adversity:
             await self._settled()
             await self.count()
             await self.checks.look_at_all(self.asked, self.views)
+            await self.checks.look_at_settings(self.administrator.changes)
             upstream.silent.clear()
             await self._quoted()
             await self.checks.end_all()
@@ -129,7 +136,7 @@ class Adversity:
         self.checks.found("the injector", self.injector.faults)
         ended = [each.name for each in self._on.members.values() if not each.instance.is_running]
         self.checks.found("processes", [f"{name} has ended by itself" for name in ended])
-        self.checks.found("traders", [fault for each in self.traders for fault in each.faults])
+        self.checks.found("clients", [fault for each in self._asking for fault in each.faults])
         self.checks.found("counters", self.counters.faults())
 
     async def count(self) -> None:
@@ -193,6 +200,9 @@ class Adversity:
             "refused": dict(Counter(each.refusal for each in self.asked if each.refusal)),
             "asked_again": sum(each.unheard for each in self.asked),
             "statuses": dict(statuses),
+            "deals": self.checks.deals,
+            "settings_changed": len(self.administrator.changes),
+            "settings_statuses": dict(self.administrator.statuses),
             "sockets": sum(each.connected for each in self.listeners),
             "events_told": sum(len(view.events) for view in self.views),
             "snapshots_behind": sum(view.went_back for view in self.views),
