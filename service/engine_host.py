@@ -9,13 +9,14 @@ and what it is given to trade begins with these.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from loguru import logger
 
 from service.domain.quote import Quote, QuoteGuard
 from service.domain.shard import AccountShard
 from service.instruments import Instruments
-from service.loops.bus import Bus
+from service.loops.bus import Bus, TakeQuote
 from service.loops.claims import AllOrNone, FairShare
 from service.loops.front import Front
 from service.loops.market_desk import MarketDesk
@@ -62,7 +63,8 @@ class EngineHost:
                 reader,
                 board,
                 instruments,
-                lambda: self.front.desk,
+                prices=lambda: self.front.desk,
+                changed=self._note_who_follows,
                 is_wanted=number == 0 and not shares,
             )
             for number in range(settings.shards)
@@ -78,18 +80,26 @@ class EngineHost:
             engines = Engines(database, holder, settings.shards, settings.lease_s)
             self._fair_share = FairShare(engines, leaderships, settings.lease_s, instruments)
         self._all_or_none = AllOrNone(leaderships[0], leaderships[1:])
+        self._following: Sequence[TakeQuote] = ()
+        self._note_who_follows()
 
     def serve(self, bus: Bus) -> None:
         """Have a bus bring quotes and commands."""
+        # One that is all there is, and is always followed, takes quotes itself: nothing is faster.
+        is_only = len(self.shards) == 1 and self._idle is None
+        take_quote = self.shards[0].trading.on_quote if is_only else self._take_quote
         for shard in self.shards:
-            is_first = shard.shard.number == 0 and self._idle is not None
-            take_quote = self._take_first if is_first else shard.take_quote
-            bus.serve(shard.shard, shard.intake, take_quote)
+            bus.serve(shard.shard, shard.intake, None if shard.shard.number else take_quote)
 
-    def _take_first(self, quote: Quote) -> None:
-        self.shards[0].take_quote(quote)
+    def _take_quote(self, quote: Quote) -> None:
+        for take in self._following:
+            take(quote)
+
+    def _note_who_follows(self) -> None:
+        following = [each.trading.on_quote for each in self.shards if each.leadership.is_informed]
         if self._idle is not None and not self.front.is_leading:
-            self._idle.on_quote(quote)
+            following.append(self._idle.on_quote)
+        self._following = following
 
     def keep_trading(self, loops: LoopGroup) -> None:
         """Have leases claimed and kept, and what is committed told, from now on."""

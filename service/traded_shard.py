@@ -9,10 +9,8 @@ from random import Random
 
 from service.domain.desk import Desk
 from service.domain.engine import Engine
-from service.domain.quote import Quote
 from service.instruments import Instruments
 from service.keeping import make_retention
-from service.loops.bus import TakeQuote
 from service.loops.cache_audit import CacheAudit
 from service.loops.expiry import EXPIRY_INTERVAL_S, Expiry
 from service.loops.faults import FAULTS_INTERVAL_S, Faults
@@ -52,18 +50,20 @@ class TradedShard:
         reader: Reader,
         board: PriceBoard,
         instruments: Instruments,
-        prices: Callable[[], Desk],
         *,
+        prices: Callable[[], Desk],
+        changed: Callable[[], None],
         is_wanted: bool,
     ) -> None:
-        """Take the newest prices of this process, and whether to trade here from the start."""
+        """Take what `Leadership` does: of prices the newest of this process."""
         self._settings = settings
         engine = Engine(Desk(rules.shard), rules.guard)
         trading = self.trading = Trading(database, reader, instruments, engine)
         self.shard = rules.shard
-        self._is_always_followed = is_wanted
         self.intake = Intake(trading, reader)
-        self.leadership = Leadership(database, trading, rules, prices=prices, is_wanted=is_wanted)
+        self.leadership = Leadership(
+            database, trading, rules, prices=prices, changed=changed, is_wanted=is_wanted
+        )
         publisher = self._publisher = Publisher(cache, Outbox(database, rules.shard), instruments)
         self._sweeps = Sweeps(database, trading, instruments)
         self._faults = Faults(trading, instruments)
@@ -89,16 +89,6 @@ class TradedShard:
             self._warm_up.lead,
         ]
         trading.settings_hooks.append(board.settings_changed)
-
-    @property
-    def take_quote(self) -> TakeQuote:
-        """What is to be called with every quote."""
-        # What is wanted from the start is always followed: the engine's own method costs no more.
-        return self.trading.on_quote if self._is_always_followed else self._take_if_followed
-
-    def _take_if_followed(self, quote: Quote) -> None:
-        if self.leadership.is_informed:
-            self.trading.on_quote(quote)
 
     def _parted(self, loops: LoopGroup) -> LoopGroup:
         return loops if self.shard.of == 1 else loops.of_part(str(self.shard.number))

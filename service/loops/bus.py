@@ -34,8 +34,12 @@ class Bus(ABC):
         self.shards = shards
 
     @abstractmethod
-    def serve(self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote) -> None:
+    def serve(
+        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote | None
+    ) -> None:
         """Have the requests of a shard answered by `intake`, and every quote taken.
+
+        None: who has others of the process's shards takes quotes for this one too.
 
         Raises:
             ValueError: it is no shard of this bus.
@@ -80,15 +84,20 @@ class MemoryBus(Bus):
         self._intakes: dict[int, TakesRequests] = {}
         self._take_quote: dict[int, TakeQuote] = {}
 
-    def serve(self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote) -> None:
+    def serve(
+        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote | None
+    ) -> None:
         """Have the requests of a shard answered by `intake`, and every quote taken.
+
+        None: who has others of the process's shards takes quotes for this one too.
 
         Raises:
             ValueError: it is no shard of this bus.
         """
         self._require_own(shard)
         self._intakes[shard.number] = intake
-        self._take_quote[shard.number] = take_quote
+        if take_quote is not None:
+            self._take_quote[shard.number] = take_quote
 
     def quotes(self) -> TakeQuote:
         """Return what a feed is to call with every quote; engines that come later miss them."""

@@ -55,11 +55,19 @@ class Leadership:
         rules: Rules,
         *,
         prices: Callable[[], Desk] | None = None,
+        changed: Callable[[], None] = lambda: None,
         is_wanted: bool = True,
     ) -> None:
-        """Take where prices are followed, if not by the shard alone, and whether it is wanted."""
+        """Take what is done beside this shard.
+
+        Args:
+            prices: where prices are followed, if not by the shard alone.
+            changed: called when the shard is traded or followed from now on, or is not any more.
+            is_wanted: whether it is from the start.
+        """
         self._database = database
         self._prices = prices or (lambda: trading.desk)
+        self._changed = changed
         self._trading = trading
         self._rules = rules
         self._lease: Lease | None = None
@@ -152,6 +160,7 @@ class Leadership:
     async def _stand_aside(self) -> None:
         if self._why_left == "fair_share":
             self._informed.clear()
+            self._changed()
             await self._follow(self._empty_engine())
         self._aside.set()
         await self.pulse.rest(self._wanted.wait())
@@ -195,11 +204,13 @@ class Leadership:
                 self._trading.instruments.shard_left(why)
             self._gained.clear()
             self._lost.set()
+            self._changed()
             connection.terminate()
 
     def _begin(self) -> None:
         self._lost.clear()
         self._gained.set()
+        self._changed()
 
     async def _connect(self) -> "Connection | None":
         while self.is_wanted:
@@ -227,6 +238,7 @@ class Leadership:
             await load_settings(connection, engine.desk)
         await self._follow(engine)
         self._informed.set()
+        self._changed()
         said = ""
         asked = 0
         while self.is_wanted:

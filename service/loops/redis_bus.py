@@ -80,8 +80,10 @@ class RedisBus(Bus):
             ends.append(self._ticks)
         return all(end.is_connected for end in ends)
 
-    def serve(self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote) -> None:
-        """Have the requests of a shard answered by `intake`, and every quote taken.
+    def serve(
+        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote | None
+    ) -> None:
+        """Have the requests of a shard answered by `intake`, and every quote taken, as `Bus.serve`.
 
         Raises:
             ValueError: it is no shard of this bus.
@@ -91,7 +93,8 @@ class RedisBus(Bus):
         self._answering[number] = Answering(
             number, intake, lambda: self._leads(number), self._streams, self._writer
         )
-        self._ticks.hand_to(take_quote)
+        if take_quote is not None:
+            self._ticks.hand_to(take_quote)
 
     def follow(self, take_quote: TakeQuote) -> None:
         """Have every quote taken, and ask engines."""
