@@ -39,6 +39,8 @@ from service.traces import Lifetime
 from telemetry.logs import Logs
 
 _NS_PER_S = 1_000_000_000
+# Of a lease's life: who lags further behind the ticks lets others trade, if these lag less.
+FIT_SHARE = 0.5
 
 READINESS = web.AppKey("readiness", Readiness)
 
@@ -122,7 +124,14 @@ def _engine(settings: Settings, servers: Servers, logs: Logs) -> web.Application
     )
     market = MarketPart(base, lambda: front, lambda: engine.stores_prices)
     engine = EnginePart(
-        settings, base, others.bus, market.board, holder, _guard(settings), shares=True
+        settings,
+        base,
+        others.bus,
+        market.board,
+        holder,
+        _guard(settings),
+        shares=True,
+        is_fit=lambda: others.bus.tick_lag_s <= FIT_SHARE * settings.lease_s,
     )
     front = engine.front
     others.bus.gap_hooks.append(engine.host.sweep)

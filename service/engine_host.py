@@ -9,7 +9,7 @@ and what it is given to trade begins with these.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loguru import logger
 
@@ -49,10 +49,12 @@ class EngineHost:
         instruments: Instruments,
         *,
         shares: bool = False,
+        is_fit: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take the name of this process in the leases; no two may have the same.
 
-        With `shares` it trades its fair share of the shards, else all of them or none.
+        With `shares` it trades its fair share of the shards while it `is_fit` to trade, else all of
+        them or none.
         """
         self.shards = [
             TradedShard(
@@ -78,7 +80,9 @@ class EngineHost:
         self._fair_share: FairShare | None = None
         if shares:
             engines = Engines(database, holder, settings.shards, settings.lease_s)
-            self._fair_share = FairShare(engines, leaderships, settings.lease_s, instruments)
+            self._fair_share = FairShare(
+                engines, leaderships, settings.lease_s, instruments, is_fit
+            )
         self._all_or_none = AllOrNone(leaderships[0], leaderships[1:])
         self._following: Sequence[TakeQuote] = ()
         self._note_who_follows()

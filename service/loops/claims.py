@@ -3,14 +3,16 @@
 `FairShare` is for engines that share the shards: once a beat each says that it lives, sees who has
 what, and by the one rule (`service.domain.fair_share`) wants what is free, or hands one over. What
 stays free for the whole life of a lease, whosever share it is, anybody takes, and gives none away
-for a while: those who should have it cannot. `AllOrNone` is for processes each of which is
-everything: whoever trades the first shard trades the others, and nobody else any.
+for a while: those who should have it cannot. Who is not fit to trade, as no ticks reach him, claims
+nothing, and hands over what he has while others are fit: where nobody is, nobody is better off.
+`AllOrNone` is for processes each of which is everything: whoever trades the first shard trades the
+others, and nobody else any.
 
 A claim is no lease: who holds that, the database decides, and no shard is ever traded by two.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from loguru import logger
@@ -23,6 +25,9 @@ from telemetry.pulse import Pulse
 BEATS_IN_LIFE = 10
 MAX_BEAT_S = 0.5
 KEEPS_LIVES = 10
+# Of a life. For less than that a process that has died is taken for alive, and others lose or hear
+# the ticks later than this one.
+OTHERS_FIT_FOR = 0.75
 
 
 class Claimed(Protocol):
@@ -50,13 +55,17 @@ class FairShare:
         shards: Sequence[Claimed],
         lease_life_s: float,
         instruments: Instruments,
+        is_fit: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Take whether this process can trade at all what it has."""
         self._engines = engines
         self._shards = shards
+        self._is_fit = is_fit
         self._life_s = lease_life_s
         self.interval_s = min(MAX_BEAT_S, lease_life_s / BEATS_IN_LIFE)
         self._free_since: dict[int, float] = {}
         self._keeps_until = 0.0
+        self._others_since: float | None = None
         self._is_leaving = False
         self._alive = 0
         self._said: int | None = None
@@ -73,12 +82,17 @@ class FairShare:
         """
         if self._is_leaving:
             return
-        sharing = await self._engines.beat()
+        is_fit = self._is_fit()
+        sharing = await self._engines.beat(is_fit=is_fit)
         if isinstance(sharing, int):
             self._wait_for_division(sharing)
         elif not self._is_leaving:
             self._said = None
-            self._move(sharing)
+            if is_fit:
+                self._others_since = None
+                self._move(sharing)
+            else:
+                self._give_way(sharing)
 
     def _wait_for_division(self, others: int) -> None:
         if others != self._said:
@@ -89,6 +103,22 @@ class FairShare:
                 len(self._shards),
             )
             self._said = others
+
+    def _give_way(self, sharing: Sharing) -> None:
+        """Hand a shard over, where others have been fit for long enough while this one was not."""
+        now = time.monotonic()
+        self._alive = len(sharing.held) - 1
+        if not self._alive:
+            self._others_since = None
+        elif self._others_since is None:
+            self._others_since = now
+        elif now - self._others_since > OTHERS_FIT_FOR * self._life_s and not self._is_busy():
+            for number in sorted(self._wanted())[-1:]:
+                logger.error("no ticks reach this process: handing shard {} over", number)
+                self._shards[number].hand_over()
+
+    def _is_busy(self) -> bool:
+        return any(not (each.is_wanted or each.is_aside) for each in self._shards)
 
     def _move(self, sharing: Sharing) -> None:
         me = self._engines.holder
@@ -108,8 +138,7 @@ class FairShare:
             self._shards[move.shard].want()
             mine, free = mine | {move.shard}, free - {move.shard}
             held[me] = mine
-        is_busy = any(not (each.is_wanted or each.is_aside) for each in self._shards)
-        if isinstance(move, Give) and not is_busy and time.monotonic() >= self._keeps_until:
+        if isinstance(move, Give) and not self._is_busy() and time.monotonic() >= self._keeps_until:
             logger.info("handing shard {} over: {} engines share them", move.shard, self._alive)
             self._shards[move.shard].hand_over()
 

@@ -122,9 +122,14 @@ class RedisBus(Bus):
             loops.keep("feed_lease", self._duty.run, self._duty.pulse)
             loops.keep("tick_writer", self._feeding.run, self._feeding.pulse)
 
+    @property
+    def tick_lag_s(self) -> float:
+        """How far behind ticks are read, or for how long they cannot be."""
+        return self._ticks.lag_s
+
     async def check_ticks(self) -> tuple[bool, str]:
         """Tell whether ticks are read, and how far behind."""
-        lag_s = self._ticks.lag_s
+        lag_s = self.tick_lag_s
         return lag_s <= LAG_LIMIT_S, f"ticks are read {lag_s:.1f} s behind"
 
     async def stop(self) -> None:

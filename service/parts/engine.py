@@ -1,6 +1,6 @@
 """The engine part of a process: what it trades, and what is looked after beside trading."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
@@ -30,8 +30,12 @@ class EnginePart:
         guard: QuoteGuard,
         *,
         shares: bool,
+        is_fit: Callable[[], bool] = lambda: True,
     ) -> None:
-        """With `shares` it trades its fair share of the shards, else all of them or none."""
+        """With `shares` it trades its fair share of the shards, else all of them or none.
+
+        `is_fit` tells whether it can trade at all, so that another should where it cannot.
+        """
         self._base = base
         self.host = EngineHost(
             settings,
@@ -43,6 +47,7 @@ class EnginePart:
             board,
             base.instruments,
             shares=shares,
+            is_fit=is_fit,
         )
         self.host.serve(bus)
         front = self.front = self.host.front

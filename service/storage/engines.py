@@ -28,7 +28,7 @@ class Sharing(NamedTuple):
     """Who has which shards.
 
     Attributes:
-        held: the shards of each process that is alive, none maybe.
+        held: the shards of each process that is alive, and of this one; none maybe.
         free: those that nobody has; what another has who is not alive, is neither.
     """
 
@@ -37,7 +37,7 @@ class Sharing(NamedTuple):
 
 
 class Engines:
-    """The processes that share the shards, this one among them while it beats."""
+    """The processes that share the shards, this one among them while it beats and is fit."""
 
     def __init__(self, database: Database, holder: str, shards: int, lease_life_s: float) -> None:
         self._database = database
@@ -45,8 +45,8 @@ class Engines:
         self._alive_s = ALIVE_SHARE * lease_life_s
         self.holder = holder
 
-    async def beat(self) -> Sharing | int:
-        """Say that this process is alive; return who has what.
+    async def beat(self, *, is_fit: bool = True) -> Sharing | int:
+        """Say that this process is alive, or not fit to trade; return who has what.
 
         Or into how many shards the accounts are divided, where others trade another number.
 
@@ -57,7 +57,10 @@ class Engines:
             of = await divide(connection, self._shards)
             if of != self._shards:
                 return of
-            await connection.execute(_BEAT, self.holder, FORGOTTEN_S)
+            if is_fit:
+                await connection.execute(_BEAT, self.holder, FORGOTTEN_S)
+            else:
+                await connection.execute(_LEAVE, self.holder)
             alive = {row[0] for row in await connection.fetch(_ALIVE, self._alive_s)}
             leases = [tuple(row) for row in await connection.fetch(_SHARDS)]
         held: dict[str, set[int]] = {holder: set() for holder in (*alive, self.holder)}

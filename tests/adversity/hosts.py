@@ -34,6 +34,7 @@ class Host:
     ) -> None:
         settings = Settings(shards=shards, lease_s=lease_s)
         self.instruments = Instruments()
+        self.is_fit = True
         self.database = Database(dsn, self.instruments, settings.database_connections)
         self.cache = Cache(redis_url, self.instruments)
         self.cache.generations = OwnGenerations(shards)
@@ -49,6 +50,7 @@ class Host:
             board,
             self.instruments,
             shares=shares,
+            is_fit=lambda: self.is_fit,
         )
         self.bus = MemoryBus(shards)
         self.host.serve(self.bus)

@@ -105,6 +105,17 @@ async def test_one_that_stops_lets_the_others_in_at_once(dsn: str, redis_url: st
     await check_book(dsn)
 
 
+async def test_one_that_hears_no_ticks_lets_those_trade_who_do(dsn: str, redis_url: str) -> None:
+    async with process(dsn, redis_url, "one") as one, process(dsn, redis_url, "two") as two:
+        await eventually(lambda: are_shared(one, two))
+        one.is_fit = False
+        await eventually(lambda: len(two.led) == SHARDS)
+        assert one.led == []
+        one.is_fit = True
+        await eventually(lambda: are_shared(one, two))
+    await check_book(dsn)
+
+
 async def test_one_that_trades_nothing_is_a_warm_standby(dsn: str, redis_url: str) -> None:
     async with process(dsn, redis_url, "one", shards=1) as one:
         await eventually(lambda: one.led == [0])

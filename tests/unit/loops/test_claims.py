@@ -1,0 +1,97 @@
+"""Who cannot trade what he has hands it over, where others can; where nobody can, he keeps it."""
+
+from typing import cast
+
+import pytest
+
+from service.instruments import Instruments
+from service.loops.claims import OTHERS_FIT_FOR, FairShare
+from service.storage.engines import Engines, Sharing
+
+LIFE_S = 10.0
+SHARDS = 4
+OTHERS = "another"
+
+
+class Shard:
+    """A shard that is left as soon as it is handed over."""
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+
+    @property
+    def is_aside(self) -> bool:
+        return not self.is_wanted
+
+    def want(self) -> None:
+        self.is_wanted = True
+
+    def hand_over(self) -> None:
+        self.is_wanted = False
+
+    async def gained(self) -> None: ...
+    async def lost(self) -> None: ...
+
+
+class Deployment:
+    """A process with all the shards, as it sees the others; a clock that is moved by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.holder = "me"
+        self.now = 0.0
+        self.is_fit = True
+        self.others: tuple[str, ...] = ()
+        self.said: list[bool] = []
+        self.shards = [Shard() for _ in range(SHARDS)]
+        monkeypatch.setattr("service.loops.claims.time.monotonic", lambda: self.now)
+        self.claims = FairShare(
+            cast("Engines", self), self.shards, LIFE_S, Instruments(), lambda: self.is_fit
+        )
+
+    async def beat(self, *, is_fit: bool) -> Sharing:
+        self.said.append(is_fit)
+        mine = self.wanted
+        held = {self.holder: mine, **{other: frozenset[int]() for other in self.others}}
+        return Sharing(held, frozenset(range(SHARDS)) - mine if is_fit else frozenset())
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        return frozenset(number for number, each in enumerate(self.shards) if each.is_wanted)
+
+    async def live(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            await self.claims.run_once()
+            self.now += self.claims.interval_s
+
+
+@pytest.fixture
+async def here(monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    deployment = Deployment(monkeypatch)
+    await deployment.live(1)
+    assert len(deployment.wanted) == SHARDS
+    return deployment
+
+
+async def test_one_that_hears_nothing_hands_all_over_to_those_who_do(here: Deployment) -> None:
+    here.is_fit, here.others = False, (OTHERS,)
+    await here.live(OTHERS_FIT_FOR * LIFE_S)
+    assert len(here.wanted) == SHARDS, "the others may have lost the ticks as well"
+    assert here.said[-1] is False
+    await here.live(SHARDS)
+    assert not here.wanted
+
+
+async def test_where_nobody_hears_anything_everybody_keeps_what_he_has(here: Deployment) -> None:
+    here.is_fit, here.others = False, (OTHERS,)
+    await here.live(0.7 * LIFE_S)
+    here.others = ()  # it does not beat any more
+    await here.live(5 * LIFE_S)
+    here.others = (OTHERS,)  # it was quicker to hear again
+    await here.live(0.7 * LIFE_S)
+    here.is_fit = True
+    await here.live(1)
+    here.is_fit = False
+    await here.live(0.7 * LIFE_S)
+    assert 0 in here.wanted
+    assert len(here.wanted) >= SHARDS - 2, "a fair share was given, and nothing else"
