@@ -16,7 +16,7 @@ from loguru import logger
 from service.domain.quote import Quote, QuoteGuard
 from service.domain.shard import AccountShard
 from service.instruments import Instruments
-from service.loops.bus import Bus, TakeQuote
+from service.loops.bus import Bus
 from service.loops.claims import AllOrNone, FairShare
 from service.loops.front import Front
 from service.loops.market_desk import MarketDesk
@@ -24,6 +24,7 @@ from service.loops.prices import PriceBoard
 from service.loops.rules import Rules
 from service.loops.settings_follower import FOLLOW_INTERVAL_S, SettingsFollower
 from service.loops.supervisor import LoopGroup
+from service.loops.trading import Trading
 from service.settings import Settings
 from service.storage.cache import Cache
 from service.storage.database import Database
@@ -84,8 +85,8 @@ class EngineHost:
                 engines, leaderships, settings.lease_s, instruments, is_fit
             )
         self._all_or_none = AllOrNone(leaderships[0], leaderships[1:])
-        self._following: Sequence[TakeQuote] = ()
-        self._note_who_follows()
+        self._following: Sequence[Trading] = ()
+        self._is_idle = True
 
     def serve(self, bus: Bus) -> None:
         """Have a bus bring quotes and commands."""
@@ -96,14 +97,19 @@ class EngineHost:
             bus.serve(shard.shard, shard.intake, None if shard.shard.number else take_quote)
 
     def _take_quote(self, quote: Quote) -> None:
-        for take in self._following:
-            take(quote)
+        for trading in self._following:
+            try:
+                trading.on_quote(quote)
+            except Exception as error:
+                # It is loaded anew, or left alone where it is not traded: the others go on.
+                self._following = [each for each in self._following if each is not trading]
+                trading.start_over(error)
+        if self._idle is not None and self._is_idle:
+            self._idle.on_quote(quote)
 
     def _note_who_follows(self) -> None:
-        following = [each.trading.on_quote for each in self.shards if each.leadership.is_informed]
-        if self._idle is not None and not self.front.is_leading:
-            following.append(self._idle.on_quote)
-        self._following = following
+        self._following = [each.trading for each in self.shards if each.leadership.is_informed]
+        self._is_idle = not self.front.is_leading
 
     def keep_trading(self, loops: LoopGroup) -> None:
         """Have leases claimed and kept, and what is committed told, from now on."""

@@ -5,7 +5,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from service.domain.order import OrderType
+from service.domain.desk import Desk
+from service.domain.order import OrderStatus, OrderType
+from service.domain.swap import owe_swaps
 from service.loops.answers import Unavailable
 from telemetry import catalogue
 from tests.adversity.book import check_book, execute, fetch
@@ -153,6 +155,37 @@ async def test_a_shard_that_cannot_be_traded_takes_no_other_down(dsn: str, redis
             assert not any(statuses[f"leadership/{number}"].is_ill for number in healthy)
             await execute(dsn, "UPDATE accounts SET group_name = 'plain' WHERE account_id = 3")
             await eventually(lambda: are_shared(one, two))
+
+
+async def test_a_quote_that_one_shard_fails_at_reaches_the_others(
+    dsn: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 0
+
+    def fail_at_first(desk: Desk, now: int) -> None:
+        nonlocal failures
+        if desk.shard.number == 0 and not failures:
+            failures += 1
+            raise ValueError("sick")
+        owe_swaps(desk, now)
+
+    async with process(dsn, redis_url, "one") as one:
+        await eventually(lambda: len(one.led) == SHARDS)
+        one.quote(110_000)
+        monkeypatch.setattr("service.loops.ticks.owe_swaps", fail_at_first)
+        for shard in one.host.shards:
+            shard.trading._next_look = shard.trading._next_rollover = 0
+        one.quote(108_900)
+        assert failures == 1
+        assert one.led == list(range(1, SHARDS))
+        for number in one.led:
+            orders = one.host.shards[number].trading.desk.orders.values()
+            assert {order.status for order in orders} == {OrderStatus.OPEN}
+        await eventually(lambda: len(one.led) == SHARDS)
+        one.quote(108_900)
+        await eventually(lambda: not one.host.front.backlog)
+    assert await fetch(dsn, "SELECT count(*) FROM orders WHERE status = 'PENDING'") == [(0,)]
+    await check_book(dsn)
 
 
 async def test_where_each_is_everything_one_trades_all(dsn: str, redis_url: str) -> None:
