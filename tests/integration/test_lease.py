@@ -135,6 +135,25 @@ async def test_a_graceful_stop_hands_over_at_once(dsn: str) -> None:
         assert other.desk.markets["EURUSD"].bid == 109_900
 
 
+async def test_one_that_is_stopped_while_it_loads_lets_the_next_in(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading = asyncio.Event()
+
+    async def load_for_ever(*_: object, **__: object) -> None:
+        loading.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("service.loops.term.load_book", load_for_ever)
+    async with trading_shard(dsn, lease_life_s=60, lead=False) as one:
+        await loading.wait()
+        await one.leadership.stop()
+        assert one.leadership.is_aside
+        assert await fetch(dsn, "SELECT holder, expires_at <= now() FROM shard_leases") == [
+            ("", True)
+        ]
+
+
 async def test_a_stopped_owner_does_not_renew(dsn: str) -> None:
     async with trading_shard(dsn, lease_life_s=0.3) as one:
         await one.leadership.stop()

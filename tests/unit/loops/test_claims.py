@@ -1,4 +1,4 @@
-"""Who cannot trade what he has hands it over, where others can; where nobody can, he keeps it."""
+"""Who wants what: fair shares, what nobody takes, and who cannot trade what he has."""
 
 from typing import cast
 
@@ -41,6 +41,8 @@ class Deployment:
         self.now = 0.0
         self.is_fit = True
         self.others: tuple[str, ...] = ()
+        self.theirs = frozenset[int]()
+        self.leased: frozenset[int] | None = None
         self.said: list[bool] = []
         self.shards = [Shard() for _ in range(SHARDS)]
         monkeypatch.setattr("service.loops.claims.time.monotonic", lambda: self.now)
@@ -50,9 +52,10 @@ class Deployment:
 
     async def beat(self, *, is_fit: bool) -> Sharing:
         self.said.append(is_fit)
-        mine = self.wanted
-        held = {self.holder: mine, **{other: frozenset[int]() for other in self.others}}
-        return Sharing(held, frozenset(range(SHARDS)) - mine if is_fit else frozenset())
+        mine = (self.wanted if self.leased is None else self.leased) - self.theirs
+        held = {self.holder: mine, **dict.fromkeys(self.others, self.theirs)}
+        free = frozenset(range(SHARDS)) - mine - self.theirs
+        return Sharing(held, free if is_fit else frozenset())
 
     @property
     def wanted(self) -> frozenset[int]:
@@ -95,3 +98,29 @@ async def test_where_nobody_hears_anything_everybody_keeps_what_he_has(here: Dep
     await here.live(0.7 * LIFE_S)
     assert 0 in here.wanted
     assert len(here.wanted) >= SHARDS - 2, "a fair share was given, and nothing else"
+
+
+async def test_what_is_given_and_nobody_takes_is_taken_back_and_kept(here: Deployment) -> None:
+    here.others = (OTHERS,)
+    await here.live(0.9 * LIFE_S)
+    assert here.wanted == {0, 1, 2}, "one at a time, and he who lacks it has the first choice"
+    await here.live(0.3 * LIFE_S)
+    assert len(here.wanted) == SHARDS
+    await here.live(5 * LIFE_S)
+    assert len(here.wanted) == SHARDS
+
+
+async def test_nothing_more_is_given_while_one_is_on_its_way(
+    here: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shard, "is_aside", False)  # what is decided is still being committed
+    here.others, here.leased = (OTHERS,), here.wanted
+    await here.live(5)
+    assert len(here.wanted) == SHARDS - 1
+
+
+async def test_what_another_was_quicker_to_take_is_left_to_him(here: Deployment) -> None:
+    here.others = (OTHERS,)
+    here.theirs = frozenset({1, 2})
+    await here.live(1)
+    assert here.wanted == {0, 3}
