@@ -126,6 +126,7 @@ CASES = (
             alert("FeedSilent"),
             alert("SymbolSilent", symbol="EURUSD"),
             alert("CommandsUnanswered", SHARD),
+            alert("ShardsUnevenlySpread", JOB),
         ),
         (
             alert("TickLagHigh", OTHER),
@@ -147,8 +148,17 @@ CASES = (
     Case(
         "ticks late",
         alert("TickLagHigh"),
-        (alert("FeedSilent"), alert("SymbolSilent", symbol="EURUSD")),
-        (alert("FeedSilent", OTHER), alert("TicksLost"), alert("EventLoopLag")),
+        (
+            alert("FeedSilent"),
+            alert("SymbolSilent", symbol="EURUSD"),
+            alert("ShardsUnevenlySpread", JOB),
+        ),
+        (
+            alert("FeedSilent", OTHER),
+            alert("TicksLost"),
+            alert("EventLoopLag"),
+            alert("ShardsUnevenlySpread", {"job": "elsewhere"}),
+        ),
     ),
     Case(
         "shard without leader",
