@@ -17,7 +17,13 @@ from redis.exceptions import MovedError, RedisError
 
 from service.instruments import Instruments
 from service.storage.errors import failure_of
-from service.storage.redis_node import Command, bare_connection, send, uncancelled
+from service.storage.redis_node import (
+    Command,
+    bare_connection,
+    closed_is_lost,
+    send,
+    uncancelled,
+)
 from service.storage.redis_servers import slot_of
 from telemetry.pulse import Pulse
 
@@ -91,7 +97,8 @@ class Conversation:
             connection = bare_connection(self.url)
             try:
                 async with uncancelled():
-                    await connection.connect()  # type: ignore[no-untyped-call]
+                    with closed_is_lost():
+                        await connection.connect()  # type: ignore[no-untyped-call]
                 self._instruments.redis_call("subscribe", time.perf_counter() - started)
                 self.is_connected = True
                 await self._converse(connection, pulse)

@@ -11,8 +11,8 @@ before any command is sent on the connection.
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
 
 from hiredis import pack_command
@@ -122,7 +122,7 @@ class RedisNode:
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         pool = self._pool
-        with self._measured.waiting():
+        with self._measured.waiting(), closed_is_lost():
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         taken = time.perf_counter()
         try:
@@ -171,10 +171,16 @@ async def send(connection: AbstractConnection, commands: Sequence[Command]) -> N
     Raises:
         RedisError, OSError: the connection is lost.
     """
-    try:
+    with closed_is_lost():
         await connection.send_packed_command(b"".join(map(_pack, commands)), check_health=False)
+
+
+@contextmanager
+def closed_is_lost() -> Iterator[None]:
+    """Raise ConnectionError for uvloop's word for a connection that was closed meanwhile."""
+    try:
+        yield
     except RuntimeError as error:
-        # uvloop's word for a connection that was closed while nobody used it.
         raise ConnectionError(str(error)) from error
 
 
