@@ -75,6 +75,7 @@ class Conversations:
     async def run(self, pulse: Pulse) -> None:
         """Listen until cancelled."""
         own = pulse.part()
+        self._changed.set()  # where it ran before, nothing is listened to any more
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._look(pulse.part()))

@@ -418,6 +418,21 @@ async def test_coming_back_later_subscribes_anew(
     await eventually(has(listener, 1))
 
 
+async def test_a_feed_that_is_started_again_hears_all_that_is_listened_to(
+    outbox: Outbox, cache: Cache, redis_url: str, instruments: Instruments
+) -> None:
+    truth, listener = outbox.account(ACCOUNT), Listener()
+    feed = EventFeed(redis_url, outbox, instruments, outbox.latest)
+    async with running(feed):
+        await feed.subscribe(ACCOUNT, 0, listener)
+        await subscribed(redis_url, ACCOUNT)
+    await subscribed(redis_url, ACCOUNT, 0)
+    async with running(feed):
+        await subscribed(redis_url, ACCOUNT)
+        await cache.apply_events([truth.place(1)])
+        await eventually(has(listener, 1))
+
+
 async def test_who_comes_during_a_read_from_further_back_misses_nothing(
     feed: EventFeed, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
