@@ -9,6 +9,7 @@ import yaml
 from service.api import serving, stream
 from service.api.socket import SocketLimits
 from service.loops import loop, term
+from service.roles import ServiceRole
 from service.settings import OTLP_VARIABLES, Settings
 from telemetry import catalogue, log_output, tracing
 from tests.unit.deploy.files import COLLECTOR
@@ -36,7 +37,13 @@ OF_A_SHARD = 2  # of its writer and its lease
 OF_A_MIGRATION = 2
 
 
-def test_every_role_has_a_deployment_and_only_gateways_are_sent_clients() -> None:
+def test_every_role_but_that_of_all_has_a_deployment() -> None:
+    assert set(ROLES) == set(ServiceRole) - {ServiceRole.ALL}
+    for role in ROLES:
+        assert container(f"tapewatch-{role}")["args"][-2:] == ["--role", role]
+
+
+def test_only_gateways_are_sent_clients_and_prometheus_finds_all() -> None:
     deployed = {name for name in TEMPLATES if name != "tapewatch-migrate"}
     assert deployed == {f"tapewatch-{role}" for role in ROLES}
     api = manifest("Service", "tapewatch")["spec"]
@@ -90,6 +97,7 @@ def test_each_role_has_the_secrets_that_it_needs() -> None:
         "feed": {"TAPEWATCH_FEED", "TAPEWATCH_FEED_URL_FILE"},
     }
     for role in ROLES:
+        assert ("TAPEWATCH_JWT_SECRET_FILE" in own[role]) == ServiceRole(role).answers
         assert stores <= {each["name"] for each in container(f"tapewatch-{role}")["env"]}
 
 
