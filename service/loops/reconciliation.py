@@ -3,9 +3,10 @@
 A run compares the next slices of the live accounts, and of the demo ones, with what PostgreSQL has:
 accounts, and their live orders, field by field. So all are gone round in laps, whatever their
 number, at the same cost for each run: a hundred thousand orders in ten runs. What has decisions in
-flight is left for the next lap. What differs is a defect or somebody else's hand in the database,
-which is the truth: it is counted, logged with what differs, and the account is taken back to what
-is stored.
+flight is left for the next lap, and so is a shard whose triggers are stored as of older settings
+than it trades by, as where a new leader has loaded newer ones. What differs is a defect or somebody
+else's hand in the database, which is the truth: it is counted, logged with what differs, and the
+account is taken back to what is stored.
 
 Accounts are taken one by one: one that fails is an error of the run, and the rest goes on. Cost: a
 lap begins with a walk over all orders in slices, about a microsecond each; a slice of a thousand
@@ -31,6 +32,7 @@ from service.storage.differences import (
     Difference,
     find_differences,
 )
+from service.storage.settings_version import version_of
 
 SLICE_ACCOUNTS = 1_000
 SLICE_ORDERS = 1_000
@@ -144,7 +146,8 @@ class Reconciliation:
             await lap.begin()
             self._laps[user_type] = lap
         async with self._database.read("reconcile") as connection:
-            if changes.in_flight:
+            stored = await version_of(connection, lap.desk.shard.number)
+            if changes.in_flight or stored < lap.desk.settings_version:
                 return 0  # triggers and accounts are on their way
             changes_before = changes.count
             # Nothing may happen between what is taken and what is asked.

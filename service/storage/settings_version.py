@@ -5,20 +5,34 @@ any other shard stores the version with the triggers that the change moved, so a
 is lower may still have stored triggers of older settings.
 """
 
+from typing import TYPE_CHECKING
+
 from service.domain.desk import Desk
 from service.storage.database import Database
 from service.storage.loader import SETTINGS_VERSION, load_settings
 from service.storage.settings_write import SettingsStatement
 
+if TYPE_CHECKING:
+    import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
 SETTINGS_SHARD = 0
 _SET = "UPDATE shard_leases SET settings_version = $2 WHERE shard = $1"
 _OF_SHARDS = "SELECT shard, settings_version FROM shard_leases"
+_OF_SHARD = "SELECT settings_version FROM shard_leases WHERE shard = $1"
 _BEHIND = "SELECT shard FROM shard_leases WHERE settings_version < $1 ORDER BY shard"
 
 
 def set_version(shard: int, version: int) -> SettingsStatement:
     """Return the statement that stores of which version a shard's triggers are."""
     return _SET, (shard, version)
+
+
+async def version_of(connection: "Connection", shard: int) -> int:
+    """Return the version of a shard's triggers as stored."""
+    return int(await connection.fetchval(_OF_SHARD, shard))
 
 
 class SettingsVersions:
