@@ -196,6 +196,10 @@ class Publisher:
         self._is_publishing = True
         try:
             missed = await self._send(new)
+        except BaseException:  # whoever begins again does not have them any more
+            self._cache.renew()
+            self._fall_behind()
+            raise
         finally:
             self._is_publishing = False
         if missed:

@@ -312,6 +312,33 @@ async def test_a_database_that_is_away_is_asked_again(
         await eventually(lambda: consumer.sequences == ledger.sequences)
 
 
+async def test_what_a_publisher_failed_at_is_published_when_it_is_started_again(
+    redis_url: str,
+    database: Database,
+    ledger: Ledger,
+    instruments: Instruments,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(self: Cache, *_: object) -> set[int]:
+        raise RuntimeError("planted")
+
+    cache = Cache(redis_url, instruments)
+    publisher = Publisher(cache, Outbox(database), instruments)
+    before = cache.generations.of(1)
+    async with listening(redis_url) as consumer:
+        publisher.publish(await ledger.commit(10))
+        with monkeypatch.context() as patched:
+            patched.setattr(Cache, "apply_events", fail)
+            with pytest.raises(RuntimeError, match="planted"):
+                await publisher.run()
+        assert cache.generations.of(1) != before, "what is cached has missed events"
+        task = asyncio.create_task(publisher.run())
+        await eventually(lambda: consumer.sequences == ledger.sequences)
+        task.cancel()
+        await asyncio.wait((task,))
+    await cache.close()
+
+
 def written(truth: Truth) -> list[Written]:
     state = AccountState(truth.account_id, 0, truth.balance, ZERO)
     return [
