@@ -81,7 +81,8 @@ class Prometheus(Server):
         shipped["global"]["external_labels"] |= self._external_labels
         shipped["rule_files"] = [str(self._rules / "*.yml")]
         shipped["scrape_configs"] = [
-            job | {"static_configs": [{"targets": list(self._targets[job["job_name"]])}]}
+            {key: value for key, value in job.items() if key != "file_sd_configs"}
+            | {"static_configs": [{"targets": list(self._targets[job["job_name"]])}]}
             for job in shipped["scrape_configs"]
             if job["job_name"] in self._targets
         ]
