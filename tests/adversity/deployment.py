@@ -20,6 +20,7 @@ import asyncpg
 
 from service.api.auth import Role, issue_token
 from service.storage.embedded import EmbeddedPostgres
+from service.storage.errors import Unreachable
 from service.verify.verification import verify
 from tests.adversity.lease_log import keep_lease_log
 from tests.adversity.member import Member, Servers
@@ -40,6 +41,13 @@ QUOTES_PER_S = 70.0
 TRADES_TIMEOUT_S = 120.0
 POLL_S = 0.05
 TOKEN_S = 4 * 3600.0
+_AWAY = (
+    OSError,
+    Unreachable,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+)
 
 Found = TypeVar("Found")
 
@@ -120,9 +128,7 @@ class Deployment:
             while True:
                 try:
                     return await do()
-                except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
-                    await asyncio.sleep(POLL_S)
-                except (asyncpg.CannotConnectNowError, asyncpg.OperatorInterventionError):
+                except _AWAY:
                     await asyncio.sleep(POLL_S)
 
     async def leaders(self) -> dict[int, str]:
