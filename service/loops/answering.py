@@ -47,6 +47,8 @@ IN_FLIGHT = 1_000
 ANSWERS_KEPT = 10_000
 LOOK_S = 0.1
 _NS_PER_S = 1_000_000_000
+_REMEMBERED_NS = int(2 * ANSWER_TIMEOUT_S * _NS_PER_S)
+_ASKED_ONCE = ChangeSettings | CreateAccount
 
 
 class _Asked:
@@ -136,7 +138,8 @@ class Answering:
     def _take_fields(self, fields: dict[bytes, bytes]) -> None:
         """Answer a request again, join it to what is on its way, or begin to answer it."""
         request_id, deadline = fields[b"i"], int(fields[b"d"])
-        if deadline < time.time_ns():
+        now = time.time_ns()
+        if deadline < now:
             self._late += 1
             return
         asked = self._asked.get(request_id)
@@ -147,9 +150,11 @@ class Answering:
             return
         request = decode_request(fields[b"m"])
         asked_at = deadline - int(ANSWER_TIMEOUT_S * _NS_PER_S)
-        if asked_at < self._led_since and isinstance(request, ChangeSettings | CreateAccount):
+        if asked_at < self._led_since and isinstance(request, _ASKED_ONCE):
             return  # asked of a former leader, which may have done it; it has no key to tell
-        asked = self._asked[request_id] = _Asked(request_id, fields[b"g"].decode(), deadline)
+        # A gateway whose clock is ahead waits no longer than others.
+        until = min(deadline, now + _REMEMBERED_NS)
+        asked = self._asked[request_id] = _Asked(request_id, fields[b"g"].decode(), until)
         asked.attempt = fields[b"a"]
         span = self._span(fields.get(b"t"))
         task = asyncio.create_task(self._answer(asked, request, span), context=Context())
@@ -180,7 +185,7 @@ class Answering:
                 known = UnavailableReply("the engine failed: see its log", 5)
             reply = known
         encoded = encode_reply(reply)
-        if isinstance(reply, UnavailableReply):
+        if isinstance(reply, UnavailableReply) and not isinstance(request, _ASKED_ONCE):
             self._asked.pop(asked.id, None)  # asked again it may be done
         else:
             asked.reply = encoded
