@@ -1,4 +1,4 @@
-"""What processes have logged as errors, by their words: what nobody expected is among them.
+"""What processes have logged as errors, by their words, and what of them nobody expected.
 
 That a server cannot be reached, which is what the faults do, is left out.
 """
@@ -17,6 +17,7 @@ WORDS = 100  # characters of a message that tell it from others
 class _Line(msgspec.Struct):
     level: str
     message: str
+    exception: str = ""
 
 
 def errors_of(logs: Iterable[str]) -> dict[str, int]:
@@ -29,5 +30,6 @@ def errors_of(logs: Iterable[str]) -> dict[str, int]:
             except msgspec.MsgspecError:
                 continue  # what a process says before it has a log, or as it is killed
             if line.level in ERRORS and SERVER_AWAY not in line.message:
-                counts[line.message[:WORDS]] += 1
+                what = line.exception.strip().rpartition("\n")[2]
+                counts[line.message[:WORDS] + (what and f": {what[:WORDS]}")] += 1
     return dict(counts.most_common(MOST))

@@ -21,3 +21,8 @@ def test_a_server_that_is_away_is_left_out() -> None:
 def test_long_messages_are_told_apart_by_how_they_begin() -> None:
     log = "\n".join(line("ERROR", "x" * WORDS + end) for end in "ab")
     assert errors_of([log]) == {"x" * WORDS: 2}
+
+
+def test_an_exception_is_told_by_its_last_line() -> None:
+    log = {"level": "ERROR", "message": "odd", "exception": "Traceback:\n  somewhere\nBoom: no"}
+    assert errors_of([json.dumps(log)]) == {"odd: Boom: no": 1}
