@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import NamedTuple
 
 import pytest
 
@@ -103,6 +104,25 @@ class Traders:
         )
 
 
+class Published(NamedTuple):
+    """Events as they are committed and published, and who hears them."""
+
+    ledger: Ledger
+    publisher: Publisher
+    traders: Traders
+
+    async def commit(self, times: int) -> None:
+        for _ in range(times):
+            self.publisher.publish([self.ledger.commit(each) for each in ACCOUNTS])
+            await asyncio.sleep(0.01)
+
+    def have_all(self, account_ids: Sequence[int]) -> bool:
+        return all(
+            len(self.traders.listeners[each].payloads) == self.ledger.latest(each)
+            for each in account_ids
+        )
+
+
 @contextlib.asynccontextmanager
 async def trading(
     url: str, instruments: Instruments, *, is_engine: bool = True
@@ -147,33 +167,60 @@ async def test_slots_move_while_events_flow(
                 await cluster.move(slot_of(events_channel(account_id).encode()), at(account_id))
 
 
+@contextlib.asynccontextmanager
+async def publishing(url: str, instruments: Instruments) -> AsyncIterator[Published]:
+    """Have listeners to all accounts who are up to date, and a publisher."""
+    ledger, cache = Ledger(), Cache(url, instruments)
+    feed = EventFeed(url, ledger, instruments, ledger.latest)
+    publisher = Publisher(cache, ledger, instruments)
+    task = asyncio.create_task(publisher.run())
+    try:
+        async with running(feed):
+            published = Published(ledger, publisher, Traders(feed, cache, ledger))
+            await published.traders.come(ACCOUNTS)
+            await published.commit(3)
+            await eventually(published.traders.have_heard_all)
+            yield published
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        await cache.close()
+
+
 async def test_a_node_that_is_away_keeps_no_event_of_others_back(instruments: Instruments) -> None:
     with running_cluster() as cluster:
-        ledger, cache = Ledger(), Cache(cluster.url, instruments)
-        feed = EventFeed(cluster.url, ledger, instruments, ledger.latest)
-        publisher = Publisher(cache, ledger, instruments)
-        publishing = asyncio.create_task(publisher.run())
-        async with running(feed):
-            traders = Traders(feed, cache, ledger)
-            await traders.come(ACCOUNTS)
-            for _ in range(3):
-                publisher.publish([ledger.commit(each) for each in ACCOUNTS])
-            await eventually(traders.have_heard_all)
+        async with publishing(cluster.url, instruments) as published:
             cluster.masters[1].send(signal.SIGSTOP)
-            for _ in range(30):
-                publisher.publish([ledger.commit(each) for each in ACCOUNTS])
-                await asyncio.sleep(0.01)
+            await published.commit(30)
             others = [each for each in ACCOUNTS if at(each) != 1]
-            await eventually(
-                lambda: all(len(traders.listeners[each].payloads) == 33 for each in others)
-            )
-            assert not traders.have_heard_all()
-            assert not publisher.is_idle
+            await eventually(lambda: published.have_all(others))
+            assert not published.traders.have_heard_all()
+            assert not published.publisher.is_idle
             cluster.masters[1].send(signal.SIGCONT)
-            await eventually(traders.have_heard_all)
-        publishing.cancel()
-        await asyncio.wait((publishing,))
-        await cache.close()
+            await eventually(published.traders.have_heard_all)
+
+
+async def test_a_slot_on_its_way_keeps_no_event_of_others_back(
+    cluster: RunningCluster, instruments: Instruments
+) -> None:
+    mover = ACCOUNTS[0]
+    slot = slot_of(events_channel(mover).encode())
+    former, next_ = cluster.masters[at(mover)], cluster.masters[(at(mover) + 1) % 3]
+    async with publishing(cluster.url, instruments) as published:
+        await next_.ask(
+            "CLUSTER", "SETSLOT", slot, "IMPORTING", await former.ask("CLUSTER", "MYID")
+        )
+        await former.ask(
+            "CLUSTER", "SETSLOT", slot, "MIGRATING", await next_.ask("CLUSTER", "MYID")
+        )
+        await published.commit(30)
+        others = [each for each in ACCOUNTS if each != mover]
+        await eventually(lambda: published.have_all(others))
+        assert not published.traders.have_heard_all()
+        await cluster.move(slot, cluster.masters.index(next_))
+        await eventually(published.traders.have_heard_all)
+        await eventually(lambda: published.publisher.is_idle)
+    await cluster.move(slot, at(mover))
 
 
 async def test_a_master_dies_while_events_flow(instruments: Instruments) -> None:
