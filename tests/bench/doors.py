@@ -42,6 +42,7 @@ from tests.support import fresh_database
 MAX_MEDIAN, MAX_P99 = 1.25, 1.5
 LONG_S = 3_600
 INTERVAL_TIMEOUT_S = 60.0
+CROWD_TIMEOUT_S = 300.0
 POLL_S = 0.05
 LATENCIES = (ANSWERED, QUOTES_PUSHED)
 
@@ -90,7 +91,7 @@ class Watched(NamedTuple):
         """Let others stand there; return what became of those before."""
         idle, slow = sizes.idle * crowd.has_idle, sizes.slow * crowd.has_slow
         tell(self.crowd, f"{idle} {slow}")
-        said = msgspec.json.decode(await answer(self.crowd), type=Said)
+        said = msgspec.json.decode(await answer(self.crowd, CROWD_TIMEOUT_S), type=Said)
         if said.lost:
             raise RuntimeError(f"the service has ended {said.lost} idle sockets")
         return said

@@ -32,7 +32,7 @@ def tell(listener: asyncio.subprocess.Process, line: object) -> None:
     listener.stdin.write(f"{line}\n".encode())
 
 
-async def answer(speaker: asyncio.subprocess.Process) -> str:
+async def answer(speaker: asyncio.subprocess.Process, timeout_s: float = ANSWER_TIMEOUT_S) -> str:
     """Return the next line of a process.
 
     Raises:
@@ -40,7 +40,7 @@ async def answer(speaker: asyncio.subprocess.Process) -> str:
         TimeoutError: it says nothing.
     """
     assert speaker.stdout is not None
-    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+    async with asyncio.timeout(timeout_s):
         line = await speaker.stdout.readline()
     if not line:
         raise RuntimeError("a process of the benchmark ended: see above")
