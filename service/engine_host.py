@@ -96,16 +96,16 @@ class EngineHost:
         for shard in self.shards:
             bus.serve(shard.shard, shard.intake, None if shard.shard.number else take_quote)
 
-    def _take_quote(self, quote: Quote) -> None:
+    def _take_quote(self, quote: Quote, arrived_ns: int | None = None) -> None:
         for trading in self._following:
             try:
-                trading.on_quote(quote)
+                trading.on_quote(quote, arrived_ns)
             except Exception as error:
                 # It is loaded anew, or left alone where it is not traded: the others go on.
                 self._following = [each for each in self._following if each is not trading]
                 trading.start_over(error)
         if self._idle is not None and self._is_idle:
-            self._idle.on_quote(quote)
+            self._idle.on_quote(quote, arrived_ns)
 
     def _note_who_follows(self) -> None:
         self._following = [each.trading for each in self.shards if each.leadership.is_informed]

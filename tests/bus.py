@@ -39,7 +39,7 @@ class Engine:
             return Done()
         return Taken(event_of(request.account_id), is_repeated=False)
 
-    def on_quote(self, quote: Quote) -> None:
+    def on_quote(self, quote: Quote, arrived_ns: int | None = None) -> None:
         self.quotes.append(quote)
 
 
@@ -127,7 +127,7 @@ class Processes:
     async def gateway(self, url: str | None = None) -> Process:
         """Start a gateway of one shard, on another way to the same Redis if one is given."""
         process = Process(url or self.url, 1)
-        process.bus.follow(lambda quote: None)
+        process.bus.follow(lambda quote, arrived_ns=None: None)
         return await self.start(process)
 
     async def engine(self, url: str | None = None, *, leads: bool = True) -> "EngineProcess":

@@ -21,6 +21,12 @@ from service.loops.requests import Answer, Request, TakeCommand, Taken
 TakeQuote = Callable[[Quote], None]
 
 
+class TakeArrived(Protocol):
+    """Takes a quote that a feed got at `arrived_ns` (Unix time), if that is not now."""
+
+    def __call__(self, quote: Quote, arrived_ns: int | None = None, /) -> None: ...
+
+
 class TakesRequests(Protocol):
     """Where the requests of a shard come in; raises as `Intake.answer` does."""
 
@@ -35,7 +41,7 @@ class Bus(ABC):
 
     @abstractmethod
     def serve(
-        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote | None
+        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeArrived | None
     ) -> None:
         """Have the requests of a shard answered by `intake`, and every quote taken.
 
@@ -82,10 +88,10 @@ class MemoryBus(Bus):
     def __init__(self, shards: int) -> None:
         super().__init__(shards)
         self._intakes: dict[int, TakesRequests] = {}
-        self._take_quote: dict[int, TakeQuote] = {}
+        self._take_quote: dict[int, TakeArrived] = {}
 
     def serve(
-        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote | None
+        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeArrived | None
     ) -> None:
         """Have the requests of a shard answered by `intake`, and every quote taken.
 

@@ -71,6 +71,6 @@ class MarketDesk:
         for hook in self.settings_hooks:
             hook()
 
-    def on_quote(self, quote: Quote) -> None:
-        """Take a live quote."""
-        self._engine.admit(quote, time.time_ns())
+    def on_quote(self, quote: Quote, arrived_ns: int | None = None) -> None:
+        """Take a live quote, guarded by the clock it arrived at: `arrived_ns`, if not now."""
+        self._engine.admit(quote, time.time_ns() if arrived_ns is None else arrived_ns)

@@ -15,7 +15,7 @@ from service.domain.shard import AccountShard
 from service.instruments import Instruments
 from service.loops.answering import Answering
 from service.loops.asking import Asking, StoredAnswer
-from service.loops.bus import Bus, TakeQuote, TakesRequests
+from service.loops.bus import Bus, TakeArrived, TakeQuote, TakesRequests
 from service.loops.feed_duty import FeedDuty
 from service.loops.requests import Answer, Request
 from service.loops.supervisor import LoopGroup
@@ -81,7 +81,7 @@ class RedisBus(Bus):
         return all(end.is_connected for end in ends)
 
     def serve(
-        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeQuote | None
+        self, shard: AccountShard, intake: TakesRequests, take_quote: TakeArrived | None
     ) -> None:
         """Have the requests of a shard answered by `intake`, and every quote taken, as `Bus.serve`.
 
@@ -96,7 +96,7 @@ class RedisBus(Bus):
         if take_quote is not None:
             self._ticks.hand_to(take_quote)
 
-    def follow(self, take_quote: TakeQuote) -> None:
+    def follow(self, take_quote: TakeArrived) -> None:
         """Have every quote taken, and ask engines."""
         self._is_gateway = True
         self._ticks.hand_to(take_quote)

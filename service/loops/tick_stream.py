@@ -2,12 +2,12 @@
 
 An entry is a batch of quotes with the feed's epoch and the number of its first quote within it. So
 readers know by themselves what is missing, what they had already and what a former feed wrote late;
-Redis may lose, repeat and delay what it likes. Every quote is handed on once, in order.
+Redis may lose, repeat and delay what it likes. Every quote is handed on once, in order, with when
+the feed got it: by that clock all judge its age alike, and one that comes late is judged still.
 
-The writer never makes the feed wait. While Redis is away up to `WAITING_LIMIT` quotes wait, which
-is more than any engine would take of that age; beyond, the oldest are dropped: counted, logged, and
-seen by every reader as a gap. On a gap a reader counts what is lost and tells `gap_hooks`, so that
-what has been crossed meanwhile is looked for at once.
+The writer never makes the feed wait. While Redis is away up to `WAITING_LIMIT` quotes wait; beyond,
+the oldest are dropped: counted, logged, and seen by every reader as a gap. On a gap a reader counts
+what is lost and tells `gap_hooks`, so that what has been crossed meanwhile is looked for at once.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ import msgspec
 from loguru import logger
 
 from service.domain.quote import Quote
+from service.loops.bus import TakeArrived
 from service.storage.cache_keys import TICKS, ticks_key
 from service.storage.redis_node import Command
 from service.storage.streams import Entry, Streams
@@ -35,7 +36,7 @@ RETRY_S = 0.05
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Quote]).decode
-TakeQuote = Callable[[Quote], None]
+_decode_arrivals = msgspec.msgpack.Decoder(list[int]).decode
 
 
 class TickWriter:
@@ -45,7 +46,7 @@ class TickWriter:
         self._streams = streams
         self._epoch: int | None = None
         self._first = 0  # the number of the first quote that waits
-        self._waiting: deque[Quote] = deque()
+        self._waiting: deque[tuple[Quote, int]] = deque()
         self._has_some = asyncio.Event()
         self._oldest_ms = 0
         self.written = 0
@@ -72,7 +73,7 @@ class TickWriter:
         if self._epoch is None:
             return
         waiting = self._waiting
-        waiting.append(quote)
+        waiting.append((quote, time.time_ns()))
         if len(waiting) == 1:
             self._has_some.set()
         elif len(waiting) > WAITING_LIMIT:
@@ -109,13 +110,15 @@ class TickWriter:
         if not self._waiting:
             return True  # the lease was lost or gained meanwhile
         epoch = self._epoch
-        quotes = list(islice(self._waiting, BATCH * BATCHES_AT_ONCE))
+        waiting = list(islice(self._waiting, BATCH * BATCHES_AT_ONCE))
+        quotes, arrivals = [each[0] for each in waiting], [each[1] for each in waiting]
         first, end = self._first, self._first + len(quotes)
         commands: list[Command] = [
             (
                 *("XADD", ticks_key(), "MINID", "~", self._oldest_ms, "*"),
                 *("e", epoch or 0, "n", first + start),
                 *("q", _encode(quotes[start : start + BATCH])),
+                *("a", _encode(arrivals[start : start + BATCH])),
             )
             for start in range(0, len(quotes), BATCH)
         ]
@@ -139,7 +142,7 @@ class TickReader:
     def __init__(self, streams: Streams) -> None:
         self._reader = streams.reader(ticks_key())
         self._instruments = streams.instruments
-        self._take: list[TakeQuote] = []
+        self._take: list[TakeArrived] = []
         self._epoch = -1
         self._next: int | None = None
         self._lag_s = 0.0
@@ -158,7 +161,7 @@ class TickReader:
         """
         return max(self._lag_s, self._reader.silent_s)
 
-    def hand_to(self, take_quote: TakeQuote) -> None:
+    def hand_to(self, take_quote: TakeArrived) -> None:
         """Have every quote from now on taken."""
         self._take.append(take_quote)
 
@@ -178,19 +181,20 @@ class TickReader:
             await self._reader.close()
 
     def _hand_over(self, entry: Entry) -> None:
-        _, epoch, _, number, _, payload = entry.fields
-        quotes = self._unseen(int(epoch), int(number), _decode(payload))
+        _, epoch, _, number, _, payload, _, arrivals = entry.fields
+        quotes = _decode(payload)
+        seen = self._count_seen(int(epoch), int(number), len(quotes))
         take = self._take
-        for quote in quotes:
+        for quote, arrived_ns in zip(quotes[seen:], _decode_arrivals(arrivals)[seen:], strict=True):
             # Counted first: what an engine fails on is not handed to it again.
             self._next = (self._next or 0) + 1
             for each in take:
-                each(quote)
+                each(quote, arrived_ns)
 
-    def _unseen(self, epoch: int, number: int, quotes: list[Quote]) -> list[Quote]:
-        """Return what is new in a batch, and tell what is missing before it."""
+    def _count_seen(self, epoch: int, number: int, count: int) -> int:
+        """Return how many of a batch are not new, and tell what is missing before it."""
         if epoch < self._epoch:
-            return []
+            return count
         if epoch > self._epoch:
             if self._epoch >= 0:
                 logger.info("ticks now come under epoch {}, before under {}", epoch, self._epoch)
@@ -205,7 +209,7 @@ class TickReader:
             for hook in self.gap_hooks:
                 hook()
             self._next = number
-        return quotes[self._next - number :]
+        return self._next - number
 
 
 def _age_s(entry: Entry) -> float:

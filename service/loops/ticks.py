@@ -51,12 +51,12 @@ class Ticks(ABC):
     def start_over(self, error: Exception) -> None:
         """Stop trading on a memory that may hold what no decision tells; it is loaded anew."""
 
-    def on_quote(self, quote: Quote) -> None:
-        """Take a live quote."""
+    def on_quote(self, quote: Quote, arrived_ns: int | None = None) -> None:
+        """Take a live quote, guarded by the clock it arrived at: `arrived_ns`, if not now."""
         now = time.time_ns()
         if now >= self._next_look:
             self._look(quote, now)
-        self._take(quote, now, now)
+        self._take(quote, now if arrived_ns is None else arrived_ns, now)
 
     def _look(self, quote: Quote, now: int) -> None:
         """Do before a quote what is due by the clock, and not with every quote."""

@@ -56,7 +56,7 @@ class Gateway(Process):
         super().__init__(url, 1)
         self.database = Database(dsn, self.instruments)
         self._reader = Reader(self.database, dict)
-        self.bus.follow(lambda quote: None)
+        self.bus.follow(lambda quote, arrived_ns=None: None)
 
     async def read_stored(self, account_id: int, key: str) -> bytes | None:
         return await self._reader.answer(account_id, key)

@@ -35,9 +35,15 @@ class Market:
         self.writer = TickWriter(self.at_feed)
         self.reader = TickReader(self.at_engine)
         self.taken: list[Quote] = []
+        self.arrivals: list[int] = []
         self.gaps = 0
-        self.reader.hand_to(self.taken.append)
+        self.reader.hand_to(self._take)
         self.reader.gap_hooks.append(self._gap)
+
+    def _take(self, quote: Quote, arrived_ns: int | None = None) -> None:
+        assert arrived_ns is not None
+        self.taken.append(quote)
+        self.arrivals.append(arrived_ns)
 
     def _gap(self) -> None:
         self.gaps += 1
@@ -182,14 +188,17 @@ async def test_an_engine_that_fails_on_a_tick_goes_on_behind_it(redis_url: str) 
         await eventually(lambda: len(here.taken) == 5)
         other = TickReader(here.at_engine)
 
-        def fail(quote: Quote) -> None:
+        def fail(quote: Quote, arrived_ns: int | None = None) -> None:
             if quote.bid == 7:
                 raise RuntimeError("poison")
+
+        def take(quote: Quote, arrived_ns: int | None = None) -> None:
+            taken.append(quote)
 
         taken: list[Quote] = []
         gaps: list[bool] = []
         other.hand_to(fail)
-        other.hand_to(taken.append)
+        other.hand_to(take)
         other.gap_hooks.append(lambda: gaps.append(True))
         running = asyncio.create_task(other.run())
         await eventually(lambda: other.is_connected)

@@ -34,8 +34,13 @@ def batches(written: Sequence[Sequence[int]]) -> list[Batch]:
 def entry(batch: Batch) -> Entry:
     epoch, first, size = batch
     quotes = [Quote("EURUSD", epoch, first + place, 1) for place in range(size)]
+    arrivals = [_arrival(epoch, quote.ask) for quote in quotes]
     fields = [b"e", b"%d" % epoch, b"n", b"%d" % first, b"q", msgspec.msgpack.encode(quotes)]
-    return Entry(b"1-1", fields)
+    return Entry(b"1-1", [*fields, b"a", msgspec.msgpack.encode(arrivals)])
+
+
+def _arrival(epoch: int, number: int) -> int:
+    return epoch * 1_000_000 + number
 
 
 async def read(some: Sequence[Batch]) -> tuple[list[tuple[int, int]], float, int]:
@@ -44,7 +49,12 @@ async def read(some: Sequence[Batch]) -> tuple[list[tuple[int, int]], float, int
     reader = TickReader(Streams("redis://127.0.0.1:1", instruments))
     taken: list[tuple[int, int]] = []
     gaps: list[bool] = []
-    reader.hand_to(lambda quote: taken.append((quote.bid, quote.ask)))
+
+    def take(quote: Quote, arrived_ns: int | None = None) -> None:
+        assert arrived_ns == _arrival(quote.bid, quote.ask)
+        taken.append((quote.bid, quote.ask))
+
+    reader.hand_to(take)
     reader.gap_hooks.append(lambda: gaps.append(True))
     for batch in some:
         reader._hand_over(entry(batch))

@@ -72,7 +72,7 @@ class World:
         self.revocations = nothing_revoked(self.revoked)
         self.bus = MemoryBus(ALL_ACCOUNTS.of)
         intake = Intake(self.trading, self.reader)
-        self.bus.serve(ALL_ACCOUNTS, intake, lambda _: None)
+        self.bus.serve(ALL_ACCOUNTS, intake, lambda quote, arrived_ns=None: None)
         self.app: web.Application = build_gateway(
             market=self.trading,
             commands=self.bus,

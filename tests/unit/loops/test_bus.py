@@ -141,7 +141,7 @@ class TestRedisBus(BusContract):
                 engine, gateway, feed = (Process(redis_url, shards) for _ in range(3))
                 ends = Ends(shards, engine.bus, gateway.bus, feed.bus)
                 ends.serve(served)
-                gateway.bus.follow(lambda quote: None)
+                gateway.bus.follow(lambda quote, arrived_ns=None: None)
                 feed.bus.quotes()
                 for each in (engine, gateway, feed):
                     await running.start(each)

@@ -22,9 +22,9 @@ async def test_an_engine_goes_on_with_the_trace_of_who_asked(redis_url: str) -> 
     at_gateway, at_engine = Kept(), Kept()
     async with processes(redis_url) as running:
         gateway = Process(redis_url, 1, Tracing(at_gateway, 1.0))
-        gateway.bus.follow(lambda quote: None)
+        gateway.bus.follow(lambda quote, arrived_ns=None: None)
         engine = Process(redis_url, 1, Tracing(at_engine, 0.0))
-        engine.bus.serve(ALL_ACCOUNTS, Engine(), lambda quote: None)
+        engine.bus.serve(ALL_ACCOUNTS, Engine(), lambda quote, arrived_ns=None: None)
         for process in (gateway, engine):
             await running.start(process)
         with gateway.instruments.tracing.span("a request"):
@@ -41,7 +41,7 @@ async def test_what_nobody_traces_is_not_traced_by_the_engine(redis_url: str) ->
     async with processes(redis_url) as running:
         gateway = await running.gateway()
         engine = Process(redis_url, 1, Tracing(at_engine, 0.0))
-        engine.bus.serve(ALL_ACCOUNTS, Engine(), lambda quote: None)
+        engine.bus.serve(ALL_ACCOUNTS, Engine(), lambda quote, arrived_ns=None: None)
         await running.start(engine)
         await gateway.bus.take(1, "k", Cancel(1))
     assert not [span for span in at_engine if span.name == "answer"]

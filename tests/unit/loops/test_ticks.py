@@ -86,3 +86,14 @@ def test_a_clock_that_was_set_back_stops_no_ages(
     ticks.mark_rollover(clock[0])  # as a loop does once a second
     ticks.on_quote(quote(clock[0]))
     assert ages(instruments) == 2
+
+
+def test_a_quote_that_comes_late_is_guarded_by_when_the_feed_got_it(
+    instruments: Instruments, clock: list[int]
+) -> None:
+    ticks = Following(instruments, engine())
+    clock[0] += 60_000_000_000
+    ticks.on_quote(quote(NOW))
+    assert ticks.desk.markets[SYMBOL.name].time == 0  # a market that says nothing new for a minute
+    ticks.on_quote(quote(NOW), NOW + 1_000_000)
+    assert ticks.desk.markets[SYMBOL.name].time == NOW
