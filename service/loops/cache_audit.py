@@ -109,7 +109,8 @@ class CacheAudit:
         await asyncio.sleep(RECHECK_S)
         has_arrived = self._is_published()
         await asyncio.sleep(0)  # a commit whose publication is only just due shows now
-        has_arrived = has_arrived and self._is_published()
+        # What another leader commits is published by that one.
+        has_arrived = has_arrived and self._is_published() and self._trading.has_lease
         cached, stored = await self._look(account_ids)
         found: dict[int, list[str]] = {}
         for account_id, entry in cached.items():

@@ -152,6 +152,15 @@ async def test_an_event_on_its_way_is_no_difference(world: World) -> None:
     assert await world.has_entry(4)
 
 
+async def test_who_may_have_lost_the_shard_meanwhile_judges_no_entry_to_be_behind(
+    world: World,
+) -> None:
+    await world.shard.fund(4, "5.00")
+    world.shard.trading.trust_lease(0.0)
+    assert await world.audit.run_once() == 0
+    assert await world.has_entry(4)
+
+
 async def test_an_event_that_arrives_meanwhile_is_no_difference(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
