@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from operator import itemgetter
 
 import msgspec
 from loguru import logger
@@ -40,13 +41,18 @@ _decode_arrivals = msgspec.msgpack.Decoder(list[int]).decode
 
 
 class TickWriter:
-    """Writes the quotes of a feed while it holds the feeds' lease, and drops them while not."""
+    """Writes the quotes of a feed while it holds the feeds' lease.
+
+    While it does not it keeps the last of each symbol, and begins with them: what moved while no
+    feed wrote, and is quiet since, is judged by them.
+    """
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
         self._epoch: int | None = None
         self._first = 0  # the number of the first quote that waits
         self._waiting: deque[tuple[Quote, int]] = deque()
+        self._last: dict[str, tuple[Quote, int]] = {}
         self._has_some = asyncio.Event()
         self._oldest_ms = 0
         self.written = 0
@@ -59,9 +65,11 @@ class TickWriter:
 
     def lead(self, epoch: int) -> None:
         """Write from now on, under the epoch of a lease."""
-        self._waiting.clear()
+        self._waiting = deque(sorted(self._last.values(), key=itemgetter(1)))
+        self._last.clear()
         self._first = 0
         self._epoch = epoch
+        self._has_some.set()
 
     def rest(self) -> None:
         """Write nothing from now on."""
@@ -70,10 +78,12 @@ class TickWriter:
 
     def take(self, quote: Quote) -> None:
         """Take a quote to be written; never waits."""
+        arrived = (quote, time.time_ns())
         if self._epoch is None:
+            self._last[quote.symbol] = arrived
             return
         waiting = self._waiting
-        waiting.append((quote, time.time_ns()))
+        waiting.append(arrived)
         if len(waiting) == 1:
             self._has_some.set()
         elif len(waiting) > WAITING_LIMIT:

@@ -93,19 +93,24 @@ async def test_ticks_travel_in_batches_and_keep_their_order(redis: Redis, redis_
         assert (here.lost, here.gaps) == (0, 0)
 
 
-async def test_a_standby_feed_writes_nothing(redis: Redis, redis_url: str) -> None:
+async def test_a_standby_feed_writes_nothing_and_begins_with_the_last_quotes(
+    redis: Redis, redis_url: str
+) -> None:
     async with market(redis_url) as here:
         here.write(quotes(0, 100))
         here.writer.lead(1)
         here.write(quotes(100, 200))
-        await eventually(lambda: len(here.taken) == 100)
+        await eventually(lambda: len(here.taken) == 101)
         here.writer.rest()
+        here.write([Quote("GBPUSD", 1, 2, 3)])
         here.write(quotes(200, 300))
         here.writer.lead(2)
         here.write(quotes(300, 400))
-        await eventually(lambda: len(here.taken) == 200)
-        assert here.taken == [*quotes(100, 200), *quotes(300, 400)]
+        await eventually(lambda: len(here.taken) == 203)
+        last = [Quote("GBPUSD", 1, 2, 3), *quotes(299, 300)]
+        assert here.taken == [*quotes(99, 200), *last, *quotes(300, 400)]
         assert here.lost == 0
+        assert here.arrivals == sorted(here.arrivals)
 
 
 async def test_ticks_of_a_former_feed_are_refused(redis_url: str) -> None:
