@@ -59,6 +59,7 @@ class IdleSocket(asyncio.Protocol):
         if not self.opened.done():
             if not data.startswith(b"HTTP/1.1 101 "):
                 self.opened.set_exception(ConnectionRefusedError(f"refused: {data!r}"))
+                self.close()
                 return
             self._transport.write(_NO_PRICES)
             self.opened.set_result(None)
