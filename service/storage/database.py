@@ -171,7 +171,9 @@ class Database:
             self._pool.terminate()
 
 
-async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect(
+    dsn: str, command_timeout_s: float | None = COMMAND_TIMEOUT_S
+) -> "asyncpg.Connection[asyncpg.Record]":
     """Connect to a database.
 
     Raises:
@@ -181,7 +183,7 @@ async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(
             dsn,
             timeout=CONNECT_TIMEOUT_S,
-            command_timeout=COMMAND_TIMEOUT_S,
+            command_timeout=command_timeout_s,
             connection_class=TracedConnection,
         )
     except _CANNOT_CONNECT as error:
@@ -195,8 +197,9 @@ async def apply_migrations(dsn: str) -> None:
 
     Raises:
         SchemaBehind: something is missing, and this role does not own the schema.
+        Unreachable: the database is away, or went away; a migration is done whole or not at all.
     """
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    connection = await connect(dsn, command_timeout_s=None)
     try:
         missing = await _missing_migrations(connection)
         if not missing:
@@ -209,6 +212,11 @@ async def apply_migrations(dsn: str) -> None:
         await require_own_session(connection)
         await connection.execute(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
         await migrate.apply(connection, MIGRATIONS, schema_name="public")
+    except Exception as error:
+        if is_transient(error):
+            connection.terminate()
+            raise Unreachable(f"the database did not answer: {error}") from error
+        raise
     finally:
         await connection.close()
 

@@ -37,12 +37,13 @@ from service.storage.differences import (
     difference_arguments,
 )
 from service.storage.embedded import EmbeddedPostgres
+from service.storage.errors import Unreachable
 from service.storage.outbox import PAGE_AFTER
 from service.storage.settings_write import SET_TRIGGERS
 from service.storage.sweeps import CROSSED_PENDING, CROSSED_POSITIONS, EXPIRED
 from tests.adversity.book import execute, fetch
 from tests.adversity.shard import BALANCE, EURUSD, GOLD, PLAIN, SYMBOL, terms_of
-from tests.support import fresh_database
+from tests.support import free_port, fresh_database
 
 ACCOUNTS = 50_000
 ORDERS = 400_000
@@ -297,4 +298,21 @@ async def test_migrations_apply_once_and_roll_back(postgres_dsn: str) -> None:
 
 async def test_processes_that_start_together_migrate_once(postgres_dsn: str) -> None:
     await asyncio.gather(*(apply_migrations(postgres_dsn) for _ in range(4)))
+    assert await fetch(postgres_dsn, "SELECT count(*) FROM shard_leases") == [(1,)]
+
+
+async def test_a_database_that_is_away_or_goes_away_is_told_as_such(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Unreachable, match="cannot connect to the database"):
+        await apply_migrations(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+
+    async def end(connection: Any, *_: object, **__: object) -> None:
+        await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate, "apply", end)
+        with pytest.raises(Unreachable, match="the database did not answer"):
+            await apply_migrations(postgres_dsn)
+    await apply_migrations(postgres_dsn)
     assert await fetch(postgres_dsn, "SELECT count(*) FROM shard_leases") == [(1,)]
