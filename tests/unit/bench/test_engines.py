@@ -28,14 +28,14 @@ def test_costs_are_of_what_comes_on_top() -> None:
     for engines in (1, 2, 4):
         quiet = dict.fromkeys(PARTS, 0.05)
         ticks = quiet | {"engines": 0.05 + engines * 0.08, "Redis": 0.05 + 0.02}
-        commands = quiet | {"PostgreSQL": 0.25}
+        commands = dict.fromkeys(PARTS, 0.01) | {"PostgreSQL": 0.21}
         note(
             report,
             engines,
             measured(quiet, 1_000),
             measured(ticks, 5_000),
-            measured(commands, 1_000, commands_per_s=200),
-            20_000 / engines,
+            measured(dict.fromkeys(PARTS, 0.01), 100),
+            measured(commands, 100, commands_per_s=200),
         )
     conclude(report)
     values = {figure.name: figure.value for figure in report.figures}
@@ -44,7 +44,7 @@ def test_costs_are_of_what_comes_on_top() -> None:
     assert values["4 engines: a command, PostgreSQL, CPU"] == pytest.approx(1_000)
     assert values["an extra engine adds to a tick: engines, CPU"] == pytest.approx(20)
     assert values["an extra engine adds to a tick: Redis, CPU"] == pytest.approx(0)
-    assert values["ticks/s reached: 4 engines : 1 engine"] == pytest.approx(0.25)
+    assert values["ticks/s reached: 4 engines : 1 engine"] == pytest.approx(1)
     assert len(report.plots) == 2
 
 
