@@ -80,11 +80,10 @@ class Model:
             self._database(),
         ]
 
-    def most_ticks(self) -> tuple[float, int]:
-        """Return the ticks a second that one Redis hands on, and to how many readers."""
-        readers = self._gateways().number + self._engines().number
-        at_rest, busy = (self.tick_redis(rate, readers) for rate in (0.0, 1_000_000.0))
-        return (BUSY - at_rest) / (busy - at_rest) * 1_000_000.0, readers
+    def most_readers(self) -> int:
+        """Return to how many readers one Redis hands the ticks of the load on."""
+        none, hundred = (self.tick_redis(self._load.ticks_per_s, count) for count in (0, 100))
+        return math.floor((BUSY - none) / (hundred - none) * 100)
 
     def tick_redis(self, ticks_per_s: float, readers: int) -> float:
         """Return the cores that ticks take of Redis; the run had `MOST_ENGINES` and a gateway."""
@@ -166,7 +165,7 @@ def page(template: str, results: Results, filled: Callable[[str], str]) -> str:
     text, model = filled(template), Model(results, Load())
     try:
         needs = model.needs()
-        most, readers = model.most_ticks()
+        readers = model.most_readers()
     except Missing:
         return _put(text, f"| {NOT_MEASURED} | | | |", NOT_MEASURED, NOT_MEASURED)
     first = max((need for need in needs if need.is_alone), key=lambda need: need.share)
@@ -174,7 +173,7 @@ def page(template: str, results: Results, filled: Callable[[str], str]) -> str:
         f"**{first.what}**, busy for {first.share:.0%} of what it has; at {BUSY:.0%} it bears "
         f"{significant(BUSY / first.share, 2)} times this load"
     )
-    ticks = f"{float(f'{most:.2g}'):,.0f} ticks a second for {readers} readers"
+    ticks = f"{readers:,} readers of {Load().ticks_per_s:,} ticks a second"
     return _put(text, "\n".join(map(_row, needs)), bottleneck, ticks)
 
 
