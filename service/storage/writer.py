@@ -111,8 +111,12 @@ class Writer:
         self._wake.set()
 
     async def drained(self) -> None:
-        """Wait until everything queued is committed."""
+        """Wait until everything queued is committed, and told."""
         await self._idle.wait()
+
+    def _rest(self) -> None:
+        if not self.backlog:
+            self._idle.set()
 
     async def run(self) -> None:
         """Commit for ever.
@@ -130,7 +134,8 @@ class Writer:
                 if self._fault is not None:
                     raise self._fault
                 self._wake.clear()
-                self._idle.set()
+                # Behind the telling of what was committed last.
+                asyncio.get_running_loop().call_soon(self._rest)
         finally:
             for write in self._queue.settings():
                 write.fail(Fenced("the writer stopped before this was stored"))

@@ -104,6 +104,28 @@ async def test_a_database_that_refuses_connections_is_waited_for(
     await check_book(postgres_dsn, shard)
 
 
+async def test_what_is_drained_is_told_already(shard: Shard) -> None:
+    """Whoever looks in the very turn of the event loop in which nothing waits any more sees it."""
+    loop = asyncio.get_running_loop()
+    writer = shard.trading._writer
+    assert writer is not None
+    for number in range(1, 21):
+        funding = asyncio.create_task(shard.fund(1, "1.00"))
+        while writer._idle.is_set():  # noqa: ASYNC110 - each turn of the event loop is looked at
+            await asyncio.sleep(0)
+        told: asyncio.Future[float] = loop.create_future()
+
+        def look(told: "asyncio.Future[float]" = told) -> None:
+            if writer._idle.is_set():
+                told.set_result(shard.decisions("committed"))
+            else:
+                loop.call_soon(look)
+
+        look()
+        assert await told == number
+        await funding
+
+
 def test_errors_of_the_data_are_not_waited_for() -> None:
     assert not is_transient(asyncpg.UniqueViolationError(""))
     assert not is_transient(asyncpg.CheckViolationError(""))
