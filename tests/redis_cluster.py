@@ -1,9 +1,7 @@
 """A cluster of real Valkey servers on loopback: masters, each with a replica if asked for."""
 
 import asyncio
-import random
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,18 +17,17 @@ from redis.exceptions import RedisError
 
 from service.storage.redis_servers import SLOTS
 from service.storage.server_binaries import VALKEY, programs, run_as
+from tests.support import free_port
 
-BUS = 10_000  # the bus of a node is that far above its port
-# Below what the kernel takes for outgoing connections, the bus too: a node may start again.
-FIRST_PORT, LAST_PORT = 10_000, 22_000
 NODE_TIMEOUT_MS = 1_000
 
 
 class Server:
     """One node of a cluster."""
 
-    def __init__(self, port: int, command: list[str]) -> None:
+    def __init__(self, port: int, bus: int, command: list[str]) -> None:
         self.port = port
+        self.bus = bus  # the port that the nodes talk to each other on
         self._command = command
         self.start()
 
@@ -93,17 +90,18 @@ def running_cluster(masters: int = 3, *, replicas: bool = False) -> Iterator[Run
 
 
 def _start(folder: Path) -> Server:
-    port = _free_port()
+    port, bus = free_port(), free_port()
     program = next(programs(VALKEY, run_as(folder)).glob("_binaries/linux-*/valkey-server"))
     (folder / str(port)).mkdir()
     command = [
         str(program),
         *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder / str(port))),
-        *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+        *("--cluster-enabled", "yes", "--cluster-port", str(bus)),
+        *("--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
         *("--cluster-require-full-coverage", "no"),
         *("--save", "", "--repl-diskless-sync-delay", "0"),
     ]
-    return Server(port, command)
+    return Server(port, bus, command)
 
 
 async def _join(servers: list[Server], masters: int) -> None:
@@ -115,7 +113,7 @@ async def _join(servers: list[Server], masters: int) -> None:
             last = SLOTS - 1 if number == masters - 1 else (number + 1) * share - 1
             await server.ask("CLUSTER", "ADDSLOTSRANGE", number * share, last)
         await server.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        await servers[0].ask("CLUSTER", "MEET", "127.0.0.1", server.port)
+        await servers[0].ask("CLUSTER", "MEET", "127.0.0.1", server.port, server.bus)
     for server in servers:
         await _until(server, lambda said: _knows(said) == len(servers), "CLUSTER", "NODES")
     for server, master in zip(servers[masters:], servers, strict=False):
@@ -142,15 +140,3 @@ async def _until(server: Server, holds: Callable[[Any], bool], *command: str) ->
             except (RedisError, OSError):
                 pass
             await asyncio.sleep(0.02)
-
-
-def _free_port() -> int:
-    while True:
-        port = random.randint(FIRST_PORT, LAST_PORT)
-        try:
-            for each in (port, port + BUS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", each))
-        except OSError:
-            continue
-        return port
