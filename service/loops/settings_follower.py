@@ -9,7 +9,8 @@ commit longer than shard 0; administrators are answered when all shards have sto
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 from weakref import WeakSet
 
 from loguru import logger
@@ -17,19 +18,46 @@ from loguru import logger
 from service.domain.desk import Desk
 from service.domain.market import Market, Terms
 from service.domain.order import Order
-from service.loops.answers import Unavailable, Withdrawn
+from service.loops.answers import Unavailable
 from service.loops.settings_desk import is_moved
-from service.loops.trading import Trading
-from service.storage.settings_version import SETTINGS_SHARD, SettingsVersions, set_version
+from service.storage.settings_version import SETTINGS_SHARD, set_version
 from service.storage.settings_write import SettingsStatement, set_triggers
 
 FOLLOW_INTERVAL_S = 0.25
 
 
+class Versions(Protocol):
+    """The settings as stored; raises `Unreachable`."""
+
+    async def of_shards(self) -> Mapping[int, int]:
+        """Return the version of each shard's triggers."""
+        ...
+
+    async def load(self) -> Desk:
+        """Return a desk that has the newest settings, and nothing else."""
+        ...
+
+
+class Follows(Protocol):
+    """Who may trade a shard: `Trading`."""
+
+    @property
+    def desk(self) -> Desk: ...
+
+    @property
+    def has_lease(self) -> bool: ...
+
+    def queue_settings(
+        self, apply: Callable[[Desk], Sequence[SettingsStatement]]
+    ) -> "asyncio.Future[None]":
+        """Have `apply` change the desk at once, and queue what stores it."""
+        ...
+
+
 class SettingsFollower:
     """Has the shards that a process trades take over newer settings."""
 
-    def __init__(self, versions: SettingsVersions, tradings: Sequence[Trading]) -> None:
+    def __init__(self, versions: Versions, tradings: Sequence[Follows]) -> None:
         self._versions = versions
         self._tradings = [each for each in tradings if each.desk.shard.number != SETTINGS_SHARD]
         self._followed: WeakSet[Desk] = WeakSet()
@@ -40,7 +68,12 @@ class SettingsFollower:
         return self._behind
 
     async def run_once(self) -> None:
-        """Take over what is newer, and wait until it is stored, for at most `ANSWER_TIMEOUT_S`."""
+        """Take over what is newer, which each shard stores in its own time.
+
+        Raises:
+            Unreachable: the database is away.
+            ExceptionGroup: some shards failed at it; the others did not.
+        """
         led = [trading for trading in self._tradings if trading.has_lease]
         if not led:
             self._behind = 0
@@ -48,33 +81,44 @@ class SettingsFollower:
         stored = await self._versions.of_shards()
         newest = stored[SETTINGS_SHARD]
         self._behind = newest - min(stored[each.desk.shard.number] for each in led)
-        if not self._behind:
+        if all(self._is_known(each.desk, stored, newest) for each in led):
             return
         settings = await self._versions.load()
-        outcomes = await asyncio.gather(
-            *(self._take_over(each, stored[each.desk.shard.number], settings) for each in led),
-            return_exceptions=True,
-        )
-        for error in outcomes:
-            if isinstance(error, Unavailable | Withdrawn):  # it is asked again, or starts over
-                logger.warning("a shard has not stored newer settings yet: {}", error)
-            elif error is not None:
-                raise error
+        failures: list[Exception] = []
+        for each in led:
+            try:
+                self._take_over(each, stored, settings)
+            except Unavailable as error:  # it is asked again
+                number = each.desk.shard.number
+                logger.warning("shard {} cannot take over newer settings yet: {}", number, error)
+            except Exception as error:  # one shard's fault is not the others'
+                failures.append(error)
+        if failures:
+            raise ExceptionGroup("newer settings could not be taken over", failures)
 
-    async def _take_over(self, trading: Trading, stored: int, settings: Desk) -> None:
-        desk = trading.desk
+    def _is_known(self, desk: Desk, stored: Mapping[int, int], version: int) -> bool:
+        """Tell whether a desk has a version, and its triggers are stored as of that, or will be."""
+        return self._stores(desk, stored) and version <= desk.settings_version
+
+    def _stores(self, desk: Desk, stored: Mapping[int, int]) -> bool:
+        """Tell whether the triggers of a desk are stored as of its settings, or will be."""
         # Of a desk that was followed, newer settings than the stored version are on their way.
-        is_known = desk in self._followed or stored >= desk.settings_version
-        if is_known and settings.settings_version <= desk.settings_version:
-            return
-        await trading.change_settings(
-            lambda desk: self._statements(desk, settings, is_known=is_known)
-        )
+        return desk in self._followed or stored[desk.shard.number] >= desk.settings_version
 
-    def _statements(self, desk: Desk, settings: Desk, *, is_known: bool) -> list[SettingsStatement]:
+    def _take_over(self, trading: Follows, stored: Mapping[int, int], settings: Desk) -> None:
+        desk, version = trading.desk, settings.settings_version
+        # One that was loaded meanwhile may have newer settings than these.
+        if version < desk.settings_version or self._is_known(desk, stored, version):
+            return
+        is_stored = self._stores(desk, stored)
+        trading.queue_settings(lambda desk: self._statements(desk, settings, is_stored=is_stored))
+
+    def _statements(
+        self, desk: Desk, settings: Desk, *, is_stored: bool
+    ) -> list[SettingsStatement]:
         moved = take_settings(desk, settings)
         self._followed.add(desk)
-        orders = moved if is_known else list(desk.orders.values())
+        orders = moved if is_stored else list(desk.orders.values())
         logger.info(
             "shard {} trades by version {} of the settings, which moved the triggers of {} orders",
             desk.shard.number,

@@ -7,6 +7,7 @@ Invariants: what was decided under a lost lease is never written (its epoch fenc
 answered as done; nothing here waits on the tick path.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -216,21 +217,31 @@ class Trading(Ticks):
         return self._writer
 
     async def change_settings(self, apply: Callable[[Desk], Sequence[SettingsStatement]]) -> None:
-        """Change settings in memory at once, and in the database behind what was decided before.
-
-        `apply` changes the desk and returns the statements that store it, or raises and changes
-        nothing.
+        """Change settings as `queue_settings` does, and wait until they are stored.
 
         Raises:
             Rejected: by `apply`.
             Unavailable: standby, or the database is away.
             Withdrawn: the database refused it; trading starts over from what is stored.
         """
+        await self.settings_changes.wait(self.queue_settings(apply))
+
+    def queue_settings(
+        self, apply: Callable[[Desk], Sequence[SettingsStatement]]
+    ) -> "asyncio.Future[None]":
+        """Change settings in memory at once, and in the database behind what was decided before.
+
+        `apply` changes the desk and returns the statements that store it, or raises and changes
+        nothing. What is returned is done when they are stored; nobody has to wait for it.
+
+        Raises:
+            Unavailable: standby, or the database is away.
+        """
         writer = self._require_writer()
         stored = self.settings_changes.queue(writer, apply(self.desk))
         for hook in self.settings_hooks:
             hook()
-        await self.settings_changes.wait(stored)
+        return stored
 
     # What the writer tells
 
