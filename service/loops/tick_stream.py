@@ -65,8 +65,9 @@ class TickWriter:
 
     def lead(self, epoch: int) -> None:
         """Write from now on, under the epoch of a lease."""
-        self._waiting = deque(sorted(self._last.values(), key=itemgetter(1)))
-        self._last.clear()
+        if not self.is_leading:
+            self._waiting = deque(sorted(self._last.values(), key=itemgetter(1)))
+            self._last.clear()
         self._first = 0
         self._epoch = epoch
         self._has_some.set()
@@ -153,7 +154,7 @@ class TickReader:
         self._reader = streams.reader(ticks_key())
         self._instruments = streams.instruments
         self._take: list[TakeArrived] = []
-        self._epoch = -1
+        self._epoch = self._refused = -1
         self._next: int | None = None
         self._lag_s = 0.0
         self.gap_hooks: list[Callable[[], None]] = []
@@ -204,6 +205,12 @@ class TickReader:
     def _count_seen(self, epoch: int, number: int, count: int) -> int:
         """Return how many of a batch are not new, and tell what is missing before it."""
         if epoch < self._epoch:
+            if epoch != self._refused:
+                self._refused = epoch
+                logger.warning(
+                    "ticks under epoch {} are refused: they are a former feed's, {} has written",
+                    *(epoch, self._epoch),
+                )
             return count
         if epoch > self._epoch:
             if self._epoch >= 0:

@@ -1,7 +1,10 @@
 """The lease of the feeds: which of them writes the ticks, proven by an epoch.
 
-As with shards (`service.storage.lease`) the database's clock decides, and who takes it over has the
-next epoch. Nothing in PostgreSQL is fenced by it: who reads ticks refuses those of an older epoch.
+As with shards (`service.storage.lease`) the database's clock decides, and who takes it over has a
+higher epoch. Nothing in PostgreSQL is fenced by it: who reads ticks refuses those of a lower one.
+
+An epoch is when it began (ms, Unix time) or the one before and 1, whichever is more: who reads on
+while the database is restored from a backup must not take the next feed for a former one.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +19,8 @@ if TYPE_CHECKING:
 
 _HOLD = """
 UPDATE feed_lease
-SET epoch = CASE WHEN epoch = $2 THEN epoch ELSE epoch + 1 END, holder = $1,
+SET epoch = CASE WHEN epoch = $2 THEN epoch
+    ELSE greatest(epoch + 1, (extract(epoch FROM now()) * 1000)::bigint) END, holder = $1,
     expires_at = now() + make_interval(secs => $3)
 WHERE epoch = $2 OR holder = $1 OR expires_at <= now()
 RETURNING epoch

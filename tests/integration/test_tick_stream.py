@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from loguru import logger
 from redis.asyncio import Redis
 
 from service.domain.quote import Quote
@@ -113,7 +114,20 @@ async def test_a_standby_feed_writes_nothing_and_begins_with_the_last_quotes(
         assert here.arrivals == sorted(here.arrivals)
 
 
-async def test_ticks_of_a_former_feed_are_refused(redis_url: str) -> None:
+async def test_a_feed_that_gets_another_epoch_loses_nothing_that_waits(redis_url: str) -> None:
+    async with market(redis_url) as here:
+        here.writer.lead(1)
+        here.write(quotes(0, 10))
+        here.writer.lead(2)
+        here.write(quotes(10, 20))
+        await eventually(lambda: len(here.taken) == 20)
+        assert here.taken == quotes(0, 20)
+        assert here.lost == 0
+
+
+async def test_ticks_of_a_former_feed_are_refused_and_told_once(redis_url: str) -> None:
+    told: list[str] = []
+    sink = logger.add(told.append, level="WARNING", format="{message}")
     async with market(redis_url) as here, market(redis_url) as former:
         former.writer.lead(1)
         former.write(quotes(0, 10))
@@ -121,12 +135,17 @@ async def test_ticks_of_a_former_feed_are_refused(redis_url: str) -> None:
         here.writer.lead(2)
         here.write(quotes(10, 20))
         await eventually(lambda: len(here.taken) == 20)
-        former.write(quotes(5, 8))
+        former.write(quotes(5, 6))
+        await eventually(lambda: former.writer.written == 11)
+        former.write(quotes(6, 8))
         await eventually(lambda: former.writer.written == 13)
         here.write(quotes(20, 30))
         await eventually(lambda: len(here.taken) >= 30)
         assert here.taken == quotes(0, 30)
         assert here.lost == 0
+    logger.remove(sink)
+    refused = "ticks under epoch 1 are refused: they are a former feed's, 2 has written\n"
+    assert told == [refused] * 2, "by each reader"
 
 
 async def test_ticks_wait_while_redis_is_away_and_come_once(redis_url: str) -> None:
