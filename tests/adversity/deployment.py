@@ -139,16 +139,17 @@ class Deployment:
         )
         return dict(taken)
 
-    async def traded(self, shards: set[int] | None = None) -> None:
+    async def traded(self, shards: set[int] | None = None, reason: str = "a probe") -> None:
         """Wait until each of these shards, or of all, has answered a command. Raises TimeoutError.
 
-        Whatever the gateways say meanwhile, they are asked again, in turns.
+        Whatever the gateways say meanwhile, they are asked again, in turns. The command is a
+        deposit that gives `reason`.
         """
         wanted = set(range(self.shards)) if shards is None else set(shards)
         async with asyncio.timeout(TRADES_TIMEOUT_S), aiohttp.ClientSession() as session:
-            await asyncio.gather(*(self._traded(session, each) for each in sorted(wanted)))
+            await asyncio.gather(*(self._traded(session, each, reason) for each in sorted(wanted)))
 
-    async def _traded(self, session: aiohttp.ClientSession, shard: int) -> None:
+    async def _traded(self, session: aiohttp.ClientSession, shard: int, reason: str) -> None:
         account_id = next(each for each in ACCOUNTS if self.shard_of(each) == shard)
         headers = {
             "Authorization": f"Bearer {self.token()}",
@@ -159,7 +160,7 @@ class Deployment:
             gateway = self.gateways[attempt % len(self.gateways)]
             attempt += 1
             url = f"{gateway.address}/api/v1/admin/accounts/{account_id}/deposits"
-            body = {"amount": "0.01", "reason": "is this shard traded?"}
+            body = {"amount": "0.01", "reason": reason}
             try:
                 async with session.post(
                     url, json=body, headers=headers, timeout=aiohttp.ClientTimeout(total=6)

@@ -1,7 +1,8 @@
 """What is done to a deployment under load by name: each of these once, and how long it took.
 
 Each returns the seconds until what it has hurt trades again. Nothing here judges them: the run that
-it is part of does, by what was lost or done twice.
+it is part of does, by what was lost or done twice. Only `batch_held` looks for itself (see
+`late_batch`).
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from tests.adversity.deployment import Deployment
+from tests.adversity.late_batch import batch_held
 from tests.adversity.member import Member
 from tests.support import eventually
 
@@ -101,6 +103,7 @@ DRIVES: tuple[Callable[[Deployment], Awaitable[float]], ...] = (
     engine_killed,
     engine_ended,
     engine_frozen,
+    batch_held,
     master_killed,
     postgres_restarted,
     gateway_killed,
