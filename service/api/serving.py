@@ -6,6 +6,7 @@ and of a request that cannot be parsed the log is told no more than that, since 
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -54,6 +55,9 @@ def runner_of(app: web.Application) -> web.AppRunner:
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+        # Else aiohttp rounds timers up to whole seconds: hundreds of sockets would be pinged, and
+        # answer, in the same moment.
+        timeout_ceil_threshold=math.inf,
     )
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,7 @@ from service.api.connections import ConnectionLimits
 from service.api.ops import build_ops
 from service.api.readiness import Readiness
 from service.api.serving import HEADERS, runner_of
+from service.api.socket import SocketLimits
 from service.instruments import Instruments
 from service.loops.supervisor import Supervisor
 from tests.unit.api.test_auth_matrix import UPGRADE
@@ -79,6 +81,26 @@ async def test_so_is_what_is_answered_to_nothing(monkeypatch: pytest.MonkeyPatch
         status, headers = await head_of(world.port, "GET / HTTP/1.1\n\n")
         assert status == 503
         assert_secure(headers)
+
+
+async def test_sockets_are_not_all_pinged_in_the_same_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, due = 4, []
+    loop = asyncio.get_running_loop()
+    call_at = loop.call_at
+
+    def noted(when: float, callback: Any, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        if isinstance(getattr(callback, "__self__", None), web.WebSocketResponse):
+            due.append(when)
+        return call_at(when, callback, *arguments, **options)
+
+    monkeypatch.setattr(loop, "call_at", noted)
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            await stack.enter_async_context(world.stream())
+        assert len(due) == len(set(due)) == count
+        assert max(due) <= loop.time() + SocketLimits().heartbeat_s
 
 
 async def test_a_failure_says_nothing_of_itself(world: World) -> None:
