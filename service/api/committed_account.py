@@ -27,7 +27,12 @@ _TOLD = frozenset(AccountView.__struct_fields__) & frozenset(EventView.__struct_
 _OPEN = OrderStatus.OPEN
 _LIVE = frozenset({OrderStatus.PENDING, OrderStatus.OPEN})
 
-_Binding = tuple[Desk, int, int]
+Binding = tuple[Desk, int, int]
+
+
+def binding_of(desk: Desk) -> Binding:
+    """Return what changes when accounts are to be priced anew by a desk."""
+    return desk, len(desk.markets), len(desk.terms)
 
 
 class CommittedAccount:
@@ -38,7 +43,7 @@ class CommittedAccount:
     def __init__(self, view: AccountView, orders: Sequence[OrderView]) -> None:
         self.view = view
         self._orders = {order.order_id: order for order in orders}
-        self._bound_to: _Binding | None = None
+        self._bound_to: Binding | None = None
         self._account: Account | None = None
         self._positions: list[Order] = []
         self._symbols: frozenset[str] = frozenset()
@@ -94,7 +99,7 @@ class CommittedAccount:
 
     def _bind(self, desk: Desk) -> None:
         """Make orders of the domain out of the views, at the markets of a desk."""
-        bound_to = (desk, len(desk.markets), len(desk.terms))
+        bound_to = binding_of(desk)
         if self._bound_to == bound_to:
             return
         self._bound_to = bound_to

@@ -3,8 +3,9 @@
 Each account is subscribed to once, however many sockets listen; an event is read, framed and
 compressed once for all of them. `push` values every account that a moved price or an event has
 changed since the last push, once, and sends it to the sockets of the account; run it every
-`portfolio_push_interval_s`. It gives way to the event loop after every `CHUNK` accounts it values,
-and every `LOOKED_AT_ONCE` it only looks at: thousands that rest must not hold up who trades.
+`portfolio_push_interval_s`. It finds them by the symbols that price them: thousands that rest are
+not looked at, unless what prices them may have changed with the desk. It gives way to the event
+loop after every `CHUNK` accounts it values, and every `LOOKED_AT_ONCE` it only looks at.
 
 A socket is sent a portfolio only when it was told every event that is in it and none that is not.
 Where an event is missing for good, or an account cannot be told or valued, its sockets are closed:
@@ -18,7 +19,7 @@ from functools import partial
 import msgspec
 from loguru import logger
 
-from service.api.committed_account import CommittedAccount
+from service.api.committed_account import Binding, CommittedAccount, binding_of
 from service.api.frames import Frame
 from service.api.messages import event_message
 from service.api.ports import EventFeed, Unsubscribe
@@ -37,14 +38,14 @@ _encode = msgspec.json.Encoder().encode
 class WatchedAccount:
     """An account with its sockets, and the sequence each of these has been told."""
 
-    __slots__ = ("committed", "heard", "is_due", "is_lost", "sockets", "unsubscribe")
+    __slots__ = ("committed", "heard", "is_lost", "sockets", "symbols", "unsubscribe")
 
     def __init__(self, committed: CommittedAccount) -> None:
         self.committed = committed
         self.heard = committed.view.sequence
-        self.is_due = False
         self.is_lost = False
         self.sockets: dict[ClientSocket, int] = {}
+        self.symbols: frozenset[str] = frozenset()
         self.unsubscribe: Unsubscribe | None = None
 
     @property
@@ -64,9 +65,13 @@ class WatchedAccounts:
         self._desk = desk
         self._instruments = instruments
         self._accounts: dict[int, WatchedAccount] = {}
+        self._priced_by: dict[str, dict[int, WatchedAccount]] = {}
+        self._unpriced: dict[int, WatchedAccount] = {}
+        self._due: dict[int, WatchedAccount] = {}
         self._entering = asyncio.Lock()
         self._shown: dict[str, tuple[int, int]] = {}
         self._shown_of: Desk | None = None
+        self._bound_to: Binding | None = None
 
     async def watch(self, view: AccountView, orders: Sequence[OrderView]) -> WatchedAccount:
         """Return an account, no older than it was just read; the caller joins it at once.
@@ -85,9 +90,10 @@ class WatchedAccounts:
                     self._forget(watched)
                     raise RuntimeError("an account's events cannot be followed from its snapshot")
                 self._accounts[view.account_id] = watched
+                self._unpriced[view.account_id] = watched
         if view.sequence > watched.committed.view.sequence:
             watched.committed.renew(view, orders)
-            watched.is_due = True
+            self._due[view.account_id] = watched
         return watched
 
     def leave(self, watched: WatchedAccount, socket: ClientSocket) -> None:
@@ -97,11 +103,17 @@ class WatchedAccounts:
             self._forget(watched)
 
     def _forget(self, watched: WatchedAccount) -> None:
-        if self._accounts.get(watched.account_id) is watched:
+        if self._is_here(watched):
             del self._accounts[watched.account_id]
+            self._unpriced.pop(watched.account_id, None)
+            self._due.pop(watched.account_id, None)
+            self._price_by(watched, frozenset())
         if watched.unsubscribe is not None:
             watched.unsubscribe()
             watched.unsubscribe = None
+
+    def _is_here(self, watched: WatchedAccount) -> bool:
+        return self._accounts.get(watched.account_id) is watched
 
     # Events
 
@@ -121,7 +133,8 @@ class WatchedAccounts:
     def _tell(self, watched: WatchedAccount, event: EventView, payload: bytes) -> None:
         if event.sequence > watched.committed.view.sequence:
             watched.committed.follow(event)
-        watched.is_due = True
+        if self._is_here(watched):  # else it is about to be
+            self._due[watched.account_id] = watched
         name, message = event_message(payload, event)
         frame = Frame(message)
         for socket, told in watched.sockets.items():
@@ -147,23 +160,48 @@ class WatchedAccounts:
         """
         desk = self._desk()
         moved = self._moved(desk)
-        failure: Exception | None = None
-        pushed = 0
-        for looked_at, watched in enumerate(list(self._accounts.values()), start=1):
-            if looked_at % LOOKED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+        failure = await self._look_up(desk)
+        due = dict(self._due)
+        for name in moved:
+            due.update(self._priced_by.get(name, {}))
+        for pushed, watched in enumerate(due.values(), start=1):
             try:
-                if not watched.is_due and watched.committed.symbols(desk).isdisjoint(moved):
-                    continue
                 self._push(watched)
             except Exception as error:
                 failure = error
                 self._give_up(watched)
-            pushed += 1
             if pushed % CHUNK == 0:
                 await asyncio.sleep(0)
         if failure is not None:
             raise failure
+
+    async def _look_up(self, desk: Desk) -> Exception | None:
+        """Note by which symbols accounts are priced that are new here; if the desk is, of all."""
+        bound_to = binding_of(desk)
+        if self._bound_to != bound_to:
+            self._bound_to = bound_to
+            self._unpriced = dict(self._accounts)
+        failure = None
+        looked_at = 0
+        while self._unpriced:
+            _, watched = self._unpriced.popitem()
+            try:
+                self._price_by(watched, watched.committed.symbols(desk))
+            except Exception as error:
+                failure = error
+                self._give_up(watched)
+            looked_at += 1
+            if looked_at % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return failure
+
+    def _price_by(self, watched: WatchedAccount, symbols: frozenset[str]) -> None:
+        """Value an account from now on when one of these moves."""
+        for name in watched.symbols - symbols:
+            del self._priced_by[name][watched.account_id]
+        for name in symbols - watched.symbols:
+            self._priced_by.setdefault(name, {})[watched.account_id] = watched
+        watched.symbols = symbols
 
     def _moved(self, desk: Desk) -> set[str]:
         """Return the symbols whose quote is another one than at the last push."""
@@ -179,12 +217,15 @@ class WatchedAccounts:
         return moved
 
     def _push(self, watched: WatchedAccount) -> None:
-        watched.is_due = False
-        committed = watched.committed
-        portfolio = committed.portfolio(self._desk())
+        desk = self._desk()
+        if not self._is_here(watched):
+            return  # its last socket has left meanwhile
+        portfolio = watched.committed.portfolio(desk)
         if portfolio is None:
-            watched.is_due = True
+            self._due[watched.account_id] = watched
             return
+        self._due.pop(watched.account_id, None)
+        self._price_by(watched, watched.committed.symbols(desk))
         frame = Frame(_encode(portfolio))
         sent = conflated = 0
         for socket, told in watched.sockets.items():

@@ -23,8 +23,8 @@ async def test_a_token_of_several_accounts_is_told_of_each(world: World) -> None
         assert [(each["type"], each["account_id"], each["sequence"]) for each in told] == [
             ("order", OTHER, 1),
             ("account", POOR, 1),
-            ("portfolio", POOR, 1),
             ("portfolio", OTHER, 1),
+            ("portfolio", POOR, 1),
         ]
         for group in ("gold", "retail"):
             world.board.publish(group, EURUSD="1.1")

@@ -210,7 +210,52 @@ async def test_another_desk_prices_what_is_held(world: World) -> None:
         assert (await socket.receive_json())["positions"][0]["price"] == "1.08789"
 
 
-async def test_looking_at_many_that_rest_gives_way_to_others(
+async def test_those_that_rest_are_not_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    original = CommittedAccount.symbols
+
+    def symbols(self: CommittedAccount, desk: Desk) -> frozenset[str]:
+        looked_at.append(self.view.account_id)
+        return original(self, desk)
+
+    monkeypatch.setattr(CommittedAccount, "symbols", symbols)
+    await world.call("POST", "/orders", BUY)
+    async with world.stream() as holding, world.stream(OTHER) as flat:
+        for socket in (holding, flat):
+            await snapshot(socket)
+        await world.push()
+        assert sorted(set(looked_at)) == [TRADER, OTHER]
+        looked_at.clear()
+        world.trading.quote("USDJPY", 150_100, 150_110)
+        await world.push()
+        assert looked_at == []
+        world.trading.quote("EURUSD", 108_600, 108_610)
+        await world.push()
+        assert set(looked_at) == {TRADER}
+
+
+async def test_who_closes_a_position_is_not_valued_for_it_again(
+    world: World, valued: list[int]
+) -> None:
+    _, order = await world.call("POST", "/orders", BUY)
+    async with world.stream() as socket:
+        await snapshot(socket)
+        await world.push()
+        await world.call("POST", f"/orders/{order['order_id']}/close")
+        await world.call("POST", "/orders", BUY | {"symbol": "USDJPY"})
+        await world.push()
+        valued.clear()
+        world.trading.quote("EURUSD", 108_600, 108_610)
+        await world.push()
+        assert valued == []
+        world.trading.quote("USDJPY", 150_100, 150_110)
+        await world.push()
+        assert valued == [TRADER]
+
+
+async def test_looking_at_all_for_another_desk_gives_way_to_others(
     world: World, valued: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watched_accounts, "LOOKED_AT_ONCE", 1)
@@ -218,6 +263,7 @@ async def test_looking_at_many_that_rest_gives_way_to_others(
         await snapshot(socket)
         await world.push()
         valued.clear()
+        world.trading.desk = make_desk()
         pushing = asyncio.create_task(world.push())
         await asyncio.sleep(0)
         assert not pushing.done()
