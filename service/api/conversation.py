@@ -8,6 +8,7 @@ import msgspec
 from service.api.auth import Principal
 from service.api.calls import Services
 from service.api.errors import ApiError, TransportCode
+from service.api.fanout import Fanout
 from service.api.frames import Frame, quotes_update
 from service.api.market import group_quotes, group_terms
 from service.api.messages import Error, Incoming, Ping, Pong, Subscribe, Subscribed, Unsubscribe
@@ -21,8 +22,11 @@ _INCOMING: msgspec.json.Decoder[Incoming] = msgspec.json.Decoder(Incoming)
 class Conversation:
     """The receiving side of one socket."""
 
-    def __init__(self, services: Services, socket: ClientSocket, principal: Principal) -> None:
+    def __init__(
+        self, services: Services, fanout: Fanout, socket: ClientSocket, principal: Principal
+    ) -> None:
         self._services = services
+        self._fanout = fanout
         self._socket = socket
         self._principal = principal
 
@@ -85,6 +89,10 @@ class Conversation:
         names = None if symbols is None else sorted(symbols)
         self._answer("subscribed", Subscribed(symbols=names))
         for group in socket.quotes_after:
+            if not socket.wants_prices:
+                self._fanout.leave(group, socket)
+                continue
+            self._fanout.join(group, socket)
             # All chosen prices anew: an update still on its way to this socket is skipped for them.
             socket.quotes_after[group] = self._services.board.sequence(group)
             quotes = {

@@ -1,8 +1,9 @@
-"""Group prices to sockets: a message is framed once and written to every socket of its group.
+"""Group prices to sockets: a message is framed once and written to every socket that wants it.
 
-Sockets with a filter share the encoding of theirs. A long fan-out gives way to the event loop after
-every `CHUNK` sockets, so that ticks do not wait for a thousand writes; updates that arrive
-meanwhile wait as one per group, with the newest price of each symbol.
+Who wants no prices has not joined, so that none of this looks at it. Sockets with a filter share
+the encoding of theirs. A long fan-out gives way to the event loop after every `CHUNK` sockets, so
+that ticks do not wait for a thousand writes; updates that arrive meanwhile wait as one per group,
+with the newest price of each symbol.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ CHUNK = 64
 
 
 class Fanout:
-    """The sockets of each group, and the prices on their way to them."""
+    """The sockets of each group that want prices, and the prices on their way to them."""
 
     def __init__(self, board: PriceBoard, instruments: Instruments) -> None:
         self._board = board
@@ -31,7 +32,7 @@ class Fanout:
         self._task: asyncio.Task[None] | None = None
 
     def join(self, group: str, socket: ClientSocket) -> None:
-        """Send a group's prices to a socket from now on."""
+        """Send a group's prices to a socket from now on, if it is not done already."""
         sockets = self._sockets.setdefault(group, {})
         sockets[socket] = None
         if group not in self._subscriptions:
@@ -40,7 +41,7 @@ class Fanout:
             )
 
     def leave(self, group: str, socket: ClientSocket) -> None:
-        """Send it no more."""
+        """Send it no more, if it was sent any."""
         sockets = self._sockets.get(group, {})
         sockets.pop(socket, None)
         if not sockets and group in self._subscriptions:
@@ -61,7 +62,7 @@ class Fanout:
                 group, update = next(iter(self._waiting.items()))
                 del self._waiting[group]
                 since = self._waiting_since.pop(group)
-                sockets = [each for each in self._sockets.get(group, ()) if each.wants_prices]
+                sockets = list(self._sockets.get(group, ()))
                 for start in range(0, len(sockets), CHUNK):
                     self._write(sockets[start : start + CHUNK], update)
                     await asyncio.sleep(0)

@@ -120,7 +120,8 @@ class Stream:
         try:
             socket = ClientSocket(request, websocket, self._limits, instruments)
             self._open[socket] = principal
-            self._close_revoked()  # since it was let in, its account was read
+            if self._services.doors.is_revoked(principal):  # since it was let in
+                socket.close(CloseReason.REVOKED)
             expiry = asyncio.create_task(_expire(socket, principal.expires_at))
             try:
                 label = await self._talk(websocket, socket, principal, found)
@@ -155,7 +156,7 @@ class Stream:
                 watched = await self.accounts.watch(account, orders)
                 joined.append(watched)
                 self._introduce(socket, watched)
-            conversation = Conversation(self._services, socket, principal)
+            conversation = Conversation(self._services, self._fanout, socket, principal)
             async for message in websocket:
                 if message.type is WSMsgType.ERROR:
                     return "protocol" if isinstance(message.data, WebSocketError) else "client"

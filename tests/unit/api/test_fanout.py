@@ -8,7 +8,8 @@ import pytest
 
 from service.api.fanout import CHUNK
 from service.api.socket import SocketLimits
-from tests.unit.api.test_stream import prices
+from tests.support import eventually
+from tests.unit.api.test_stream import ask, prices
 from tests.unit.api.world import World
 
 
@@ -47,6 +48,22 @@ async def test_who_wants_no_prices_holds_up_nobody() -> None:
             turns += 1
         assert turns <= 2
         assert prices(await socket.receive_json()) == {"EURUSD": "1.1"}
+
+
+async def test_prices_nobody_wants_are_not_asked_for(world: World) -> None:
+    async with world.stream() as socket:
+        await socket.receive_json()
+        for _ in range(2):
+            await ask(socket, type="unsubscribe")
+            assert not any(world.board.callbacks.values())
+        await ask(socket, type="subscribe", symbols=["EURUSD"])
+        assert prices(await socket.receive_json()).keys() == {"EURUSD"}, "what is known so far"
+        await ask(socket, type="subscribe")
+        assert prices(await socket.receive_json()).keys() == {"EURUSD", "USDJPY"}
+        assert [len(each) for each in world.board.callbacks.values()] == [1]
+        world.board.publish("gold", EURUSD="1.1")
+        assert prices(await socket.receive_json()) == {"EURUSD": "1.1"}
+    await eventually(lambda: not any(world.board.callbacks.values()))
 
 
 async def test_prices_published_at_any_turn_arrive(world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import WSMsgType
 from msgspec.structs import replace
 
-from service.api.auth import Role
+from service.api.auth import Authenticator, Principal, Role
 from service.loops.requests import Author
 from service.storage.errors import Unreachable
 from service.storage.revocations import TooManyRevocations
@@ -110,6 +110,24 @@ async def test_a_stream_that_opens_meanwhile_is_closed_too(world: World) -> None
         while (await socket.receive()).type is WSMsgType.TEXT:
             pass
         assert socket.close_code == 4403
+
+
+async def test_opening_a_stream_does_not_judge_those_that_are_open(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.stream() as open_one:
+        await open_one.receive_json()
+        judged: list[tuple[int, ...]] = []
+        original = Authenticator.is_revoked
+
+        def is_revoked(self: Authenticator, principal: Principal) -> bool:
+            judged.append(tuple(principal.accounts))
+            return original(self, principal)
+
+        monkeypatch.setattr(Authenticator, "is_revoked", is_revoked)
+        async with world.stream(OTHER) as new:
+            await new.receive_json()
+        assert set(judged) == {(OTHER,)}
 
 
 async def test_what_others_revoke_is_learnt_and_what_has_expired_forgotten(world: World) -> None:
