@@ -18,7 +18,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	@if ! cmp -s requirements.lock .venv/requirements.lock; then \
-		set -e; rm -rf .venv; $(PYTHON) -m venv .venv; \
+		set -e; echo "installing what requirements.lock names into .venv takes a minute or two" >&2; \
+		rm -rf .venv; $(PYTHON) -m venv .venv; \
 		$(BIN)/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock; \
 		cp requirements.lock .venv/requirements.lock; \
 	fi
@@ -66,8 +67,8 @@ soak: setup ## trade at random for ten minutes with everything on (ARGS='--minut
 adversity: setup ## hurt a deployment of seven processes at random (N=1000 faults, SEED=1)
 	@$(BIN)/python -m tests.adversity --faults $(or $(N),1000) --seed $(or $(SEED),1) $(ARGS)
 
-fuzz: setup ## send a service nonsense (N=100000 inputs; ARGS='--seed 7')
-	@$(BIN)/python -m tests.fuzz --inputs $(or $(N),10000) $(ARGS)
+fuzz: setup ## send a service nonsense (N=100000 inputs, SEED=1; ARGS='--role gateway')
+	@$(BIN)/python -m tests.fuzz --inputs $(or $(N),10000) --seed $(or $(SEED),1) $(ARGS)
 
 mutants: setup ## change every alert rule in every way: its tests must notice (ARGS names rules)
 	@$(BIN)/python -m tests.rule_mutants $(ARGS)
