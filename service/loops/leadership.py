@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 ASIDE_TIMEOUT_S = DRAIN_TIMEOUT_S + 1
 RETRY_S = 0.5
+STANDBY_TIMEOUT_S = 5.0
 STANDBY_ASKS_S = 0.5
 ASKS_BETWEEN_SETTINGS = 5
 
@@ -216,7 +217,7 @@ class Leadership:
         while self.is_wanted:
             self.pulse.beat()
             try:
-                return await self._database.connect()
+                return await self._database.connect(STANDBY_TIMEOUT_S)
             except Exception as error:
                 if not is_transient(error):
                     raise

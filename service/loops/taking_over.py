@@ -2,14 +2,18 @@
 
 import asyncio
 
+from loguru import logger
+
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.quote import QuoteGuard
 from service.domain.shard import AccountShard
-from service.storage.database import Database
+from service.storage.database import COMMAND_TIMEOUT_S, Database
+from service.storage.errors import Unreachable, failure_of
 from service.storage.lease import Lease
 from service.storage.loader import load_engine, load_quotes
 
+PAGE_TIMEOUT_S = 5.0
 ACCOUNTS_AT_ONCE = 500
 
 
@@ -18,11 +22,31 @@ async def load_book(
 ) -> Engine:
     """Load the book of a shard, to go on where its lease says that writing stood.
 
-    A replay primes prices from its file, and numbers its ticks by it.
+    A replay primes prices from its file, and numbers its ticks by it. A link that stands still is
+    given up after `PAGE_TIMEOUT_S`; a server that is slow has `COMMAND_TIMEOUT_S` for each page
+    when it is asked again.
+
+    Raises:
+        Unreachable: the database is away, or gave no page in time.
     """
     engine = Engine(Desk(shard), guard)
+    try:
+        await _load(database, lease, engine, PAGE_TIMEOUT_S, is_replay=is_replay)
+    except Unreachable as error:
+        await forget_book(engine.desk)
+        if failure_of(error) != "timeout":
+            raise
+        logger.warning("the database gave no page of the book for {:g} s: again", PAGE_TIMEOUT_S)
+        engine = Engine(Desk(shard), guard)
+        await _load(database, lease, engine, COMMAND_TIMEOUT_S, is_replay=is_replay)
+    return engine
+
+
+async def _load(
+    database: Database, lease: Lease, engine: Engine, page_timeout_s: float, *, is_replay: bool
+) -> None:
     desk = engine.desk
-    loading = await database.connect()
+    loading = await database.connect(page_timeout_s)
     try:
         # A book takes as long as it is large.
         async with database.measured("load", limit=None):
@@ -31,9 +55,8 @@ async def load_book(
                 await load_quotes(loading, desk)
                 desk.tick = lease.last_tick
     finally:
-        await loading.close()
-    desk.next_decision_id = shard.first_id(lease.last_decision)
-    return engine
+        loading.terminate()
+    desk.next_decision_id = desk.shard.first_id(lease.last_decision)
 
 
 def keep_newer_prices(followed: Desk, desk: Desk) -> None:

@@ -1,6 +1,7 @@
 """The way to PostgreSQL: pools, migrations, and errors turned into `Unreachable`."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
+from loguru import logger
 from pogo_core.util import migrate
 
 from service.instruments import Instruments
@@ -56,10 +58,12 @@ class Database:
         """What makes the spans of who has connections of his own."""
         return self._instruments.tracing
 
-    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+    async def connect(
+        self, command_timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection of one's own; errors as of `connect`."""
         async with self.measured("connect"):
-            return await connect(self.dsn)
+            return await connect(self.dsn, command_timeout_s)
 
     @asynccontextmanager
     async def read(self, operation: str) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
@@ -211,7 +215,10 @@ async def apply_migrations(dsn: str) -> None:
             )
         await require_own_session(connection)
         await connection.execute(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
-        await migrate.apply(connection, MIGRATIONS, schema_name="public")
+        logger.info("bringing the schema up to date: it lacks {}", ", ".join(missing))
+        # It would warn of each migration, and there is nothing to be warned of.
+        silent = logging.Logger("migrations", logging.ERROR)
+        await migrate.apply(connection, MIGRATIONS, schema_name="public", logger=silent)
     except Exception as error:
         if is_transient(error):
             connection.terminate()

@@ -24,6 +24,7 @@ from service.storage.rows import (
     symbol_from,
 )
 from service.storage.statements import fetch_pages
+from service.storage.transactions import one_moment
 
 if TYPE_CHECKING:
     import asyncpg
@@ -69,7 +70,7 @@ async def load_engine(connection: "Connection", engine: Engine) -> None:
     desk = engine.desk
     leverages: dict[Decimal, Decimal] = {}  # many accounts share few
     with _garbage_collector_resting():
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
+        async with one_moment(connection):
             await load_settings(connection, desk)
             accounts = f"{_ACCOUNTS} WHERE {_owned(desk.shard)}"
             async for rows in fetch_pages(connection, accounts, _FETCH_ROWS):
@@ -90,7 +91,7 @@ async def load_account(
     connection: "Connection", desk: Desk, account_id: int
 ) -> tuple[Account, list[OrderState]]:
     """Return an account and its live orders as committed."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
+    async with one_moment(connection):
         row = await connection.fetchrow(f"{_ACCOUNTS} WHERE account_id = $1", account_id)
         rows = await connection.fetch(f"{_LIVE} AND account_id = $1 ORDER BY order_id", account_id)
     assert row is not None, f"account {account_id} is in memory but not stored"

@@ -21,6 +21,7 @@ from service.storage.database import Database
 from service.storage.dealt import DEALT, POSTED, Dealt, dealt_from
 from service.storage.errors import Unreachable
 from service.storage.rows import ORDER_SELECT, order_from
+from service.storage.transactions import one_moment
 from service.storage.views import (
     AccountView,
     DealView,
@@ -199,10 +200,7 @@ class Reader:
 
     async def dealt(self, deal_id: int) -> Dealt | None:
         """Return a deal with all that it did, of one moment, or None where there is none."""
-        async with (
-            self._database.read("dealt") as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self._database.read("dealt") as connection, one_moment(connection):
             row = await connection.fetchrow(DEALT, deal_id)
             if row is None:
                 return None

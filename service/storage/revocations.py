@@ -10,6 +10,7 @@ from service.domain.decision import Audit
 from service.domain.times import format_time
 from service.storage.audit import audit_statement
 from service.storage.database import Database
+from service.storage.transactions import whole
 
 MAX_REVOCATIONS = 100_000
 PAGE_AT_ONCE = 1_000
@@ -107,7 +108,7 @@ class RevocationStore:
         about = (new.token_id, new.account_id, new.role)
         connection = await self._database.connect()
         try:
-            async with self._database.measured("revocations"), connection.transaction():
+            async with self._database.measured("revocations"), whole(connection):
                 await connection.execute(_ALONE)
                 await connection.execute(_MAKE_ROOM, new.revoked_at, *about)
                 if await connection.fetchval("SELECT count(*) FROM revocations") >= MAX_REVOCATIONS:

@@ -11,6 +11,7 @@ from service.domain.desk import Desk
 from service.storage.database import Database
 from service.storage.loader import SETTINGS_VERSION, load_settings
 from service.storage.settings_write import SettingsStatement
+from service.storage.transactions import one_moment
 
 if TYPE_CHECKING:
     import asyncpg
@@ -59,9 +60,6 @@ class SettingsVersions:
     async def load(self) -> Desk:
         """Return a desk that has the newest settings, and nothing else."""
         desk = Desk()
-        async with (
-            self._database.read("settings") as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self._database.read("settings") as connection, one_moment(connection):
             await load_settings(connection, desk)
         return desk

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from service.domain.order import Order
 from service.storage.lease import END_WHEN_IDLE, Lease
+from service.storage.transactions import whole
 
 if TYPE_CHECKING:
     import asyncpg
@@ -46,7 +47,7 @@ class SettingsWrite:
         self, connection: "Connection", lease: Lease, previous: uuid.UUID, batch: uuid.UUID
     ) -> bool:
         """Apply it as `batch`; False, and nothing changed, if `previous` was not the last one."""
-        async with connection.transaction():
+        async with whole(connection):
             await connection.execute(END_WHEN_IDLE)
             if not await connection.fetchval(_ADVANCE, lease.shard, lease.epoch, previous, batch):
                 return False

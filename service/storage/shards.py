@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from service.storage.lease import END_WHEN_IDLE
+from service.storage.transactions import whole
 
 if TYPE_CHECKING:
     import asyncpg
@@ -48,7 +49,7 @@ async def divide(connection: "Connection", shards: int) -> int:
     """Divide the accounts into `shards` unless somebody trades; return into how many they are."""
     if await connection.fetchval(_COUNT) == shards:
         return shards
-    async with connection.transaction():
+    async with whole(connection):
         await connection.execute(END_WHEN_IDLE)
         await connection.execute(_LOCK)
         before = int(await connection.fetchval(_COUNT))

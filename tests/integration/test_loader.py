@@ -1,15 +1,28 @@
 """Memory rebuilt from the database is the memory that was lost."""
 
+import asyncio
 import gc
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
 
 from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.order import OrderType
+from service.domain.shard import ALL_ACCOUNTS
+from service.instruments import Instruments
+from service.loops import taking_over
+from service.loops.taking_over import load_book
+from service.storage.database import Database
+from service.storage.lease import acquire
 from service.storage.loader import load_account, load_engine, load_quotes, save_quotes
 from tests.adversity.book import check_book, fetch
 from tests.adversity.shard import GUARD, SYMBOL, Resting, memory_of, open_small_book, trading_shard
+from tests.faultproxy import FaultProxy, Moment, Trap
 
 BOOK = [
     Resting(1 + number % 6, order_type, price + 10 * number, stop_loss, take_profit)
@@ -90,6 +103,47 @@ async def test_loading_leaves_the_garbage_collector_on(postgres_dsn: str) -> Non
     assert len(accounts) == 6
     assert len(orders) == len(BOOK)
     assert engine.desk.next_order_id == len(BOOK) + 1
+
+
+@asynccontextmanager
+async def loading_stands_still(
+    dsn: str,
+) -> AsyncIterator[tuple[Trap, Coroutine[Any, Any, Engine]]]:
+    """Yield the loading of a book whose link stands still at the accounts, and stays so."""
+    await open_small_book(dsn, 6, BOOK)
+    parts = urlsplit(dsn)
+    connection = await asyncpg.connect(dsn)
+    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
+        user, _, _ = parts.netloc.rpartition("@")
+        through = parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
+        lease = await acquire(connection, 0, "a test", 10.0)
+        assert lease is not None
+        database = Database(through, Instruments())
+        trap = proxy.arm(b"FROM accounts", Moment.BEFORE_FORWARD)
+        yield trap, load_book(database, lease, ALL_ACCOUNTS, GUARD, is_replay=False)
+        await database.close()
+    await connection.close()
+
+
+async def test_a_link_that_stands_still_is_given_up_and_the_book_loaded_by_another(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking_over, "PAGE_TIMEOUT_S", 0.2)
+    async with loading_stands_still(postgres_dsn) as (trap, loading):
+        engine = await loading
+        assert trap.has_sprung
+        accounts, orders = memory_of(engine.desk)
+        assert (len(accounts), len(orders)) == (6, len(BOOK))
+
+
+async def test_loading_that_stands_still_ends_when_it_is_cancelled(postgres_dsn: str) -> None:
+    """And does not wait for what the server says to it."""
+    async with loading_stands_still(postgres_dsn) as (trap, coroutine):
+        loading = asyncio.create_task(coroutine)
+        await trap.sprung()
+        loading.cancel()
+        await asyncio.wait((loading,))
+        assert loading.cancelled()
 
 
 async def _recreate(dsn: str) -> None:
