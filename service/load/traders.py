@@ -31,7 +31,7 @@ from service.load.tally import Tallies
 MAX_WAITING = 512
 MAX_OPEN_BURSTS = 10
 RETIRE_AT_ONCE = 32
-RETIRE_ROUNDS = 3
+RETIRE_PAUSE_S = 0.5
 STEP_S = 0.001
 OK = "OK"
 CLOSE = f"{ORDER}/close"
@@ -108,7 +108,11 @@ class Traders:
             self._tallies.now.commands_late += schedule.skipped - skipped
 
     async def retire(self) -> None:
-        """End all orders that live, as far as the service lets them be ended."""
+        """End all orders that live; the caller bounds for how long that is tried.
+
+        What is refused is tried again: it may have fired meanwhile, the account may have been
+        too quick, or its symbol without a quote.
+        """
         if self._waiting:
             await asyncio.wait(self._waiting)
         gate = asyncio.Semaphore(RETIRE_AT_ONCE)
@@ -120,8 +124,11 @@ class Traders:
                 elif await self._call(self._end(order, self._clock.now())) == OK:
                     self.orders.forget(order)
 
-        for _ in range(RETIRE_ROUNDS):  # one that has fired meanwhile is closed in the next
+        while True:
             await asyncio.gather(*map(end, self.orders))
+            if not len(self.orders):
+                return
+            await asyncio.sleep(RETIRE_PAUSE_S)
 
     def heard(self, event: HeardEvent, now: int) -> None:
         """Take an event of an account's stream; another of its sockets may tell it again."""

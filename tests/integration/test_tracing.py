@@ -158,12 +158,12 @@ async def test_an_event_that_redis_did_not_take_stays_in_its_trace(
                 return [s for s in received.named("publish event") if s.trace_id == trace_id]
 
             await redis.restore()
-            await eventually(lambda: len(published()) == 2)
+            await eventually(lambda: len(published()) > 1)
     assert path(polled, "push event") == ["push event", root]
-    # As it was committed, in vain, and then from the outbox.
-    assert [each.parent_span_id for each in published()] == [
-        polled[name].span_id for name in ("commit", root)
-    ]
+    # As it was committed, in vain, and then from the outbox, until Redis takes it.
+    first, *again = [each.parent_span_id for each in published()]
+    assert first == polled["commit"].span_id
+    assert set(again) == {polled[root].span_id}
 
 
 async def test_the_lease_and_loading_are_traces_of_their_own(

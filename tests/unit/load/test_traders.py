@@ -11,6 +11,7 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
+from service.api.rates import RateLimits
 from service.domain.decision import EventKind
 from service.load.listeners import HeardDeal, HeardEvent, HeardOrder, Listeners
 from service.load.market import GroupDips, Market
@@ -27,6 +28,13 @@ ACCOUNTS = (TRADER, OTHER)
 BURST = 4
 # A symbol may dip while a command is on its way, and an account may be quicker than is allowed.
 UNLUCKY = ("WRONG_SIDE_OF_MARKET", "ORDER_NOT_PENDING", "ORDER_NOT_FOUND", "RATE_LIMITED")
+WHAT_TRADERS_DO = {
+    EventKind.PLACED,
+    EventKind.MODIFIED,
+    EventKind.OPENED,
+    EventKind.CLOSED,
+    EventKind.CANCELLED,
+}
 
 
 class Floor(NamedTuple):
@@ -76,7 +84,13 @@ async def test_all_they_send_is_accepted_and_ended_in_the_end() -> None:
         await asyncio.sleep(0.05)
         trading = asyncio.create_task(stage.traders.trade(400))
         now = stage.tallies.now
-        await eventually(lambda: now.fired >= 4 and now.answers[OK] >= 100)
+        await eventually(
+            lambda: (
+                now.fired >= 4
+                and now.answers[OK] >= 100
+                and {event.kind for event in world.trading.events} >= WHAT_TRADERS_DO
+            )
+        )
         trading.cancel()
         await asyncio.wait((trading,))
         await stage.traders.retire()
@@ -85,16 +99,24 @@ async def test_all_they_send_is_accepted_and_ended_in_the_end() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert now.answers.keys() <= {OK, *UNLUCKY}
-        kinds = {event.kind for event in world.trading.events}
-        assert kinds >= set(EventKind) & {
-            EventKind.PLACED,
-            EventKind.MODIFIED,
-            EventKind.OPENED,
-            EventKind.CLOSED,
-            EventKind.CANCELLED,
-        }
         assert not world.desk.orders
         assert sum(now.answers.values()) == now.commands == now.answered.count
+
+
+async def test_who_was_too_quick_for_the_service_ends_all_the_same() -> None:
+    rates = RateLimits(account_commands_per_s=5)
+    async with World(rates=rates) as world, at_work(world) as stage:
+        quotes = asyncio.create_task(quoting(world, stage))
+        await asyncio.sleep(0.05)
+        trading = asyncio.create_task(stage.traders.trade(400))
+        await eventually(lambda: stage.tallies.now.answers["RATE_LIMITED"] >= 10)
+        trading.cancel()
+        await asyncio.wait((trading,))
+        assert world.desk.orders
+        await stage.traders.retire()
+        quotes.cancel()
+        await asyncio.wait((quotes,))
+        assert not world.desk.orders
 
 
 async def test_a_service_that_is_gone_is_counted() -> None:
@@ -105,7 +127,9 @@ async def test_a_service_that_is_gone_is_counted() -> None:
         trading.cancel()
         await asyncio.wait((trading,))
         assert OK not in stage.tallies.now.answers
-        await stage.traders.retire()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await stage.traders.retire()
         # Whether they were placed cannot be told, and is not.
         assert {order.stage for order in stage.traders.orders} == {Stage.SENT}
 
