@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ from service.scenario.make import make_scenario
 from service.servers import NoDatabase, open_servers
 from service.settings import (
     ConfigurationError,
+    FeedKind,
     Settings,
     load_settings,
 )
@@ -43,6 +46,7 @@ from telemetry.logs import Logs
 DEMO_ACCOUNT = 1
 SPEEDS = {"max": None, "1": 1.0, "10": 10.0}
 TOKEN_HOURS = 12.0
+UNREAD = 128 + signal.SIGPIPE  # as of a program that does not look
 FAULTS = (
     CannotAsk,
     CannotGrant,
@@ -80,12 +84,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _logged(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     try:
-        return int(options.run(options, settings, logs))
+        code = int(options.run(options, settings, logs))
+        sys.stdout.flush()
+        return code
     except FAULTS:
         raise
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_left():
+            return UNREAD
         logger.opt(exception=error).critical("the command failed unexpectedly")
         return os.EX_SOFTWARE
+
+
+def _reader_has_left() -> bool:
+    """Tell whether who reads what is printed, as `head` does, has had enough; drop the rest."""
+    reader = select.poll()
+    reader.register(sys.stdout, 0)
+    if not any(event & select.POLLERR for _, event in reader.poll(0)):
+        return False
+    # Else the interpreter tries again as it ends, and complains.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -192,6 +211,8 @@ async def _serve_demo(settings: Settings, secrets: SigningSecrets, logs: Logs) -
 
 def _serve(options: argparse.Namespace, settings: Settings, logs: Logs) -> int:
     role = ServiceRole(options.role)
+    if role.feeds and settings.feed is FeedKind.SIMULATED:
+        logger.warning("prices are made up: TAPEWATCH_FEED is `simulated`, which is for trying out")
     uvloop.run(_serve_migrated(settings, role, required_secrets(settings, role), logs))
     return 0
 

@@ -49,6 +49,11 @@ def make_feed(
                 if (symbol := known.get(instrument.symbol.name)) is not None
                 and symbol.digits == instrument.symbol.digits
             ]
+            if not traded:
+                raise ValueError(
+                    "the simulated feed knows none of the book's symbols: set TAPEWATCH_FEED to "
+                    "another, or begin with the demo book, by `tapewatch run` on an empty database"
+                )
             return SimulatedFeed(
                 traded,
                 Random(settings.feed_seed),

@@ -225,6 +225,7 @@ async def test_serve_serves_from_named_servers(
     running.append(second)
     await eventually(lambda: "waiting as a standby" in second.log, START_TIMEOUT_S)
     assert second.status("/readyz") == 503
+    assert "prices are made up" in second.log
     first.process.terminate()
     await second.ready()
     second.process.terminate()

@@ -1,6 +1,7 @@
 """The command: what it prints, and how it refuses."""
 
 import os
+import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from loguru import logger
 
 from service import cli
-from service.cli import main
+from service.cli import UNREAD, main
 from service.settings import Settings
 from service.signing import SigningSecrets
+from tests.service_process import COMMAND, ROOT
 
 SECRET = "a secret of the tests, long enough"
 
@@ -96,6 +98,22 @@ def test_a_scenario_that_cannot_be_made_is_refused(
 ) -> None:
     assert main(["scenario", "make", str(tmp_path), "--symbols", "0"]) == 2
     assert capsys.readouterr().err.startswith("tapewatch: ")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_who_has_read_enough_of_it_is_told_no_more(
+    unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ended = subprocess.run(
+            [*COMMAND, "token"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(write)
+    assert (ended.returncode, ended.stderr) == (UNREAD, b"")
 
 
 def test_what_nobody_expected_is_logged_without_values_and_secrets(

@@ -101,7 +101,7 @@ async def test_the_seed_decides_what_is_quoted() -> None:
 
 
 def test_a_simulated_feed_that_knows_no_symbol_is_an_error() -> None:
-    with pytest.raises(ValueError, match="instrument"):
+    with pytest.raises(ValueError, match="set TAPEWATCH_FEED"):
         simulated({"MADEUP": replace(KNOWN["EURUSD"], name="MADEUP")})
 
 
