@@ -12,7 +12,7 @@ from service.loops import loop, term
 from service.roles import ServiceRole
 from service.settings import OTLP_VARIABLES, Settings
 from telemetry import catalogue, log_output, tracing
-from tests.unit.deploy.files import COLLECTOR
+from tests.unit.deploy.files import COLLECTOR, SERVICES
 from tests.unit.deploy.kubernetes import (
     DEPLOYMENTS,
     FOLDER,
@@ -149,6 +149,8 @@ def test_stopping_is_given_longer_than_it_may_take() -> None:
         assert (waits_s > 0) == (role == "gateway"), "others are sent nothing"
         pod = TEMPLATES[f"tapewatch-{role}"]["spec"]
         assert pod["terminationGracePeriodSeconds"] > sum(bounds) + waits_s
+    in_compose = SERVICES["tapewatch"]["stop_grace_period"]
+    assert int(in_compose.removesuffix("s")) > sum(bounds)
 
 
 def test_gateways_are_as_many_as_their_sockets_need() -> None:
