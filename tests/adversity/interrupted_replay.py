@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from tests.faultproxy import FaultProxy, Moment, Trap
 from tests.support import eventually
@@ -107,10 +106,3 @@ class ReplayCommand:
 def arm_commit(proxy: FaultProxy, moment: Moment, skip: int) -> Trap:
     """Set a trap on the commit of the event after `skip` others."""
     return proxy.arm(EVENT, moment, skip=skip, reply=COMMITTED_REPLY)
-
-
-def through(proxy: FaultProxy, dsn: str) -> str:
-    """Return a DSN that leads through the proxy."""
-    parts = urlsplit(dsn)
-    login = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{proxy.port}"))

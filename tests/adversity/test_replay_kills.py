@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -17,8 +16,9 @@ from service.storage.embedded import EmbeddedPostgres
 from service.storage.replays import DATABASE, replay_dsn
 from service.verify.verification import verify
 from tests.adversity.book import fetch
-from tests.adversity.interrupted_replay import ReplayCommand, arm_commit, through
+from tests.adversity.interrupted_replay import ReplayCommand, arm_commit
 from tests.faultproxy import FaultProxy, Moment
+from tests.proxied import in_front_of, through
 
 # Chains of kills: three of ten, five of which each are certain to hit a commit.
 SEEDS = (11, 12, 13)
@@ -31,8 +31,7 @@ KILLS = RANDOM_KILLS + KILLS_BEFORE_COMMIT + KILLS_BEFORE_REPLY
 
 @pytest.fixture
 async def proxy(postgres_server: EmbeddedPostgres) -> AsyncIterator[FaultProxy]:
-    parts = urlsplit(postgres_server.dsn)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
+    async with in_front_of(postgres_server.dsn) as proxy:
         yield proxy
     connection = await asyncpg.connect(postgres_server.dsn)
     await connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")

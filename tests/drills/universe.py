@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 import asyncpg
 from redis.asyncio import Redis
@@ -36,6 +35,7 @@ from tests.drills.upstream import Upstream
 from tests.faultproxy import LOOPBACK, FaultProxy
 from tests.monitoring import FOLDER
 from tests.otlp import http_collector
+from tests.proxied import in_front_of, through
 from tests.support import free_port
 
 SECRET = "drill-" * 8
@@ -140,13 +140,13 @@ async def _start(
     postgres = await enter(EmbeddedPostgres(folder / "postgres", durable=False))
     valkey = await enter(EmbeddedValkey(folder / "valkey"))
     await store_book(postgres.dsn, time.time_ns(), groups)
-    database = await enter(_proxy(postgres.dsn))
-    redis_proxy = await enter(_proxy(valkey.url))
+    database = await enter(in_front_of(postgres.dsn))
+    redis_proxy = await enter(in_front_of(valkey.url))
     upstream = await enter(Upstream(instruments(), random, RATE))
-    collector = await enter(_proxy((await enter(http_collector())).endpoint))
+    collector = await enter(in_front_of((await enter(http_collector())).endpoint))
     addresses = {
-        "DATABASE_URL": _through(postgres.dsn, database),
-        "REDIS_URL": _through(valkey.url, redis_proxy),
+        "DATABASE_URL": through(database, postgres.dsn),
+        "REDIS_URL": through(redis_proxy, valkey.url),
         "FEED": "websocket",
         "FEED_URL": upstream.url,
         "JWT_SECRET": SECRET,
@@ -175,7 +175,7 @@ async def _start(
     for instance in instances if roles[0] != "all" else ():
         await instance.ready()
     webhook = await enter(Webhook())
-    heartbeat = await enter(_proxy(webhook.url))
+    heartbeat = await enter(in_front_of(webhook.url))
     programs = await asyncio.to_thread(find_programs, FOLDER)
     alertmanager = await enter(
         DrillAlertmanager(
@@ -223,17 +223,6 @@ async def _start(
         alertmanager,
         sightings,
     )
-
-
-def _proxy(address: str) -> FaultProxy:
-    target = urlsplit(address)
-    assert target.hostname is not None
-    assert target.port is not None
-    return FaultProxy(target.hostname, target.port)
-
-
-def _through(address: str, proxy: FaultProxy) -> str:
-    return address.replace(f":{urlsplit(address).port}", f":{proxy.port}")
 
 
 @asynccontextmanager

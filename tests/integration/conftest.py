@@ -10,6 +10,8 @@ from service.storage.cache import Cache
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.replays import DATABASE
 from tests.adversity.book import execute
+from tests.faultproxy import FaultProxy
+from tests.proxied import in_front_of
 
 
 @pytest.fixture
@@ -31,3 +33,17 @@ async def cache(redis_url: str, instruments: Instruments) -> AsyncIterator[Cache
     cache = Cache(redis_url, instruments)
     yield cache
     await cache.close()
+
+
+@pytest.fixture
+async def redis_proxy(redis_url: str) -> AsyncIterator[FaultProxy]:
+    """A proxy in front of the run's Valkey."""
+    async with in_front_of(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def postgres_proxy(postgres_dsn: str) -> AsyncIterator[FaultProxy]:
+    """A proxy in front of the test's database."""
+    async with in_front_of(postgres_dsn) as proxy:
+        yield proxy

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -15,7 +14,6 @@ from service.domain.rejection import RejectCode, Rejected
 from service.loops.answers import Unavailable, Withdrawn
 from service.loops.requests import Author
 from tests.adversity.book import check_book, execute, fetch, locked_out
-from tests.adversity.interrupted_replay import through
 from tests.adversity.shard import (
     EURUSD,
     GOLD,
@@ -27,7 +25,8 @@ from tests.adversity.shard import (
     terms_of,
     trading_shard,
 )
-from tests.faultproxy import FaultProxy, Moment
+from tests.faultproxy import Moment
+from tests.proxied import in_front_of, through
 from tests.support import eventually
 
 AUTHOR = Author("7", "a test")
@@ -157,9 +156,8 @@ async def test_a_change_whose_commit_reply_is_lost_is_made_once(
     pattern: bytes, postgres_dsn: str
 ) -> None:
     await open_small_book(postgres_dsn, 2)
-    parts = urlsplit(postgres_dsn)
     async with (
-        FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy,
+        in_front_of(postgres_dsn) as proxy,
         trading_shard(through(proxy, postgres_dsn)) as shard,
     ):
         trap = proxy.arm(pattern, Moment.BEFORE_REPLY)
@@ -224,9 +222,8 @@ async def test_a_change_waits_for_what_was_decided_before_it(shard: Shard) -> No
 async def test_a_settings_connection_that_falls_silent_frees_the_lease(postgres_dsn: str) -> None:
     """In the middle of its transaction it holds the lease's row: the server must end it."""
     await open_small_book(postgres_dsn, 2)
-    parts = urlsplit(postgres_dsn)
     async with (
-        FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy,
+        in_front_of(postgres_dsn) as proxy,
         trading_shard(through(proxy, postgres_dsn), lease_life_s=60) as shard,
     ):
         trap = proxy.arm(b"INSERT INTO ledger", Moment.BEFORE_FORWARD)

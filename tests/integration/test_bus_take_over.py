@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from decimal import Decimal
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -29,6 +28,7 @@ from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT
 from tests.adversity.shard import BALANCE, Shard, open_small_book, trading_shard
 from tests.bus import Process, processes
 from tests.faultproxy import FaultProxy, Moment
+from tests.proxied import in_front_of, through
 from tests.redis_cluster import running_cluster
 from tests.support import eventually
 
@@ -81,17 +81,6 @@ class World:
         running = await stack.enter_async_context(processes(url))
         await running.start(EngineProcess(url, shard))
         return shard
-
-
-def through(proxy: FaultProxy, url: str) -> str:
-    parts = urlsplit(url)
-    user, _, _ = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
-
-
-def in_front_of(url: str) -> FaultProxy:
-    parts = urlsplit(url)
-    return FaultProxy(str(parts.hostname), int(str(parts.port)))
 
 
 @pytest.fixture

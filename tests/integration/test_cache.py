@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import redis.asyncio
@@ -15,6 +14,7 @@ from service.storage.embedded import EmbeddedValkey
 from service.storage.group_views import PriceView
 from telemetry import catalogue
 from tests.faultproxy import FaultProxy, Moment
+from tests.proxied import through
 from tests.support import free_port
 from tests.truth import Truth, order_view
 
@@ -38,25 +38,13 @@ def truth() -> Truth:
 
 
 @pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[FaultProxy]:
-    parts = urlsplit(redis_url)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def hurt(proxy: FaultProxy, redis_url: str, instruments: Instruments) -> AsyncIterator[Cache]:
+async def hurt(
+    redis_proxy: FaultProxy, redis_url: str, instruments: Instruments
+) -> AsyncIterator[Cache]:
     """A cache whose way to Redis leads through the proxy."""
-    cache = Cache(through(proxy, redis_url), instruments)
+    cache = Cache(through(redis_proxy, redis_url), instruments)
     yield cache
     await cache.close()
-
-
-def through(proxy: FaultProxy, url: str) -> str:
-    """Return a URL that leads through the proxy."""
-    parts = urlsplit(url)
-    login = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{proxy.port}"))
 
 
 def results(instruments: Instruments, cache: str = "static_orders") -> dict[str, float]:
@@ -359,12 +347,12 @@ async def test_a_server_back_with_old_data_is_not_believed(
 
 
 async def test_an_event_that_may_be_lost_makes_old_entries_misses(
-    hurt: Cache, proxy: FaultProxy, truth: Truth
+    hurt: Cache, redis_proxy: FaultProxy, truth: Truth
 ) -> None:
     await fill(hurt, truth)
-    await proxy.cut()
+    await redis_proxy.cut()
     await hurt.apply_events([truth.place(3)])
-    await proxy.restore()
+    await redis_proxy.restore()
     await readable(hurt)
     assert await read(hurt) is None
     assert await fill(hurt, truth) == 1
@@ -373,12 +361,12 @@ async def test_an_event_that_may_be_lost_makes_old_entries_misses(
 
 @pytest.mark.parametrize("moment", list(Moment))
 async def test_a_connection_cut_in_a_pipeline_leaves_nothing_half_believed(
-    hurt: Cache, proxy: FaultProxy, truth: Truth, moment: Moment
+    hurt: Cache, redis_proxy: FaultProxy, truth: Truth, moment: Moment
 ) -> None:
     other = Truth(18)
     await fill(hurt, truth)
     await fill(hurt, other)
-    trap = proxy.arm(b":events", moment)
+    trap = redis_proxy.arm(b":events", moment)
     apply = asyncio.create_task(hurt.apply_events([truth.place(3), other.place(4)]))
     await trap.sprung()
     trap.cut()
@@ -391,31 +379,31 @@ async def test_a_connection_cut_in_a_pipeline_leaves_nothing_half_believed(
 
 
 async def test_a_black_hole_is_waited_for_no_longer_than_the_timeout(
-    hurt: Cache, proxy: FaultProxy, truth: Truth, instruments: Instruments
+    hurt: Cache, redis_proxy: FaultProxy, truth: Truth, instruments: Instruments
 ) -> None:
     await fill(hurt, truth)
-    proxy.pause()
+    redis_proxy.pause()
     assert await read(hurt) is None
     # Left alone after that: many reads cost nothing, and the service goes on.
     for _ in range(1000):
         assert await read(hurt) is None
     assert results(instruments)["error"] == 1001
-    proxy.resume()
+    redis_proxy.resume()
     await readable(hurt)
     assert await read(hurt) == truth.snapshot()
 
 
 async def test_answers_that_come_too_late_go_to_nobody(
-    hurt: Cache, proxy: FaultProxy, truth: Truth
+    hurt: Cache, redis_proxy: FaultProxy, truth: Truth
 ) -> None:
     """The reply to a read that timed out must not become the next read's reply."""
     other = Truth(18)
     await fill(hurt, truth)
     await fill(hurt, other)
     for _ in range(3):
-        proxy.pause()
+        redis_proxy.pause()
         assert await read(hurt) is None
-        proxy.resume()
+        redis_proxy.resume()
         await readable(hurt)
         assert (await hurt.static_orders([18])).get(18) == other.snapshot()
 

@@ -1,7 +1,6 @@
 """Whether PostgreSQL and Redis answer, as a process sees them: cut off, hanging, and back."""
 
 from random import Random
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,7 +12,7 @@ from service.storage import database
 from service.storage.cache import Cache
 from service.storage.database import Database
 from telemetry import catalogue
-from tests.faultproxy import FaultProxy
+from tests.proxied import in_front_of, through
 from tests.support import eventually
 
 
@@ -25,15 +24,12 @@ async def test_a_server_is_down_while_it_gives_no_answer(
     monkeypatch.setattr(own_state, "SILENCE_LIMIT_S", 1.0)
     monkeypatch.setattr(database, "PING_TIMEOUT_S", 0.5)
     addresses = {"postgresql": postgres_dsn, "redis": redis_url}
-    to = urlsplit(addresses[name])
-    assert to.hostname is not None
-    assert to.port is not None
     instruments = Instruments()
     up = instruments.metrics.gauge(catalogue.DEPENDENCY_UP).child(name)
     (untouched,) = addresses.keys() - {name}
     other = instruments.metrics.gauge(catalogue.DEPENDENCY_UP).child(untouched)
-    async with FaultProxy(to.hostname, to.port) as proxy:
-        addresses[name] = addresses[name].replace(f":{to.port}", f":{proxy.port}")
+    async with in_front_of(addresses[name]) as proxy:
+        addresses[name] = through(proxy, addresses[name])
         store, cache = (
             Database(addresses["postgresql"], instruments),
             Cache(addresses["redis"], instruments),

@@ -5,7 +5,6 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -19,8 +18,8 @@ from service.storage.embedded import EmbeddedValkey
 from service.storage.errors import Unreachable
 from service.storage.events import EventFeed
 from telemetry import catalogue
-from tests.faultproxy import FaultProxy
-from tests.integration.test_cache import readable, through
+from tests.integration.test_cache import readable
+from tests.proxied import in_front_of, through
 from tests.support import eventually
 from tests.truth import Truth
 
@@ -302,8 +301,7 @@ async def test_a_lost_connection_is_made_anew_and_nothing_is_lost(
     monkeypatch.setattr(conversation, "PING_S", 0.1)
     monkeypatch.setattr(conversation, "SILENCE_S", 0.5)
     truth, listener = outbox.account(ACCOUNT), Listener()
-    target = urlsplit(redis_url)
-    async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:
+    async with in_front_of(redis_url) as proxy:
         feed = EventFeed(through(proxy, redis_url), outbox, instruments, outbox.latest)
         async with running(feed):
             await feed.subscribe(ACCOUNT, 0, listener)
@@ -329,8 +327,7 @@ async def test_an_account_left_while_redis_was_away_can_be_come_back_to(
     redis_url: str, outbox: Outbox, cache: Cache, instruments: Instruments
 ) -> None:
     truth, listener = outbox.account(ACCOUNT), Listener()
-    target = urlsplit(redis_url)
-    async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:
+    async with in_front_of(redis_url) as proxy:
         feed = EventFeed(through(proxy, redis_url), outbox, instruments, outbox.latest)
         async with running(feed):
             unsubscribe = await feed.subscribe(ACCOUNT, 0, Listener())

@@ -8,22 +8,13 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from service.storage.embedded import EmbeddedPostgres, EmbeddedValkey
+from service.storage.embedded import EmbeddedPostgres
 from service.storage.server_process import LOOPBACK
 from tests.faultproxy import FaultProxy, Finder, Moment
+from tests.proxied import in_front_of, through
 from tests.support import eventually, free_port
 
 LOST = (OSError, asyncpg.ConnectionDoesNotExistError, asyncpg.InterfaceError)
-
-
-def proxied(dsn: str, proxy: FaultProxy) -> str:
-    head, _, tail = dsn.rpartition("@")
-    return f"{head}@{LOOPBACK}:{proxy.port}/{tail.partition('/')[2]}"
-
-
-def postgres_proxy(server: EmbeddedPostgres) -> FaultProxy:
-    assert server.port is not None
-    return FaultProxy(LOOPBACK, server.port)
 
 
 async def connect(dsn: str) -> asyncpg.Connection:
@@ -54,8 +45,8 @@ async def deals_dsn(postgres_dsn: str) -> str:
 async def test_it_carries_much_data_unharmed(
     postgres_server: EmbeddedPostgres, postgres_dsn: str
 ) -> None:
-    async with postgres_proxy(postgres_server) as proxy:
-        connection = await connect(proxied(postgres_dsn, proxy))
+    async with in_front_of(postgres_server.dsn) as proxy:
+        connection = await connect(through(proxy, postgres_dsn))
         sent = "0123456789" * 300_000
         assert await connection.fetchval("SELECT $1::text", sent) == sent
         await connection.close()
@@ -65,8 +56,8 @@ async def test_it_carries_much_data_unharmed(
 async def test_a_commit_that_is_cut_before_the_server_never_happened(
     postgres_server: EmbeddedPostgres, deals_dsn: str
 ) -> None:
-    async with postgres_proxy(postgres_server) as proxy:
-        connection = await connect(proxied(deals_dsn, proxy))
+    async with in_front_of(postgres_server.dsn) as proxy:
+        connection = await connect(through(proxy, deals_dsn))
         trap = proxy.arm(b"COMMIT;", Moment.BEFORE_FORWARD)
         committing = asyncio.create_task(insert_a_deal(connection))
         await trap.sprung()
@@ -80,8 +71,8 @@ async def test_a_commit_that_is_cut_before_the_server_never_happened(
 async def test_a_commit_whose_reply_is_cut_did_happen(
     postgres_server: EmbeddedPostgres, deals_dsn: str
 ) -> None:
-    async with postgres_proxy(postgres_server) as proxy:
-        connection = await connect(proxied(deals_dsn, proxy))
+    async with in_front_of(postgres_server.dsn) as proxy:
+        connection = await connect(through(proxy, deals_dsn))
         trap = proxy.arm(b"COMMIT;", Moment.BEFORE_REPLY, reply=b"COMMIT\0")
         committing = asyncio.create_task(insert_a_deal(connection))
         await trap.sprung()
@@ -96,8 +87,8 @@ async def test_a_commit_whose_reply_is_cut_did_happen(
 async def test_a_released_trap_does_no_harm_and_springs_once(
     postgres_server: EmbeddedPostgres, deals_dsn: str, moment: Moment
 ) -> None:
-    async with postgres_proxy(postgres_server) as proxy:
-        connection = await connect(proxied(deals_dsn, proxy))
+    async with in_front_of(postgres_server.dsn) as proxy:
+        connection = await connect(through(proxy, deals_dsn))
         trap = proxy.arm(b"COMMIT;", moment, skip=2)
         await insert_a_deal(connection)
         await insert_a_deal(connection)
@@ -114,8 +105,8 @@ async def test_a_released_trap_does_no_harm_and_springs_once(
 async def test_a_cut_resets_everyone_and_refuses_until_restored(
     postgres_server: EmbeddedPostgres, postgres_dsn: str
 ) -> None:
-    async with postgres_proxy(postgres_server) as proxy:
-        dsn = proxied(postgres_dsn, proxy)
+    async with in_front_of(postgres_server.dsn) as proxy:
+        dsn = through(proxy, postgres_dsn)
         connections = [await connect(dsn) for _ in range(3)]
         await proxy.cut()
         assert proxy.connections == 0
@@ -138,16 +129,13 @@ async def test_a_server_that_is_gone_resets_the_client() -> None:
         writer.transport.abort()
 
 
-async def test_a_black_hole_answers_nothing_and_loses_nothing(
-    valkey_server: EmbeddedValkey, redis_url: str
-) -> None:
-    assert valkey_server.port is not None
-    async with FaultProxy(LOOPBACK, valkey_server.port) as proxy:
-        client = redis.asyncio.Redis.from_url(proxied(redis_url, proxy))
+async def test_a_black_hole_answers_nothing_and_loses_nothing(redis_url: str) -> None:
+    async with in_front_of(redis_url) as proxy:
+        client = redis.asyncio.Redis.from_url(through(proxy, redis_url))
         await client.ping()
         proxy.pause()
         impatient = redis.asyncio.Redis.from_url(
-            proxied(redis_url, proxy), socket_timeout=0.1, retry=Retry(NoBackoff(), 0)
+            through(proxy, redis_url), socket_timeout=0.1, retry=Retry(NoBackoff(), 0)
         )
         with pytest.raises(redis.TimeoutError):
             await impatient.ping()
@@ -160,11 +148,10 @@ async def test_a_black_hole_answers_nothing_and_loses_nothing(
             await each.aclose()
 
 
-async def test_a_trap_works_on_redis(valkey_server: EmbeddedValkey, redis_url: str) -> None:
-    assert valkey_server.port is not None
-    async with FaultProxy(LOOPBACK, valkey_server.port) as proxy:
+async def test_a_trap_works_on_redis(redis_url: str) -> None:
+    async with in_front_of(redis_url) as proxy:
         client = redis.asyncio.Redis.from_url(
-            proxied(redis_url, proxy), retry=Retry(NoBackoff(), 0)
+            through(proxy, redis_url), retry=Retry(NoBackoff(), 0)
         )
         trap = proxy.arm(b"INCR", Moment.BEFORE_REPLY)
         counting = asyncio.ensure_future(client.incr("sequence"))
@@ -176,11 +163,10 @@ async def test_a_trap_works_on_redis(valkey_server: EmbeddedValkey, redis_url: s
         await client.aclose()
 
 
-async def test_delay_holds_both_ways(valkey_server: EmbeddedValkey, redis_url: str) -> None:
-    assert valkey_server.port is not None
+async def test_delay_holds_both_ways(redis_url: str) -> None:
     loop = asyncio.get_running_loop()
-    async with FaultProxy(LOOPBACK, valkey_server.port) as proxy:
-        client = redis.asyncio.Redis.from_url(proxied(redis_url, proxy))
+    async with in_front_of(redis_url) as proxy:
+        client = redis.asyncio.Redis.from_url(through(proxy, redis_url))
         await client.ping()
         proxy.delay_s = 0.05
         before = loop.time()

@@ -1,7 +1,6 @@
 """Of several feeds one writes the ticks, and another goes on when it stops, dies or hangs."""
 
 import asyncio
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,7 +12,7 @@ from service.storage.database import Database, apply_migrations
 from service.storage.streams import Streams
 from telemetry import catalogue
 from tests.adversity.book import execute, fetch
-from tests.faultproxy import FaultProxy
+from tests.proxied import in_front_of, through
 from tests.support import eventually
 
 LIFE_S = 1.0
@@ -106,11 +105,8 @@ async def test_a_feed_that_lost_the_lease_rests_when_it_hears_of_it(dsn: str) ->
 
 
 async def test_a_feed_writes_on_while_the_database_is_away(dsn: str) -> None:
-    parts = urlsplit(dsn)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        user, _, _ = parts.netloc.rpartition("@")
-        through = parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
-        feed = Feed(through, "one")
+    async with in_front_of(dsn) as proxy:
+        feed = Feed(through(proxy, dsn), "one")
         try:
             await eventually(lambda: feed.writer.is_leading)
             epoch = await epoch_in(dsn)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
@@ -14,19 +13,12 @@ from service.storage.cache import Cache
 from service.storage.cache_keys import generation_key
 from service.storage.generations import HeardGenerations, OwnGenerations, ToldGenerations
 from tests.faultproxy import FaultProxy
-from tests.integration.test_cache import through
+from tests.proxied import through
 from tests.truth import Truth
 
 SHARDS = 4
 ACCOUNT = 17
 SHARD = ACCOUNT % SHARDS
-
-
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[FaultProxy]:
-    parts = urlsplit(redis_url)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        yield proxy
 
 
 class Engine:
@@ -49,9 +41,9 @@ class Gateway:
 
 
 @pytest.fixture
-async def engine(proxy: FaultProxy, redis_url: str) -> AsyncIterator[Engine]:
+async def engine(redis_proxy: FaultProxy, redis_url: str) -> AsyncIterator[Engine]:
     """An engine whose way to Redis leads through the proxy."""
-    engine = Engine(through(proxy, redis_url), [SHARD])
+    engine = Engine(through(redis_proxy, redis_url), [SHARD])
     yield engine
     await engine.cache.close()
 
@@ -102,16 +94,16 @@ async def test_a_generation_is_of_one_shard(engine: Engine, gateway: Gateway, tr
 
 
 async def test_what_was_missed_is_told_at_once(
-    engine: Engine, gateway: Gateway, truth: Truth, proxy: FaultProxy
+    engine: Engine, gateway: Gateway, truth: Truth, redis_proxy: FaultProxy
 ) -> None:
     await engine.told.tell()
     await gateway.heard.hear()
     assert await fill(gateway.cache, truth) == 1
     telling = asyncio.create_task(engine.told.run())
     try:
-        await proxy.cut()
+        await redis_proxy.cut()
         assert await engine.cache.apply_events([truth.place(2)])
-        await proxy.restore()
+        await redis_proxy.restore()
         async with asyncio.timeout(30):
             while await gateway.cache.get_user_static_orders_cache(ACCOUNT) is not None:
                 await gateway.heard.hear()
@@ -124,7 +116,7 @@ async def test_it_is_never_believed_for_longer_than_the_bound(
     engine: Engine,
     gateway: Gateway,
     truth: Truth,
-    proxy: FaultProxy,
+    redis_proxy: FaultProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The engine is cut off, or dead: nobody tells the gateway that an event is missing."""
@@ -135,7 +127,7 @@ async def test_it_is_never_believed_for_longer_than_the_bound(
     told_s = time.monotonic()
     await gateway.heard.hear()
     assert await fill(gateway.cache, truth) == 1
-    await proxy.cut()
+    await redis_proxy.cut()
     assert await engine.cache.apply_events([truth.place(2)])
     assert not await engine.told.tell()
     async with asyncio.timeout(30):

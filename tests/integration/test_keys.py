@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,9 +9,10 @@ from service.domain.order import OrderType
 from service.domain.rejection import Rejected
 from service.loops.answers import Unavailable
 from tests.adversity.book import check_book, fetch
-from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT, through
+from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT
 from tests.adversity.shard import Shard, open_small_book, trading_shard
 from tests.faultproxy import FaultProxy, Moment
+from tests.proxied import in_front_of, through
 from tests.support import eventually
 
 PLACED = "SELECT count(*) FROM orders"
@@ -21,8 +21,7 @@ PLACED = "SELECT count(*) FROM orders"
 @pytest.fixture
 async def proxy(postgres_dsn: str) -> AsyncIterator[FaultProxy]:
     await open_small_book(postgres_dsn, 4)
-    parts = urlsplit(postgres_dsn)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
+    async with in_front_of(postgres_dsn) as proxy:
         yield proxy
 
 

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -15,20 +14,13 @@ from service.loops.answers import Unavailable
 from service.storage import lease as leases
 from service.storage.lease import Vacancy, acquire, release, renew
 from tests.adversity.book import check_book, execute, fetch, locked_out
-from tests.adversity.interrupted_replay import through
 from tests.adversity.shard import Resting, open_small_book, opened, trading_shard
 from tests.faultproxy import FaultProxy
+from tests.proxied import through
 from tests.support import eventually
 
 LIFE_S = 1.0
 CROWD = [Resting(1 + number % 20, OrderType.BUY_LIMIT, 110_000) for number in range(100)]
-
-
-@pytest.fixture
-async def proxy(postgres_dsn: str) -> AsyncIterator[FaultProxy]:
-    parts = urlsplit(postgres_dsn)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -190,22 +182,24 @@ async def test_a_fenced_owner_writes_nothing_tells_its_callers_and_stands_by(dsn
 
 
 async def test_an_owner_behind_a_silent_network_is_replaced_and_notices(
-    dsn: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    dsn: str, postgres_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing tells it that its connections are dead: only its own time-outs do."""
     monkeypatch.setattr(leases, "TIMEOUT_S", 0.5)
-    async with trading_shard(through(proxy, dsn), holder="one", lease_life_s=LIFE_S) as one:
+    async with trading_shard(
+        through(postgres_proxy, dsn), holder="one", lease_life_s=LIFE_S
+    ) as one:
         one.quote(110_100)
-        proxy.pause()
+        postgres_proxy.pause()
         one.quote(109_900)
         async with trading_shard(dsn, holder="other", lease_life_s=LIFE_S) as other:
             other.quote(109_900)
             await other.drained()
             assert opened(other) == list(range(1, 101))
             # What was on its way when the network fell silent never arrives.
-            await proxy.cut()
-            proxy.resume()
-            await proxy.restore()
+            await postgres_proxy.cut()
+            postgres_proxy.resume()
+            await postgres_proxy.restore()
             await eventually(lambda: not one.trading.is_leading)
             await check_book(dsn, other)
 

@@ -23,6 +23,7 @@ from service.signing import read_secrets
 from service.storage.server_process import LOOPBACK
 from tests.faultproxy import FaultProxy
 from tests.otlp import Collector, http_collector
+from tests.proxied import in_front_of, through
 from tests.service_process import Service, environment
 from tests.support import eventually, free_port
 
@@ -55,11 +56,8 @@ class Told:
 
 @asynccontextmanager
 async def proxied(address: str) -> AsyncIterator[tuple[FaultProxy, str]]:
-    to = urlsplit(address)
-    assert to.hostname is not None
-    assert to.port is not None
-    async with FaultProxy(to.hostname, to.port) as proxy:
-        yield proxy, address.replace(f":{to.port}", f":{proxy.port}")
+    async with in_front_of(address) as proxy:
+        yield proxy, through(proxy, address)
 
 
 def bad_headers(token: str) -> Iterator[dict[str, str]]:

@@ -16,7 +16,8 @@ from service.servers import open_servers
 from service.settings import load_settings
 from service.storage.database import apply_migrations
 from service.storage.errors import Pooled
-from tests.faultproxy import LOOPBACK, FaultProxy
+from tests.faultproxy import LOOPBACK
+from tests.proxied import in_front_of, through
 
 SESSION = b"K\x00\x00\x00\x0c"  # and a process id of four bytes, and a key
 
@@ -65,8 +66,5 @@ async def test_a_pooler_is_refused(
 async def test_a_proxy_is_none(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    parts = urlsplit(postgres_dsn)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        await start(
-            postgres_dsn.replace(f":{parts.port}/", f":{proxy.port}/"), monkeypatch, tmp_path
-        )
+    async with in_front_of(postgres_dsn) as proxy:
+        await start(through(proxy, postgres_dsn), monkeypatch, tmp_path)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from random import Random
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -20,8 +19,7 @@ from service.storage.cache import Cache
 from service.storage.group_views import PriceView
 from telemetry import catalogue
 from telemetry.vocabulary import FAILURES
-from tests.faultproxy import FaultProxy
-from tests.integration.test_cache import through
+from tests.proxied import in_front_of, through
 from tests.support import eventually
 from tests.trading_desk import NOW, make_desk, quote
 
@@ -218,8 +216,7 @@ async def test_redis_keeps_no_price_that_a_markup_has_made_none(
 async def test_a_redis_that_hangs_delays_no_subscriber(
     desk: Desk, redis_url: str, instruments: Instruments
 ) -> None:
-    target = urlsplit(redis_url)
-    async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:
+    async with in_front_of(redis_url) as proxy:
         cache = Cache(through(proxy, redis_url), instruments)
         board = PriceBoard(lambda: desk, cache, instruments)
         listener = Listener()
@@ -256,8 +253,7 @@ def failures(instruments: Instruments, operation: str) -> float:
 async def test_terms_that_redis_missed_are_stored_once_it_is_back(
     desk: Desk, instruments: Instruments, redis_url: str
 ) -> None:
-    target = urlsplit(redis_url)
-    async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:
+    async with in_front_of(redis_url) as proxy:
         cache = Cache(through(proxy, redis_url), instruments)
         board = PriceBoard(lambda: desk, cache, instruments)
         proxy.pause()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -24,6 +23,7 @@ from service.loops.requests import (
 from service.storage.cache_keys import answers_key, commands_key
 from tests.bus import Processes, event_of, processes
 from tests.faultproxy import FaultProxy, Moment
+from tests.proxied import through
 from tests.redis_cluster import RunningCluster, running_cluster
 from tests.support import eventually
 
@@ -60,23 +60,10 @@ async def anywhere(
 
 
 @pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[FaultProxy]:
-    parts = urlsplit(redis_url)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     client = Redis.from_url(redis_url)
     yield client
     await client.aclose()
-
-
-def through(proxy: FaultProxy, redis_url: str) -> str:
-    parts = urlsplit(redis_url)
-    user, _, _ = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
 
 
 async def asked_of(redis: Redis) -> list[dict[Any, Any]]:
@@ -98,10 +85,10 @@ async def test_what_an_engine_took_with_it_is_decided_by_the_next(anywhere: Proc
 
 
 async def test_an_answer_that_was_lost_is_given_again_and_nothing_decided(
-    world: Processes, proxy: FaultProxy
+    world: Processes, redis_proxy: FaultProxy
 ) -> None:
-    gateway, engine = await world.gateway(), await world.engine(through(proxy, world.url))
-    trap = proxy.arm(ANSWER, Moment.BEFORE_FORWARD)
+    gateway, engine = await world.gateway(), await world.engine(through(redis_proxy, world.url))
+    trap = redis_proxy.arm(ANSWER, Moment.BEFORE_FORWARD)
     engine.engine.refusal = REFUSED
     taking = asyncio.create_task(gateway.bus.take(1, None, Cancel(1)))
     await trap.sprung()
@@ -237,16 +224,16 @@ async def test_too_many_that_wait_are_refused_at_once(
 
 
 async def test_without_redis_it_is_unavailable_at_once_and_back_when_that_is(
-    world: Processes, proxy: FaultProxy
+    world: Processes, redis_proxy: FaultProxy
 ) -> None:
-    gateway = await world.gateway(through(proxy, world.url))
+    gateway = await world.gateway(through(redis_proxy, world.url))
     await world.engine()
     await gateway.bus.take(1, "k 1", Cancel(1))
-    await proxy.cut()
+    await redis_proxy.cut()
     await eventually(lambda: not gateway.bus.is_connected)
     with pytest.raises(Unavailable, match="Redis is away"):
         await gateway.bus.take(1, "k 2", Cancel(1))
-    await proxy.restore()
+    await redis_proxy.restore()
     await eventually(lambda: gateway.bus.is_connected)
     await gateway.bus.take(1, "k 3", Cancel(1))
 

@@ -6,11 +6,10 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.faultproxy import FaultProxy
+from tests.proxied import in_front_of, through
 from tests.service_process import COMMAND, ROOT, START_TIMEOUT_S, Service, environment
 from tests.support import POLL_S
 
@@ -61,11 +60,10 @@ async def status_with(env: dict[str, str], code: int, pattern: str) -> list[str]
 async def test_it_tells_who_is_well_who_fails_and_who_recovered(
     tmp_path: Path, services: list[Service], postgres_dsn: str, redis_url: str
 ) -> None:
-    target = urlsplit(postgres_dsn)
-    async with FaultProxy(str(target.hostname), int(str(target.port))) as proxy:
+    async with in_front_of(postgres_dsn) as proxy:
         env = environment(
             tmp_path / "data",
-            DATABASE_URL=postgres_dsn.replace(f":{target.port}/", f":{proxy.port}/"),
+            DATABASE_URL=through(proxy, postgres_dsn),
             REDIS_URL=redis_url,
             JWT_SECRET="x" * 40,
         )

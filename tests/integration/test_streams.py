@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from urllib.parse import urlsplit
 
 import pytest
 import uvloop
@@ -13,6 +12,7 @@ from service.instruments import Instruments
 from service.storage.redis_servers import SLOTS, slot_of
 from service.storage.streams import StreamReader, Streams
 from tests.faultproxy import FaultProxy
+from tests.proxied import through
 from tests.redis_cluster import running_cluster
 from tests.support import eventually
 
@@ -60,19 +60,6 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[FaultProxy]:
-    parts = urlsplit(redis_url)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        yield proxy
-
-
-def through(proxy: FaultProxy, redis_url: str) -> str:
-    parts = urlsplit(redis_url)
-    user, _, _ = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
-
-
 async def add(redis: Redis, *numbers: int, at: str = "*") -> None:
     for number in numbers:
         await redis.xadd(KEY, {"n": number}, id=at)
@@ -90,16 +77,16 @@ async def test_reading_begins_behind_what_is_there(
 
 
 async def test_reading_goes_on_where_it_was_when_the_connection_is_back(
-    redis: Redis, redis_url: str, proxy: FaultProxy, read: Callable[[str], Reading]
+    redis: Redis, redis_url: str, redis_proxy: FaultProxy, read: Callable[[str], Reading]
 ) -> None:
-    reading = read(through(proxy, redis_url))
+    reading = read(through(redis_proxy, redis_url))
     await eventually(lambda: reading.reader.is_connected)
     await add(redis, 1, 2)
     await eventually(lambda: len(reading.numbers) == 2)
-    await proxy.cut()
+    await redis_proxy.cut()
     await add(redis, 3, 4)
     await eventually(lambda: not reading.reader.is_connected)
-    await proxy.restore()
+    await redis_proxy.restore()
     await eventually(lambda: len(reading.numbers) == 4)
     await add(redis, 5)
     await eventually(lambda: len(reading.numbers) == 5)
@@ -109,20 +96,20 @@ async def test_reading_goes_on_where_it_was_when_the_connection_is_back(
 async def test_a_silent_server_is_left_and_found_again(
     redis: Redis,
     redis_url: str,
-    proxy: FaultProxy,
+    redis_proxy: FaultProxy,
     read: Callable[[str], Reading],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.storage.streams.SILENCE_S", 1.2)
-    reading = read(through(proxy, redis_url))
+    reading = read(through(redis_proxy, redis_url))
     await eventually(lambda: reading.reader.is_connected)
-    proxy.pause()
+    redis_proxy.pause()
     await eventually(lambda: not reading.reader.is_connected)
     assert reading.reader.silent_s > 0
     await add(redis, 1)
-    await proxy.cut()
-    proxy.resume()
-    await proxy.restore()
+    await redis_proxy.cut()
+    redis_proxy.resume()
+    await redis_proxy.restore()
     await eventually(lambda: reading.numbers == [1])
     assert reading.reader.silent_s < 1
 
@@ -173,34 +160,34 @@ async def test_a_connection_that_is_reset_in_its_greeting_is_a_lost_one(
 
 @pytest.mark.parametrize("at", ["*", "5-1"], ids=["later ids", "lower ids"])
 async def test_a_server_that_came_back_with_nothing_is_read_from_its_start(
-    at: str, redis: Redis, redis_url: str, proxy: FaultProxy, read: Callable[[str], Reading]
+    at: str, redis: Redis, redis_url: str, redis_proxy: FaultProxy, read: Callable[[str], Reading]
 ) -> None:
-    reading = read(through(proxy, redis_url))
+    reading = read(through(redis_proxy, redis_url))
     await eventually(lambda: reading.reader.is_connected)
     await add(redis, 1)
     await eventually(lambda: reading.numbers == [1])
-    await proxy.cut()
+    await redis_proxy.cut()
     await redis.flushall()
     await add(redis, 2, at=at)
-    await proxy.restore()
+    await redis_proxy.restore()
     await eventually(lambda: reading.numbers == [1, 2])
 
 
 async def test_what_a_failover_lost_is_noticed_and_all_is_read_again(
-    redis: Redis, redis_url: str, proxy: FaultProxy, read: Callable[[str], Reading]
+    redis: Redis, redis_url: str, redis_proxy: FaultProxy, read: Callable[[str], Reading]
 ) -> None:
     """The replica has 1 and not 2; what is added there comes before 2 by its id."""
-    reading = read(through(proxy, redis_url))
+    reading = read(through(redis_proxy, redis_url))
     await eventually(lambda: reading.reader.is_connected)
     await add(redis, 1, at="100-1")
     await add(redis, 2, at="300-1")
     await eventually(lambda: reading.numbers == [1, 2])
-    await proxy.cut()
+    await redis_proxy.cut()
     await redis.delete(KEY)
     await add(redis, 1, at="100-1")
     await add(redis, 3, at="200-1")
     await add(redis, 4, at="400-1")
-    await proxy.restore()
+    await redis_proxy.restore()
     await eventually(lambda: reading.numbers == [1, 2, 1, 3, 4])
 
 

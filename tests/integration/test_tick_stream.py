@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import pytest
 from loguru import logger
@@ -16,6 +15,7 @@ from service.storage.redis_servers import SLOTS, slot_of
 from service.storage.streams import Streams
 from telemetry import catalogue
 from tests.faultproxy import FaultProxy
+from tests.proxied import through
 from tests.redis_cluster import running_cluster
 from tests.support import eventually
 
@@ -148,25 +148,23 @@ async def test_ticks_of_a_former_feed_are_refused_and_told_once(redis_url: str) 
     assert told == [refused] * 2, "by each reader"
 
 
-async def test_ticks_wait_while_redis_is_away_and_come_once(redis_url: str) -> None:
-    parts = urlsplit(redis_url)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        user, _, _ = parts.netloc.rpartition("@")
-        through = parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
-        async with market(redis_url, through) as here:
-            here.writer.lead(1)
-            here.write(quotes(0, 100))
-            await eventually(lambda: len(here.taken) == 100)
-            proxy.is_deaf = True  # it is written, and the feed does not hear of it
-            here.write(quotes(100, 200))
-            await eventually(lambda: len(here.taken) == 200)
-            await proxy.cut()
-            proxy.is_deaf = False
-            here.write(quotes(200, 300))
-            await proxy.restore()
-            await eventually(lambda: len(here.taken) == 300)
-            assert here.taken == quotes(0, 300)
-            assert here.lost == 0
+async def test_ticks_wait_while_redis_is_away_and_come_once(
+    redis_proxy: FaultProxy, redis_url: str
+) -> None:
+    async with market(redis_url, through(redis_proxy, redis_url)) as here:
+        here.writer.lead(1)
+        here.write(quotes(0, 100))
+        await eventually(lambda: len(here.taken) == 100)
+        redis_proxy.is_deaf = True  # it is written, and the feed does not hear of it
+        here.write(quotes(100, 200))
+        await eventually(lambda: len(here.taken) == 200)
+        await redis_proxy.cut()
+        redis_proxy.is_deaf = False
+        here.write(quotes(200, 300))
+        await redis_proxy.restore()
+        await eventually(lambda: len(here.taken) == 300)
+        assert here.taken == quotes(0, 300)
+        assert here.lost == 0
 
 
 async def test_what_cannot_wait_any_more_is_counted_and_seen_as_a_gap(
@@ -184,24 +182,22 @@ async def test_what_cannot_wait_any_more_is_counted_and_seen_as_a_gap(
         assert here.lost == 10 + 10, "by the writer, and by the reader"
 
 
-async def test_what_was_trimmed_before_it_was_read_is_a_gap(redis: Redis, redis_url: str) -> None:
-    parts = urlsplit(redis_url)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        user, _, _ = parts.netloc.rpartition("@")
-        through = parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
-        async with market(through, redis_url) as here:
-            here.writer.lead(1)
-            here.write(quotes(0, 64))
-            await eventually(lambda: len(here.taken) == 64)
-            await proxy.cut()
-            here.write(quotes(64, 3 * 64))
-            await eventually(lambda: here.writer.written == 3 * 64)
-            await redis.xtrim(KEY, maxlen=1, approximate=False)
-            assert here.reader.lag_s >= 0
-            await proxy.restore()
-            await eventually(lambda: len(here.taken) == 2 * 64)
-            assert here.taken == [*quotes(0, 64), *quotes(128, 192)]
-            assert (here.lost, here.gaps) == (64, 1)
+async def test_what_was_trimmed_before_it_was_read_is_a_gap(
+    redis: Redis, redis_proxy: FaultProxy, redis_url: str
+) -> None:
+    async with market(through(redis_proxy, redis_url), redis_url) as here:
+        here.writer.lead(1)
+        here.write(quotes(0, 64))
+        await eventually(lambda: len(here.taken) == 64)
+        await redis_proxy.cut()
+        here.write(quotes(64, 3 * 64))
+        await eventually(lambda: here.writer.written == 3 * 64)
+        await redis.xtrim(KEY, maxlen=1, approximate=False)
+        assert here.reader.lag_s >= 0
+        await redis_proxy.restore()
+        await eventually(lambda: len(here.taken) == 2 * 64)
+        assert here.taken == [*quotes(0, 64), *quotes(128, 192)]
+        assert (here.lost, here.gaps) == (64, 1)
 
 
 async def test_an_engine_that_fails_on_a_tick_goes_on_behind_it(redis_url: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -17,9 +16,10 @@ from service.storage.batch import COMMIT_STATEMENT, commit_arguments, encode
 from service.verify.fault import Rule
 from telemetry import catalogue
 from tests.adversity.book import check_book, execute, fetch, locked_out
-from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT, through
+from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT
 from tests.adversity.shard import Resting, Shard, open_small_book, opened, trading_shard
 from tests.faultproxy import FaultProxy, Moment
+from tests.proxied import through
 from tests.support import eventually
 
 ACCOUNTS = 60
@@ -30,13 +30,6 @@ CROWD = [
     Resting(1 + number // PER_ACCOUNT, OrderType.BUY_LIMIT, 110_000)
     for number in range(ACCOUNTS * PER_ACCOUNT)
 ]
-
-
-@pytest.fixture
-async def proxy(postgres_dsn: str) -> AsyncIterator[FaultProxy]:
-    parts = urlsplit(postgres_dsn)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -58,12 +51,12 @@ def fire(shard: Shard) -> None:
 
 @pytest.mark.parametrize("moment", Moment)
 async def test_a_connection_lost_in_a_commit_applies_the_batch_once(
-    moment: Moment, postgres_dsn: str, proxy: FaultProxy
+    moment: Moment, postgres_dsn: str, postgres_proxy: FaultProxy
 ) -> None:
     await open_small_book(postgres_dsn, ACCOUNTS, CROWD)
-    async with trading_shard(through(proxy, postgres_dsn)) as shard:
+    async with trading_shard(through(postgres_proxy, postgres_dsn)) as shard:
         shard.quote(110_100)
-        trap = proxy.arm(EVENT, moment, reply=COMMITTED_REPLY)
+        trap = postgres_proxy.arm(EVENT, moment, reply=COMMITTED_REPLY)
         fire(shard)
         await trap.sprung()
         written = await fetch(postgres_dsn, "SELECT count(*) FROM deals")
@@ -75,19 +68,19 @@ async def test_a_connection_lost_in_a_commit_applies_the_batch_once(
 
 
 async def test_a_batch_that_arrives_after_its_repetition_changes_nothing(
-    postgres_dsn: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    postgres_dsn: str, postgres_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "COMMIT_TIMEOUT_S", 0.5)
     await open_small_book(postgres_dsn, ACCOUNTS, CROWD)
-    async with trading_shard(through(proxy, postgres_dsn)) as shard:
+    async with trading_shard(through(postgres_proxy, postgres_dsn)) as shard:
         shard.quote(110_100)
-        trap = proxy.arm(EVENT, Moment.BEFORE_FORWARD)
+        trap = postgres_proxy.arm(EVENT, Moment.BEFORE_FORWARD)
         fire(shard)
         await trap.sprung()
         await shard.drained()  # by another connection, after the time-out
-        connections = proxy.connections
+        connections = postgres_proxy.connections
         trap.release()
-        await eventually(lambda: proxy.connections < connections)
+        await eventually(lambda: postgres_proxy.connections < connections)
         await shard.fund(1, "5.00")
         await check_book(postgres_dsn, shard)
         assert shard.decisions("fenced") == 0
