@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from loguru import logger
 from pogo_core.util import migrate
 
 from service.domain.account import Account
@@ -294,6 +295,21 @@ async def test_migrations_apply_once_and_roll_back(postgres_dsn: str) -> None:
     assert await schema_of(postgres_dsn) == []
     await apply_migrations(postgres_dsn)
     assert await schema_of(postgres_dsn) == schema
+
+
+async def test_what_the_schema_lacks_is_told_and_warned_of_nobody(
+    postgres_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    sink = logger.add(told.append, format="{level} {message}")
+    try:
+        await apply_migrations(postgres_dsn)
+        await apply_migrations(postgres_dsn)
+    finally:
+        logger.remove(sink)
+    (line,) = told
+    assert line.startswith("INFO bringing the schema up to date: it lacks 0001_trading_core, 0002_")
+    assert caplog.records == []
 
 
 async def test_processes_that_start_together_migrate_once(postgres_dsn: str) -> None:
