@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from service.domain.instrument import TradingState
 from service.domain.rejection import RejectCode, Rejected
-from service.loops.answers import Unavailable
+from service.loops.answers import ANSWER_TIMEOUT_S, Unavailable
 from service.loops.commands import Cancel
 from service.loops.requests import (
     Author,
@@ -238,8 +238,12 @@ async def test_without_redis_it_is_unavailable_at_once_and_back_when_that_is(
     await gateway.bus.take(1, "k 3", Cancel(1))
 
 
-async def test_a_redis_that_lost_everything_is_asked_again(world: Processes, redis: Redis) -> None:
+async def test_a_redis_that_lost_everything_is_asked_again(
+    world: Processes, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Streams are gone, and with them what was asked; connections are not."""
+    for module in ("asking", "answering"):  # the gateway makes its stream anew once a second
+        monkeypatch.setattr(f"service.loops.{module}.ANSWER_TIMEOUT_S", ANSWER_TIMEOUT_S)
     gateway, engine = await world.gateway(), await world.engine(leads=False)
     taking = [asyncio.create_task(gateway.bus.take(1, f"{n}", Cancel(n))) for n in range(9)]
     await eventually(lambda: gateway.asked_again >= 9)
