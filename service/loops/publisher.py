@@ -64,6 +64,7 @@ class Publisher:
         self._wake = asyncio.Event()
         self._is_behind = False
         self._has_missed = False
+        self._has_term_begun = True
         self._is_publishing = False
         self._missed: set[int] | None = None  # who has missed events, None: anyone may have
         self._told: set[int] = set()  # who was told of events while others missed theirs
@@ -79,7 +80,12 @@ class Publisher:
         return not (self._queue or self._is_behind or self._is_publishing)
 
     def lead(self) -> None:
-        """Find out what was committed and not published; called when trading begins."""
+        """Find out what was committed and not published; called when trading begins.
+
+        What was published in a term before is forgotten: the database may have been restored from a
+        backup since, and give the ids of those events again.
+        """
+        self._has_term_begun = True
         self._fall_behind()
 
     def publish(self, written: Sequence[Written]) -> None:
@@ -137,11 +143,13 @@ class Publisher:
                 await self._pass_on(RETRY_S)
             await self._pass_on(RESUBSCRIBE_S, is_back=True)
         try:
-            self._published = max(self._published, await self._outbox.published_until())
             while self._is_behind:
                 # What is committed from here on is queued, or on the page, or both.
                 self._has_missed = False
                 self._queue.clear()
+                if self._has_term_begun:
+                    self._published = self._marked = await self._outbox.published_until()
+                    self._has_term_begun = False
                 page = await self._outbox.page_after(self._published, MAX_PUBLISH)
                 missed = await self._relay(page, "outbox")
                 self._is_behind = self._has_missed or len(page) == MAX_PUBLISH

@@ -11,9 +11,12 @@ SELECT event_id, payload, traceparent FROM outbox
 WHERE event_id > $1 AND account_id % $3 = $4 ORDER BY event_id LIMIT $2
 """
 PUBLISHED_UNTIL = "SELECT published_until FROM event_relay WHERE shard = $1"
-# A former owner of the shard that is late takes nothing back.
+# A former owner of the shard that is late takes nothing back, nor says what it published before the
+# database was restored from a backup anything of the events that get these ids again.
 MARK_PUBLISHED = """
-UPDATE event_relay SET published_until = $2 WHERE shard = $1 AND published_until < $2
+UPDATE event_relay SET published_until = $2
+WHERE shard = $1 AND published_until < $2
+    AND $2 <= (SELECT last_decision FROM shard_leases WHERE shard = $1)
 """
 
 
@@ -53,6 +56,6 @@ class Outbox:
             return int(await connection.fetchval(PUBLISHED_UNTIL, self._shard.number))
 
     async def mark_published(self, event_id: int) -> None:
-        """Note that Redis has had everything up to an event."""
+        """Note that Redis has had everything up to an event, which was decided in this shard."""
         async with self._database.read("relay") as connection:
             await connection.execute(MARK_PUBLISHED, self._shard.number, event_id)

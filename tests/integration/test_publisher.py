@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -29,6 +30,7 @@ from tests.support import eventually, free_port
 from tests.truth import Truth
 
 CANCELLATIONS = 400
+BACKED_UP = ("outbox", "event_relay", "shard_leases")
 ACCOUNTS = 5
 
 
@@ -39,6 +41,7 @@ class Ledger:
         self._connection = connection
         self._truths = [Truth(account_id) for account_id in range(1, ACCOUNTS + 1)]
         self.event_id = 0
+        self._backup = (0, self._truths)
 
     async def commit(self, count: int) -> list[Written]:
         """Commit events of all accounts in turn; ids have gaps, as failed decisions leave them."""
@@ -59,7 +62,20 @@ class Ledger:
                 for each in written
             ],
         )
+        await self._connection.execute("UPDATE shard_leases SET last_decision = $1", self.event_id)
         return written
+
+    async def back_up(self) -> None:
+        self._backup = self.event_id, copy.deepcopy(self._truths)
+        for table in BACKED_UP:
+            await self._connection.execute(f"CREATE TABLE backup_{table} AS TABLE {table}")
+
+    async def restore(self) -> None:
+        self.event_id, self._truths = self._backup
+        for table in BACKED_UP:
+            await self._connection.execute(
+                f"DELETE FROM {table}; INSERT INTO {table} SELECT * FROM backup_{table}"
+            )
 
     async def marked(self) -> int:
         return int(await self._connection.fetchval("SELECT published_until FROM event_relay"))
@@ -217,7 +233,37 @@ async def test_how_far_it_got_is_stored_soon_so_that_little_is_repeated(
     assert relayed(again) == {"commit": 0, "outbox": 0}
 
 
+async def test_events_are_published_whose_ids_a_restored_database_gives_again(
+    redis_url: str,
+    database: Database,
+    ledger: Ledger,
+    instruments: Instruments,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publishing, "MARK_INTERVAL_S", 0.05)
+    async with relaying(redis_url, database, instruments) as publisher:
+        publisher.publish(await ledger.commit(100))
+        await ledger.back_up()
+        publisher.publish(await ledger.commit(100))
+        await eventually(lambda: publisher.is_idle)
+        late = ledger.event_id
+        await ledger.restore()
+        await Outbox(database).mark_published(late)
+        async with listening(redis_url) as consumer:
+            publisher.lead()
+            publisher.publish(await ledger.commit(50))
+            expected = {each: told[-10:] for each, told in ledger.sequences.items()}
+            await eventually(
+                lambda: {each: told[-10:] for each, told in consumer.heard.items()} == expected
+            )
+        async with asyncio.timeout(30):
+            while await ledger.marked() != ledger.event_id:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert ledger.event_id < late
+
+
 async def test_an_owner_that_is_late_takes_nothing_back(database: Database, ledger: Ledger) -> None:
+    await ledger.commit(100)
     outbox = Outbox(database)
     await outbox.mark_published(70)
     await outbox.mark_published(50)
