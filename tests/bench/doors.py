@@ -8,14 +8,20 @@ slow a third sends bodies a byte at a time, a third stops half-way through a han
 never reads; whoever is turned away comes back at once. The crowds take turns, round by round the
 other way about. Five seconds make a sample; those in which a crowd comes or goes do not count.
 
-What the crowd itself takes of the two processors, on which all of this runs, is in the figures.
+Against: nobody else, and the crowd of both before another door: a bare server in a process of its
+own (`tests/bench/doors_bare.py`), which has nothing to do with the service but shares the two
+processors, on which all of this runs, with it. What a trader notices of that crowd is the
+machine's; what he notices beyond it, when the same crowd stands before the service, is the
+service's own doing. What the crowds and the bare server take of the processors is in the figures.
 
 Targets: with any crowd a trader's medians are at most 1.25 times, 99th percentiles at most 1.5
-times those without, within the noise.
+times those without, and those with the crowd of both at most as many times those with the same
+crowd elsewhere, all within the noise.
 """
 
 import asyncio
 import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +37,7 @@ from tqdm import tqdm
 from service.load.figures import ANSWERED, QUOTES_PUSHED
 from service.load.figures import Figures as LoadFigures
 from service.storage.embedded import EmbeddedValkey
+from tests.bench.claims_cpu import process_cpu_s
 from tests.bench.loaded_service import SECRET, Scale, loaded_service, loading
 from tests.bench.machine import allow_sockets
 from tests.bench.processes import answer, process, tell
@@ -48,17 +55,24 @@ LATENCIES = (ANSWERED, QUOTES_PUSHED)
 
 
 class Crowd(Enum):
-    """Who else is there: what figures call it, whether idle sockets, whether slow senders."""
+    """Who else is there: what figures call it, and who stands where.
 
-    NOBODY = ("nobody else", False, False)
-    IDLE = ("idle sockets", True, False)
-    BOTH = ("idle sockets and slow senders", True, True)
-    SLOW = ("slow senders", False, True)
+    Attributes:
+        has_idle, has_slow: before the service.
+        is_elsewhere: both, but before the bare server.
+    """
 
-    def __init__(self, label: str, has_idle: bool, has_slow: bool) -> None:
+    NOBODY = ("nobody else", False, False, False)
+    IDLE = ("idle sockets", True, False, False)
+    BOTH = ("idle sockets and slow senders", True, True, False)
+    SLOW = ("slow senders", False, True, False)
+    ELSEWHERE = ("both elsewhere", False, False, True)
+
+    def __init__(self, label: str, has_idle: bool, has_slow: bool, is_elsewhere: bool) -> None:
         self.label = label
         self.has_idle = has_idle
         self.has_slow = has_slow
+        self.is_elsewhere = is_elsewhere
 
 
 class Sizes(NamedTuple):
@@ -67,7 +81,7 @@ class Sizes(NamedTuple):
     idle: int = 5_000
     slow: int = 300
     rounds: int = 3
-    intervals: int = 2
+    intervals: int = 4
     load: Scale = Scale(orders=10_000, sockets=20, commands=100, burst=10, seconds=LONG_S)
     ticks_per_s: int = 1_000
 
@@ -80,21 +94,35 @@ class Said(msgspec.Struct):
 
 
 class Watched(NamedTuple):
-    """The service, what its load tells and who notes it, and the crowd before it."""
+    """The service, what its load tells and who notes it, and the crowds here and elsewhere."""
 
     service: Service
     intervals: Sequence[LoadFigures]
     noting: asyncio.Task[None]
     crowd: asyncio.subprocess.Process
+    bare: asyncio.subprocess.Process
+    crowd_elsewhere: asyncio.subprocess.Process
 
     async def becomes(self, crowd: Crowd, sizes: Sizes) -> Said:
-        """Let others stand there; return what became of those before."""
-        idle, slow = sizes.idle * crowd.has_idle, sizes.slow * crowd.has_slow
-        tell(self.crowd, f"{idle} {slow}")
-        said = msgspec.json.decode(await answer(self.crowd, CROWD_TIMEOUT_S), type=Said)
-        if said.lost:
-            raise RuntimeError(f"the service has ended {said.lost} idle sockets")
-        return said
+        """Let others stand there; return what became of those before the service."""
+        elsewhere = crowd.is_elsewhere
+        tell(self.crowd, f"{sizes.idle * crowd.has_idle} {sizes.slow * crowd.has_slow}")
+        tell(self.crowd_elsewhere, f"{sizes.idle * elsewhere} {sizes.slow * elsewhere}")
+        both = (self.crowd, self.crowd_elsewhere)
+        here, there = [
+            msgspec.json.decode(await answer(each, CROWD_TIMEOUT_S), type=Said) for each in both
+        ]
+        if here.lost or there.lost:
+            raise RuntimeError(f"idle sockets were ended: {here.lost} here, {there.lost} elsewhere")
+        return here
+
+    def crowds_cpu_s(self) -> float:
+        """Return the CPU time of both crowds so far."""
+        return process_cpu_s(self.crowd.pid) + process_cpu_s(self.crowd_elsewhere.pid)
+
+    def bare_cpu_s(self) -> float:
+        """Return the CPU time of the bare server so far."""
+        return process_cpu_s(self.bare.pid)
 
     async def next_intervals(self, count: int) -> Sequence[LoadFigures]:
         """Return the next that begin from now on."""
@@ -149,8 +177,13 @@ async def _watched(dsn: str, redis_url: str, folder: Path, sizes: Sizes) -> Asyn
         noting = asyncio.create_task(note())
         try:
             module = "tests.bench.doors_crowd"
-            async with process(module, port, SECRET, str(accounts)) as crowd:
-                yield Watched(service, intervals, noting, crowd)
+            async with process("tests.bench.doors_bare") as bare:
+                elsewhere = await answer(bare)
+                async with (
+                    process(module, port, SECRET, str(accounts)) as crowd,
+                    process(module, elsewhere, SECRET, str(accounts)) as crowd_elsewhere,
+                ):
+                    yield Watched(service, intervals, noting, crowd, bare, crowd_elsewhere)
         finally:
             noting.cancel()
             await asyncio.wait((noting,))
@@ -168,8 +201,15 @@ async def _take_turns(report: Report, watched: Watched, sizes: Sizes) -> Counter
             if crowd.has_idle and "memory of an idle socket, kB" not in report.rounds:
                 grown = watched.memory_kb() - before_kb
                 report.add("memory of an idle socket, kB", grown / sizes.idle)
+            began, crowds, bare = time.monotonic(), watched.crowds_cpu_s(), watched.bare_cpu_s()
             for interval in await watched.next_intervals(sizes.intervals):
                 _note(report, crowd, interval)
+            seconds = time.monotonic() - began
+            taken = (watched.crowds_cpu_s() - crowds) / seconds
+            report.add(f"{crowd.label}: cores taken by the crowd", taken)
+            if crowd.is_elsewhere:
+                taken = (watched.bare_cpu_s() - bare) / seconds
+                report.add("cores taken by the bare server", taken)
     ends.update((await watched.becomes(Crowd.NOBODY, sizes)).ends)
     return ends
 
@@ -186,13 +226,13 @@ def _note(report: Report, crowd: Crowd, interval: LoadFigures) -> None:
 
 
 def _conclude(report: Report, ends: Counter[str], idle_sockets: int) -> None:
-    alone = Crowd.NOBODY.label
+    alone, elsewhere = Crowd.NOBODY.label, Crowd.ELSEWHERE.label
     for what, limit in (("median", MAX_MEDIAN), ("p99", MAX_P99)):
         for name in LATENCIES:
             for crowd in Crowd:
                 series = f"{crowd.label}: {name}, {what}"
                 report.figure(series, report.rounds[f"{series}, ms"], "ms")
-            for crowd in (each for each in Crowd if each is not Crowd.NOBODY):
+            for crowd in (Crowd.IDLE, Crowd.BOTH, Crowd.SLOW):
                 report.ratio(
                     f"{name}, {what}: with {crowd.label} : without",
                     f"{crowd.label}: {name}, {what}, ms",
@@ -200,9 +240,24 @@ def _conclude(report: Report, ends: Counter[str], idle_sockets: int) -> None:
                     at_most=limit,
                     within_noise=True,
                 )
-    for crowd in Crowd:
-        series = f"{crowd.label}: cores taken by the service"
-        report.figure(series, report.rounds[series], "cores")
+            report.ratio(
+                f"{name}, {what}: with both elsewhere : without",
+                f"{elsewhere}: {name}, {what}, ms",
+                f"{alone}: {name}, {what}, ms",
+            )
+            report.ratio(
+                f"{name}, {what}: with both here : elsewhere",
+                f"{Crowd.BOTH.label}: {name}, {what}, ms",
+                f"{elsewhere}: {name}, {what}, ms",
+                at_most=limit,
+                within_noise=True,
+            )
+    for taker in ("service", "crowd"):
+        for crowd in Crowd:
+            series = f"{crowd.label}: cores taken by the {taker}"
+            report.figure(series, report.rounds[series], "cores")
+    series = "cores taken by the bare server"
+    report.figure(f"{elsewhere}: {series}", report.rounds[series], "cores")
     taken = (
         report.rounds[f"{crowd.label}: cores taken by the service"]
         for crowd in (Crowd.IDLE, Crowd.NOBODY)

@@ -5,12 +5,15 @@ from collections import Counter
 
 import pytest
 
+from service.api.frames import text_frame
+from service.api.socket import SocketLimits
 from service.load.figures import Figures, Look, figures_of
 from service.load.stages import Scrape
 from service.load.tally import Tally
 from service.storage.server_process import LOOPBACK
-from tests.bench import doors_crowd
+from tests.bench import doors_bare, doors_crowd
 from tests.bench.doors import Crowd, _conclude, _note
+from tests.bench.doors_bare import Bare
 from tests.bench.doors_crowd import Crowd as Standing
 from tests.bench.report import Report
 from tests.support import eventually
@@ -31,9 +34,11 @@ def figures(ms: float) -> Figures:
 
 def test_a_crowd_is_judged_by_what_a_trader_notices() -> None:
     report = Report()
-    for crowd, ms in zip(Crowd, (4.0, 4.5, 8.0, 4.0), strict=True):
+    for crowd, ms in zip(Crowd, (4.0, 4.5, 8.0, 4.0, 7.0), strict=True):
         for _ in range(3):
             _note(report, crowd, figures(ms))
+        report.add(f"{crowd.label}: cores taken by the crowd", 0.03)
+    report.add("cores taken by the bare server", 0.02)
     report.add("memory of an idle socket, kB", 30.0)
     _conclude(report, Counter({"body: 408": 7}), 5_000)
     verdicts = {figure.name: figure.verdict for figure in report.figures}
@@ -42,6 +47,8 @@ def test_a_crowd_is_judged_by_what_a_trader_notices() -> None:
             assert verdicts[f"{name}, {what}: with idle sockets : without"] == "met"
             both = f"{name}, {what}: with idle sockets and slow senders : without"
             assert verdicts[both] == "missed"
+            assert verdicts[f"{name}, {what}: with both elsewhere : without"] is None
+            assert verdicts[f"{name}, {what}: with both here : elsewhere"] == "met"
     assert verdicts["slow senders that ended: body: 408"] is None
 
 
@@ -87,3 +94,33 @@ async def test_idle_sockets_answer_pings_and_slow_senders_come_back(
         await eventually(lambda: crowd.ends["body: 408"] > 1 and crowd.ends["unread: cut"] > 1)
         await crowd.become(0, 0)
         assert crowd.ends["handshake: cut"] > 0
+
+
+async def test_a_bare_server_does_what_the_service_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = SocketLimits(write_buffer_bytes=1_024, stall_timeout_s=0.05, heartbeat_s=0.01)
+    monkeypatch.setattr(doors_bare, "LIMITS", limits)
+    monkeypatch.setattr(doors_bare, "PRICES", text_frame(b"x" * 60_000))
+    monkeypatch.setattr(doors_bare, "SHOW_INTERVAL_S", 0.001)
+    for module in (doors_bare, doors_crowd):
+        monkeypatch.setattr(module, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(doors_bare, "BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(doors_crowd, "BYTE_EVERY_S", 0.01)
+    monkeypatch.setattr(doors_crowd, "UNREAD_S", 1.0)
+    pongs = 0
+    received = Bare.data_received
+
+    def data_received(self: Bare, data: bytes) -> None:
+        nonlocal pongs
+        pongs += data.startswith(b"\x8a")
+        received(self, data)
+
+    monkeypatch.setattr(Bare, "data_received", data_received)
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(Bare, LOOPBACK, 0) as server:
+        crowd = Standing(server.sockets[0].getsockname()[1], SECRET, 5)
+        await crowd.become(3, 3)
+        await eventually(lambda: pongs > 9)
+        ends = {"body: 408", "handshake: 408", "unread: cut"}
+        await eventually(lambda: crowd.ends.keys() == ends)
+        assert crowd.lost == 0
+        await crowd.become(0, 0)
