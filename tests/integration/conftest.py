@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from service.instruments import Instruments
 from service.servers import Servers
@@ -33,6 +34,14 @@ async def cache(redis_url: str, instruments: Instruments) -> AsyncIterator[Cache
     cache = Cache(redis_url, instruments)
     yield cache
     await cache.close()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A client that looks, and tampers, behind the service's back."""
+    client = Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture

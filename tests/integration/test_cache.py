@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-import redis.asyncio
+from redis.asyncio import Redis
 
 from service.instruments import Instruments
 from service.storage.cache import Cache, StaticOrders
@@ -19,14 +19,6 @@ from tests.support import free_port
 from tests.truth import Truth, order_view
 
 ACCOUNT = 17
-
-
-@pytest.fixture
-async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client that looks, and tampers, behind the cache's back."""
-    client = redis.asyncio.Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture
@@ -131,19 +123,17 @@ async def test_an_account_without_orders_is_an_entry_too(cache: Cache) -> None:
     assert await read(cache) == truth.snapshot()
 
 
-async def test_every_key_expires(
-    cache: Cache, truth: Truth, redis_client: redis.asyncio.Redis
-) -> None:
+async def test_every_key_expires(cache: Cache, truth: Truth, redis: Redis) -> None:
     await cache.open_fill([99])
     await fill(cache, truth)
     await cache.apply_events([truth.place(3)])
     price = PriceView(symbol="EURUSD", sell="1.1", buy="1.2", time="2026-01-05T09:00:00.000Z")
     await cache.groups.write_prices({"gold": [price]})
     await cache.groups.write_symbols("gold", [])
-    keys = await redis_client.keys("*")
+    keys = await redis.keys("*")
     assert len(keys) == 5
     for key in keys:
-        assert await redis_client.ttl(key) > 0, key
+        assert await redis.ttl(key) > 0, key
 
 
 # Races between readers and events
@@ -189,11 +179,11 @@ async def test_a_newer_fill_replaces_an_older_entry(cache: Cache, truth: Truth) 
 
 
 async def test_a_fill_whose_window_expired_is_refused_though_another_opened(
-    cache: Cache, truth: Truth, redis_client: redis.asyncio.Redis
+    cache: Cache, truth: Truth, redis: Redis
 ) -> None:
     slow = await cache.open_fill([ACCOUNT])
     old = truth.snapshot()
-    await redis_client.delete(filling_key(ACCOUNT))
+    await redis.delete(filling_key(ACCOUNT))
     await cache.apply_events([truth.place(3)])
     await cache.open_fill([ACCOUNT])
     assert await cache.fill_static_orders(slow, [old]) == 0
@@ -211,10 +201,10 @@ async def test_two_readers_share_a_window(cache: Cache, truth: Truth) -> None:
 
 
 async def test_an_event_on_an_absent_entry_makes_none(
-    cache: Cache, truth: Truth, redis_client: redis.asyncio.Redis
+    cache: Cache, truth: Truth, redis: Redis
 ) -> None:
     await cache.apply_events([truth.place(3)])
-    assert await redis_client.keys("*") == []
+    assert await redis.keys("*") == []
     assert await read(cache) is None
 
 
@@ -241,11 +231,11 @@ async def test_a_repeated_event_changes_nothing(
 
 
 async def test_an_entry_that_expired_in_between_is_not_made_of_parts(
-    cache: Cache, truth: Truth, redis_client: redis.asyncio.Redis
+    cache: Cache, truth: Truth, redis: Redis
 ) -> None:
     await fill(cache, truth)
     await cache.apply_events([truth.place(3)])
-    await redis_client.pexpireat(orders_key(ACCOUNT), 1)
+    await redis.pexpireat(orders_key(ACCOUNT), 1)
     await cache.apply_events([truth.place(4)])
     assert await read(cache) is None
 
@@ -262,13 +252,13 @@ async def test_changed_settings_forget_the_account_and_the_fill_under_way(
 
 
 async def test_an_unreadable_entry_is_an_error_and_goes(
-    cache: Cache, truth: Truth, instruments: Instruments, redis_client: redis.asyncio.Redis
+    cache: Cache, truth: Truth, instruments: Instruments, redis: Redis
 ) -> None:
     await fill(cache, truth)
-    await redis_client.hset(orders_key(ACCOUNT), "1", '{"order_id": "rubbish"}')
+    await redis.hset(orders_key(ACCOUNT), "1", '{"order_id": "rubbish"}')
     assert await read(cache) is None
     assert results(instruments)["error"] == 1
-    assert not await redis_client.exists(orders_key(ACCOUNT))
+    assert not await redis.exists(orders_key(ACCOUNT))
 
 
 async def test_another_process_believes_only_what_it_wrote(
@@ -331,14 +321,14 @@ async def test_a_server_back_with_old_data_is_not_believed(
     """A restart from a dump can bring back an entry that missed events, and nobody noticed."""
     async with EmbeddedValkey(tmp_path / "valkey") as server:
         cache = Cache(server.url, instruments)
-        client = redis.asyncio.Redis.from_url(server.url)
+        client = Redis.from_url(server.url)
         await fill(cache, truth)
         dump = await client.dump(orders_key(ACCOUNT)) or b""
         await cache.apply_events([truth.place(3)])
         await client.aclose()
         await server.stop()
         await server.start()
-        client = redis.asyncio.Redis.from_url(server.url)
+        client = Redis.from_url(server.url)
         await client.restore(orders_key(ACCOUNT), 60_000, dump)
         await client.aclose()
         await readable(cache)
@@ -408,11 +398,9 @@ async def test_answers_that_come_too_late_go_to_nobody(
         assert (await hurt.static_orders([18])).get(18) == other.snapshot()
 
 
-async def test_flushed_scripts_are_loaded_again(
-    cache: Cache, truth: Truth, redis_client: redis.asyncio.Redis
-) -> None:
+async def test_flushed_scripts_are_loaded_again(cache: Cache, truth: Truth, redis: Redis) -> None:
     await fill(cache, truth)
-    await redis_client.script_flush()
+    await redis.script_flush()
     await cache.apply_events([truth.place(3)])
     await readable(cache)
     assert await fill(cache, truth) == 1

@@ -84,7 +84,7 @@ async def test_the_shards_of_one_that_dies_are_traded_by_the_others(
 
 
 async def test_one_that_stops_lets_the_others_in_at_once(dsn: str, redis_url: str) -> None:
-    life_s = 60.0  # so that nothing is free by itself
+    life_s = 300.0  # so that nothing is free by itself
     async with (
         process(dsn, redis_url, "one", lease_s=life_s) as one,
         process(dsn, redis_url, "two", lease_s=life_s) as two,
@@ -96,8 +96,7 @@ async def test_one_that_stops_lets_the_others_in_at_once(dsn: str, redis_url: st
         two.quote(111_000)
         await one.host.stop()
         assert one.led == []
-        async with asyncio.timeout(10):
-            await eventually(lambda: len(two.led) == SHARDS)
+        await eventually(lambda: len(two.led) == SHARDS)
         # What it takes is priced by what it has seen itself, where that is newer.
         bids = {shard.trading.desk.markets[SYMBOL].bid for shard in two.host.shards}
         assert bids == {111_000}

@@ -59,13 +59,6 @@ async def anywhere(
         yield world
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
-
-
 async def asked_of(redis: Redis) -> list[dict[Any, Any]]:
     """Return the entries of the shard's stream."""
     found: Any = await redis.xrange(commands_key(0))

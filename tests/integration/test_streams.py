@@ -53,13 +53,6 @@ async def read() -> AsyncIterator[Callable[[str], Reading]]:
         await each.stop()
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
-
-
 async def add(redis: Redis, *numbers: int, at: str = "*") -> None:
     for number in numbers:
         await redis.xadd(KEY, {"n": number}, id=at)

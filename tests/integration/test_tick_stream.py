@@ -75,13 +75,6 @@ async def market(url: str, feed_url: str | None = None) -> AsyncIterator[Market]
         await market.at_engine.close()
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
-
-
 async def test_ticks_travel_in_batches_and_keep_their_order(redis: Redis, redis_url: str) -> None:
     async with market(redis_url) as here:
         here.writer.lead(1)
