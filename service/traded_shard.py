@@ -81,6 +81,7 @@ class TradedShard:
             instruments,
             Random(),
         )
+        self._part = "" if rules.shard.of == 1 else str(rules.shard.number)
         self._sweep: list[Hurry] = []
         trading.written_hooks += [publisher.publish, OrderLog().written]
         trading.lead_hooks += [
@@ -90,12 +91,9 @@ class TradedShard:
         ]
         trading.settings_hooks.append(board.settings_changed)
 
-    def _parted(self, loops: LoopGroup) -> LoopGroup:
-        return loops if self.shard.of == 1 else loops.of_part(str(self.shard.number))
-
     def keep_trading(self, loops: LoopGroup) -> None:
         """Have the lease kept, and what is committed told, from now on."""
-        loops = self._parted(loops)
+        loops = loops.of_part(self._part)
         leadership, publisher, warm_up = self.leadership, self._publisher, self._warm_up
         settings = self._settings
         deadline_s = settings.lease_s + LEADERSHIP_DEADLINE_S
@@ -116,9 +114,9 @@ class TradedShard:
             hurry()
 
     def keep_looking(self, loops: LoopGroup) -> None:
-        """Have what no tick sees to looked after, from now on."""
-        loops = self._parted(loops)
+        """Have what no tick sees to looked after, from now on, whenever the shard is led."""
         settings, trading = self._settings, self.trading
+        loops = loops.of_part(self._part, during=trading.leading)
         positions_s = settings.positions_sweep_interval_s
         self._sweep = [
             loops.repeat(

@@ -30,6 +30,8 @@ class Engine:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
+    async def led(self) -> None: ...
+
     async def answer(self, request: Request) -> Answer:
         self.requests.append(request)
         await self.may_answer.wait()

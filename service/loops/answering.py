@@ -81,9 +81,8 @@ class Answering:
         self._streams = streams
         self._tracing = streams.instruments.tracing
         self._writer = writer
-        self._asked: OrderedDict[bytes, _Asked] = (
-            OrderedDict()
-        )  # in the order of their deadlines, nearly
+        # In the order of their deadlines, nearly.
+        self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._led_since = 0
         self._late = 0
@@ -99,6 +98,7 @@ class Answering:
         """Answer until cancelled."""
         try:
             while True:
+                await self.pulse.rest(self._intake.led())
                 if self._leads():
                     await self._lead()
                 await asyncio.sleep(LOOK_S)
@@ -106,6 +106,7 @@ class Answering:
         finally:
             for task in self._tasks:
                 task.cancel()
+            self._asked.clear()  # what is asked again is no more on its way
 
     async def _lead(self) -> None:
         self._led_since = time.time_ns()

@@ -30,6 +30,10 @@ class TakeArrived(Protocol):
 class TakesRequests(Protocol):
     """Where the requests of a shard come in; raises as `Intake.answer` does."""
 
+    async def led(self) -> None:
+        """Wait until the shard is traded here."""
+        ...
+
     async def answer(self, request: Request) -> Answer: ...
 
 
@@ -93,9 +97,7 @@ class MemoryBus(Bus):
     def serve(
         self, shard: AccountShard, intake: TakesRequests, take_quote: TakeArrived | None
     ) -> None:
-        """Have the requests of a shard answered by `intake`, and every quote taken.
-
-        None: who has others of the process's shards takes quotes for this one too.
+        """Have the requests of a shard answered by `intake`, and every quote taken; as `Bus.serve`.
 
         Raises:
             ValueError: it is no shard of this bus.

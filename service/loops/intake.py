@@ -4,6 +4,7 @@ The same on either side of a process boundary: what is asked is data (`service.l
 so is what is answered. A key that was used before returns the first answer and decides nothing.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -37,6 +38,9 @@ Decide = Callable[[CommandDesk, int], Decision]
 class Decider(Protocol):
     """The engine's shell: changes its desk at once, answers when committed."""
 
+    leading: asyncio.Event
+    """Set while the desk's shard is traded."""
+
     @property
     def desk(self) -> Desk: ...
 
@@ -66,6 +70,10 @@ class Intake:
     def __init__(self, trading: Decider, reader: DealReader) -> None:
         self._trading = trading
         self._reader = reader
+
+    async def led(self) -> None:
+        """Wait until the shard is traded here."""
+        await self._trading.leading.wait()
 
     async def answer(self, request: Request) -> Answer:
         """Do what is asked at once and answer when it is committed.

@@ -1,7 +1,8 @@
 """One background loop under supervision: run, watched, backed off, started again, never silent.
 
 A *repeating* loop does its work once an interval; a run is due an interval after the last began,
-but a tenth of it is always left free. A *standing* loop should never end; a run of it is one life,
+but a tenth of it is always left free. One that has something to run for at times only rests until
+then, and begins as at the start. A *standing* loop should never end; a run of it is one life,
 and after failures it is well again when it has lived for `HEALTHY_AFTER_S`.
 
 Invariants: there are never two runs of a loop at once, whatever happens; each has an empty context
@@ -52,8 +53,11 @@ class Loop:
         clock: Clock,
         random: Random,
         tracing: Tracing,
+        during: asyncio.Event | None = None,
     ) -> None:
+        """Take what is set while there is something to run for; None: there always is."""
         self._run = run
+        self._during = during
         self._rhythm = rhythm
         self._stands = rhythm.kind is LoopKind.STANDING
         self._pulse = pulse
@@ -97,6 +101,8 @@ class Loop:
             await self._wait(LoopState.STARTING, self._rhythm.interval_s)
         has_died = False
         while True:
+            while self._during is not None and not self._during.is_set():
+                await self._rest(self._during)
             has_died = await self._run_once(again=has_died)
             interval_s = self.record.interval_s
             if self.record.failures:
@@ -104,6 +110,13 @@ class Loop:
             else:
                 left_s = interval_s - self.record.lasted_s
                 await self._wait(LoopState.IDLE, max(left_s, interval_s * LEAST_PAUSE))
+
+    async def _rest(self, during: asyncio.Event) -> None:
+        self.record.rests()
+        await during.wait()
+        self.record.is_well()  # it was, until now
+        self._hurried.clear()
+        await self._wait(LoopState.STARTING, self._rhythm.interval_s)
 
     async def _wait(self, state: LoopState, seconds: float) -> None:
         seconds *= self._random.uniform(1 - JITTER, 1)

@@ -96,6 +96,17 @@ class LoopRecord:
             next_run_at=_written(self._next_run),
         )
 
+    @property
+    def well_at(self) -> float:
+        """When it was well last, Unix time; 0 before the first, while it rests always now."""
+        return self._clock.unix() if self._state is LoopState.RESTING else self.last_success or 0.0
+
+    def rests(self) -> None:
+        """Take that there is nothing to run for, which is no failure."""
+        self.is_well()
+        self._state = LoopState.RESTING
+        self._next_run = None
+
     def waits(self, state: LoopState, seconds: float) -> None:
         self._state = state
         self._next_run = self._clock.unix() + seconds
@@ -179,7 +190,7 @@ def export_worst(name: str, records: Sequence[LoopRecord], metrics: Metrics) -> 
     stuck = metrics.gauge(catalogue.LOOP_STUCK).child(name)
     stuck.read = lambda: any(each.is_stuck for each in records)
     success = metrics.gauge(catalogue.LOOP_LAST_SUCCESS).child(name)
-    success.read = lambda: min(each.last_success or 0.0 for each in records)
+    success.read = lambda: min(each.well_at for each in records)
 
 
 def _written(unix_s: float | None) -> str | None:

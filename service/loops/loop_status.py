@@ -18,7 +18,8 @@ class LoopKind(StrEnum):
 class LoopState(StrEnum):
     """Where a loop stands.
 
-    STARTING: its first run is still to come. RUNNING: a run, or the life of a standing loop, is
+    STARTING: its first run is still to come. RESTING: there is nothing to run for now, as the shard
+    is not traded here. RUNNING: a run, or the life of a standing loop, is
     under way. IDLE: it waits out its interval after a good run. BACKING_OFF: it waits after a
     failed one. CANCELLING: its run has overrun the deadline or gave no sign of life, and was told
     to end. STUCK: that run did not end; nothing is started until it has. STOPPED: it is over,
@@ -26,6 +27,7 @@ class LoopState(StrEnum):
     """
 
     STARTING = "starting"
+    RESTING = "resting"
     RUNNING = "running"
     IDLE = "idle"
     BACKING_OFF = "backing_off"

@@ -51,8 +51,18 @@ class Supervisor:
         finally:
             await asyncio.gather(*(loop.stop() for loop in group.loops))
 
-    def add(self, name: str, part: str, run: Run, rhythm: Rhythm, pulse: Pulse) -> Loop:
+    def add(
+        self,
+        name: str,
+        part: str,
+        run: Run,
+        rhythm: Rhythm,
+        pulse: Pulse,
+        during: asyncio.Event | None = None,
+    ) -> Loop:
         """Start a loop; `part` tells it from others of its name, "" where there are none.
+
+        It runs only while `during` is set.
 
         Raises:
             ValueError: there is one already.
@@ -66,7 +76,7 @@ class Supervisor:
         records.append(record)
         export_worst(name, records, metrics)
         tracing = self._instruments.tracing
-        loop = Loop(run, rhythm, pulse, record, self._clock, self._random, tracing)
+        loop = Loop(run, rhythm, pulse, record, self._clock, self._random, tracing, during)
         self._loops[title] = loop
         loop.start()
         return loop
@@ -75,14 +85,20 @@ class Supervisor:
 class LoopGroup:
     """Loops that end together."""
 
-    def __init__(self, supervisor: Supervisor, part: str = "") -> None:
+    def __init__(
+        self, supervisor: Supervisor, part: str = "", during: asyncio.Event | None = None
+    ) -> None:
         self._supervisor = supervisor
         self._part = part
+        self._during = during
         self.loops: list[Loop] = []
 
-    def of_part(self, part: str) -> "LoopGroup":
-        """Return this group for the loops of a part: its names may be those of other parts."""
-        group = LoopGroup(self._supervisor, part)
+    def of_part(self, part: str, during: asyncio.Event | None = None) -> "LoopGroup":
+        """Return this group for the loops of a part: its names may be those of other parts.
+
+        What repeats there runs only while `during` is set, and costs nothing else.
+        """
+        group = LoopGroup(self._supervisor, part, during)
         group.loops = self.loops
         return group
 
@@ -110,7 +126,7 @@ class LoopGroup:
         """
         cap_s = interval_s * INTERVAL_GROWTH if max_interval_s is None else max_interval_s
         rhythm = Rhythm(LoopKind.REPEATING, interval_s, cap_s, deadline_s)
-        loop = self._supervisor.add(name, self._part, run_once, rhythm, Pulse())
+        loop = self._supervisor.add(name, self._part, run_once, rhythm, Pulse(), self._during)
         self.loops.append(loop)
         return loop.hurry
 

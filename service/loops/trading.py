@@ -51,6 +51,7 @@ class Trading(Ticks):
         self._trusted_until_s = math.inf
         self.written_hooks: list[Callable[[Sequence[Written]], None]] = []
         self.lead_hooks: list[Callable[[], None]] = []
+        self.leading = asyncio.Event()  # set while it `is_leading`
         self.settings_hooks: list[Callable[[], None]] = []
         self.settings_changes = SettingsChanges()
         self._reloading = Reloading(database, instruments, self._answers, self.settings_changes)
@@ -111,6 +112,7 @@ class Trading(Ticks):
         """Trade on a loaded engine."""
         self.follow(engine)
         self._writer = writer
+        self.leading.set()
         for hook in (*self.lead_hooks, *self.settings_hooks):
             hook()
 
@@ -122,11 +124,13 @@ class Trading(Ticks):
     def retire(self) -> None:
         """Decide nothing more; what was decided is still committed, and its callers told."""
         self._retired, self._writer = self._writer or self._retired, None
+        self.leading.clear()
 
     def step_down(self) -> None:
         """Stop trading: what is decided and not committed is forgotten, and its callers told."""
         self._instruments.decisions_fenced(self.backlog)
         self._retired = self._writer = None
+        self.leading.clear()
         self._answers.refuse_all(Unavailable("trading stopped before the commit was seen"))
 
     async def drained(self) -> None:

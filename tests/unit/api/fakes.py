@@ -1,5 +1,6 @@
 """What stores and publishes, made by hand around a real desk: lists, and answers at once."""
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
 
@@ -45,6 +46,7 @@ class FakeTrading:
         self.desk = desk
         self.engine = Engine(desk, GUARD)
         self.is_leading = self.has_lease = True
+        self.leading = asyncio.Event()
         self.failure: Exception | None = None
         self.events: list[EventView] = []
         self.audit: list[AuditView] = []

@@ -33,13 +33,19 @@ class Engine:
         self.instruments = Instruments()
         self.asked: list[Request] = []
         self.sent = 0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.answering = Answering(
             0, self, lambda: True, cast("Streams", self), cast("StreamWriter", self)
         )
         self.answering._led_since = time.time_ns() - int(HOUR_S * 1e9)
 
+    async def led(self) -> None:
+        await asyncio.Event().wait()
+
     async def answer(self, request: Request) -> Answer:
         self.asked.append(request)
+        await self.may_answer.wait()
         raise Unavailable("the database is away: try again")
 
     def put(self, key: str, *commands: object) -> None:
@@ -77,3 +83,18 @@ async def test_a_gateway_whose_clock_is_ahead_has_nothing_remembered_for_longer(
     assert len(engine.answering._asked) == 2
     engine.answering._forget(time.time_ns() + int(3 * ANSWER_TIMEOUT_S * 1e9))
     assert not engine.answering._asked
+
+
+async def test_what_was_on_its_way_when_the_loop_ended_is_answered_when_it_is_asked_again(
+    engine: Engine,
+) -> None:
+    engine.may_answer.clear()
+    running = asyncio.create_task(engine.answering.run())
+    for _ in range(2):
+        await engine.take(1, ListExposure())
+    assert engine.asked == [ListExposure()], "the second joins the first"
+    running.cancel()
+    await asyncio.wait((running,))
+    engine.may_answer.set()
+    await engine.take(1, ListExposure())
+    assert (engine.asked, engine.sent) == ([ListExposure()] * 2, 1)

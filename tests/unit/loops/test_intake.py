@@ -1,5 +1,6 @@
 """The intake of a shard answers what is asked of it, and what is another shard's not."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -49,6 +50,7 @@ class Shell:
 
     floor: Floor
     has_lease: bool = True
+    leading: asyncio.Event = field(default_factory=asyncio.Event)
     deals: dict[int, Dealt] = field(default_factory=dict)
     answers: dict[str, EventView] = field(default_factory=dict)
     statements: list[SettingsStatement] = field(default_factory=list)

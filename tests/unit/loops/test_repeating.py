@@ -51,6 +51,30 @@ async def test_who_hurries_has_the_next_run_at_once_and_the_others_as_ever(loops
     assert script.begun == [10, 13, 18, 28, 38, 48]
 
 
+async def test_what_has_nothing_to_run_for_rests_and_is_well(loops: Loops) -> None:
+    during = asyncio.Event()
+    script = Script(loops.clock, None, BAD)
+    hurry = loops.group.of_part("", during).repeat(LOOP, script, interval_s=INTERVAL_S)
+    await loops.clock.advance(1_000)
+    hurry()
+    await settle()
+    assert (script.begun, loops.status().state) == ([], LoopState.RESTING)
+    assert loops.exported()["last_success_timestamp_seconds"] == UNIX_START_S + 1_000
+    during.set()
+    await settle()
+    assert loops.status().state is LoopState.STARTING
+    assert loops.exported()["last_success_timestamp_seconds"] == UNIX_START_S + 1_000
+    await loops.clock.advance(2 * INTERVAL_S)
+    assert script.begun == [1_010, 1_020]
+    assert (loops.status().state, loops.status().is_ill) == (LoopState.BACKING_OFF, True)
+    during.clear()
+    await loops.clock.advance(1_000)
+    assert (loops.status().state, loops.status().is_ill) == (LoopState.RESTING, False)
+    assert loops.exported()["consecutive_errors"] == 0
+    assert loops.exported()["last_success_timestamp_seconds"] == UNIX_START_S + 2_020
+    assert (script.begun, loops.status().next_run_at) == ([1_010, 1_020], None)
+
+
 @pytest.mark.parametrize("failures", [5, 6, 7])
 async def test_failures_in_a_row_are_counted_backed_off_and_recovered_from(
     loops: Loops, failures: int
