@@ -2,7 +2,7 @@
 
 A gateway shows and values by it, a feed knows its symbols from it. It has no accounts, so nothing
 is judged: quotes are guarded as engines guard them, who count what is refused, and are then the
-last prices. Changed settings are taken over where a newer version is stored, which is looked for
+last prices. Changed settings are taken over where another version is stored, which is looked for
 every `FOLLOW_INTERVAL_S`.
 """
 
@@ -52,7 +52,7 @@ class MarketDesk:
         await self._informed.wait()
 
     async def run_once(self) -> None:
-        """Take over settings that are newer.
+        """Take over settings that are newer, or older: those of a database that was restored.
 
         Raises:
             Unreachable: the database is away.
@@ -60,7 +60,7 @@ class MarketDesk:
         desk = self.desk
         newest = await self._versions.newest()
         self._behind = max(0, newest - desk.settings_version) if self.is_informed else 0
-        if self.is_informed and not self._behind:
+        if self.is_informed and newest == desk.settings_version:
             return
         take_settings(desk, await self._versions.load())
         if not self.is_informed:

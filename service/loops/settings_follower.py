@@ -148,7 +148,7 @@ def take_settings(desk: Desk, settings: Desk) -> list[Order]:
             desk.set_terms(newer.settings)
             if terms is not None and markup != (terms.buy_markup, terms.sell_markup):
                 moved.add(terms)
-    desk.settings_version = max(desk.settings_version, settings.settings_version)
+    desk.settings_version = settings.settings_version
     if not moved:
         return []
     return [

@@ -1,7 +1,9 @@
 """Revoked tokens as stored: a row each, with its entry in the audit, until they would have expired.
 
 Rows are numbered in the order in which they become visible, so that whoever asks for those after
-the last one he knows misses none. There are never more than `MAX_REVOCATIONS`.
+the last one he knows misses none. None is removed but with a newer one: who knows a newer one than
+there is has to do with a database that was restored from a backup, and is told all from the start.
+There are never more than `MAX_REVOCATIONS`.
 """
 
 import msgspec
@@ -17,7 +19,8 @@ PAGE_AT_ONCE = 1_000
 
 REVOCATIONS_AFTER = """
 SELECT revocation_id, token_id, account_id, role, revoked_at, expires_at FROM revocations
-WHERE revocation_id > $1 ORDER BY revocation_id LIMIT $2
+WHERE revocation_id > CASE WHEN (SELECT max(revocation_id) FROM revocations) < $1 THEN 0 ELSE $1 END
+ORDER BY revocation_id LIMIT $2
 """
 REVOCATIONS_PAGE = """
 SELECT revocation_id, token_id, account_id, role, revoked_at, expires_at FROM revocations
@@ -86,7 +89,10 @@ class RevocationStore:
         self._database = database
 
     async def after(self, revocation_id: int) -> list[Revocation]:
-        """Return the next revocations after one, oldest first, at most `PAGE_AT_ONCE`."""
+        """Return the next revocations after one, oldest first, at most `PAGE_AT_ONCE`.
+
+        They begin anew where that one is newer than all there are.
+        """
         async with self._database.read("revocations") as connection:
             rows = await connection.fetch(REVOCATIONS_AFTER, revocation_id, PAGE_AT_ONCE)
         return [Revocation(*row) for row in rows]

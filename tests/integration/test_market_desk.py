@@ -71,6 +71,22 @@ async def test_it_takes_over_newer_settings_and_keeps_the_prices(
     assert bid(market) == 110_020
 
 
+async def test_it_takes_over_the_settings_of_a_restored_database(
+    market: MarketDesk, postgres_dsn: str
+) -> None:
+    await market.run_once()
+    before = spread(market)
+    await execute(postgres_dsn, *CHANGE)
+    await market.run_once()
+    assert spread(market) == before + 20
+    await execute(postgres_dsn, CHANGE[0].replace("+", "-"), CHANGE[1].replace("+", "-"))
+    await market.run_once()
+    assert spread(market) == before
+    await execute(postgres_dsn, *CHANGE)
+    await market.run_once()
+    assert spread(market) == before + 20
+
+
 async def test_what_engines_refuse_is_no_price_here_either(market: MarketDesk) -> None:
     await market.run_once()
     for quote in (

@@ -13,7 +13,7 @@ from service.loops.revocations import Revocations
 from service.storage import revocations
 from service.storage.database import Database, apply_migrations
 from service.storage.revocations import Revocation, RevocationStore, TooManyRevocations
-from tests.adversity.book import fetch
+from tests.adversity.book import execute, fetch
 
 AUTHOR = Author("1", "a lost laptop")
 AUDIT = Audit("1", "revoke", "token x", "why")
@@ -54,6 +54,24 @@ async def test_every_process_learns_what_one_was_told(database: Database) -> Non
         ("1", "revoke", "trader tokens of account 17", "a lost laptop"),
         ("1", "revoke", "trader tokens of account 17", "a lost laptop"),
     ]
+
+
+async def test_none_is_missed_of_a_restored_database(database: Database) -> None:
+    """It gives numbers again that some have seen, of other revocations."""
+    one, two = (Revocations(RevocationStore(database), 60) for _ in range(2))
+    for token in ("first", "second", "third"):
+        await one.revoke_token(token, AUTHOR)
+    await two.run_once()
+    await execute(
+        database.dsn,
+        "DELETE FROM revocations WHERE revocation_id > 1",
+        "ALTER TABLE revocations ALTER revocation_id RESTART WITH 2",
+    )
+    await two.run_once()
+    await one.revoke_token("fourth", AUTHOR)
+    await two.run_once()
+    assert two.is_revoked("fourth", (1,), "trader", 0)
+    assert two.is_revoked("third", (1,), "trader", 0), "what it knew it knows"
 
 
 async def test_none_is_missed_however_many_revoke_at_once(database: Database) -> None:
