@@ -13,7 +13,7 @@ a URL ends up in logs and histories, so it is refused.
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,7 +37,6 @@ TOKEN_PARAMETERS = frozenset({"token", "access_token", "jwt", "authorization"})
 MAX_ACCOUNT_ID = 2**63 - 1
 MAX_ACCOUNTS = 32
 TOKEN_ID_BYTES = 12
-MAX_TOKEN_ID_LENGTH = 64
 CLOCK_SKEW_S = 60.0
 RETRY_S = 1
 
@@ -197,7 +196,8 @@ class Authenticator:
             raise _invalid("the token's sub must be an account id")
         if role not in tuple(Role):
             raise _invalid("the token's role must be trader or admin")
-        if claims["exp"] > time.time() + self._max_token_s + CLOCK_SKEW_S:
+        expires_at = _seconds(claims, "exp")
+        if expires_at > time.time() + self._max_token_s + CLOCK_SKEW_S:
             raise _invalid(f"the token lives too long: for {self._max_token_s / 3600:g} h at most")
         account_id = int(subject)
         accounts = claims.get("accounts", [account_id])
@@ -211,10 +211,10 @@ class Authenticator:
         return Principal(
             account_id,
             Role(role),
-            float(claims["exp"]),
+            expires_at,
             tuple(accounts),
             claims.get("jti"),
-            _issued_at(claims.get("iat", 0)),
+            _issued_at(claims),
         )
 
     def _decode(self, token: str) -> dict[str, Any]:
@@ -224,10 +224,21 @@ class Authenticator:
         raise jwt.InvalidSignatureError
 
 
-def _issued_at(claim: object) -> int:
+def _issued_at(claims: Mapping[str, object]) -> int:
+    if "iat" not in claims:
+        return 0
+    issued_at = _seconds(claims, "iat")
+    # Else it would outlive what revokes all that its account has had until now.
+    if issued_at > time.time() + CLOCK_SKEW_S:
+        raise _invalid("the token's iat is in the future: set the clock of who issues it")
+    return int(issued_at * 1_000_000_000)
+
+
+def _seconds(claims: Mapping[str, object], name: str) -> float:
+    claim = claims[name]
     if not isinstance(claim, int | float) or not 0 <= claim < _LATEST_S:
-        raise _invalid("the token's iat must be the time it was issued at, in seconds")
-    return int(claim * 1_000_000_000)
+        raise _invalid(f"the token's {name} must be a time, in seconds since 1970")
+    return float(claim)
 
 
 def refuse_token_in_url(request: web.Request) -> None:

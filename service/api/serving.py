@@ -83,6 +83,8 @@ class _ConnectionLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
-            logger.info("a request that is no HTTP was refused: {}", type(error).__name__)
+            # A warning, since only those that repeat are counted instead of written: anybody can
+            # send this, as often as connections go.
+            logger.warning("a request that is no HTTP was refused: {}", type(error).__name__)
         else:
             logger.opt(exception=error).log(record.levelname, "{}", record.getMessage())

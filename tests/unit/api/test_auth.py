@@ -66,6 +66,8 @@ async def test_a_token_is_needed(world: World) -> None:
         "Bearer " + signed(exp="soon"),
         "Bearer " + signed(exp=time.time() + 10 * 86_400),
         "Bearer " + signed(exp=2**80),
+        "Bearer " + signed(exp=str(int(time.time()) + 3_600)),
+        "Bearer " + signed(iat=time.time() + 3_600),
     ],
 )
 async def test_a_bad_token_is_invalid(world: World, header: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from loguru import logger
 
 from service.api import connections
 from service.api.connections import ConnectionLimits
@@ -69,6 +70,19 @@ async def test_every_answer_is_secure(world: World, request_text: str, status: i
     assert_secure(headers)
     if status >= 400:
         assert headers["Content-Type"] == "application/problem+json"
+
+
+async def test_what_is_no_http_is_told_as_what_may_repeat_and_not_quoted(world: World) -> None:
+    told: list[str] = []
+    sink = logger.add(told.append, format="{level} {message} {exception}")
+    try:
+        status, _ = await head_of(world.port, "GET / HTTP/1.1\nHost: x\nHost: hidden\n\n")
+    finally:
+        logger.remove(sink)
+    assert status == 400
+    (line,) = told
+    assert line.startswith("WARNING a request that is no HTTP was refused: ")
+    assert "hidden" not in line
 
 
 async def test_so_is_what_is_answered_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
