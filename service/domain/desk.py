@@ -21,7 +21,7 @@ from service.domain.book import WATCH_BIT, TriggerBook, TriggerCounts
 from service.domain.expiry import ExpiryQueue
 from service.domain.instrument import Group, GroupSymbol, SettingsError, Symbol
 from service.domain.market import Market, Terms, find_rate
-from service.domain.order import Order, OrderKind, OrderState, OrderStatus
+from service.domain.order import Order, OrderKind, OrderState, OrderStatus, restored
 from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.domain.watch import Watch, forget_account, watch_account
 
@@ -251,36 +251,12 @@ class Desk:
             KeyError: its account, or its group's terms on its symbol, are not loaded.
         """
         account = self.accounts[state.account_id]
-        order = Order(
-            state.order_id,
-            account,
-            self.terms[account.group.name, state.symbol],
-            state.order_type,
-            state.volume,
-            state.price,
-            state.stop_loss,
-            state.take_profit,
-            state.client_order_id,
-            state.placed_time,
-            state.limit_price,
-            state.trailing_distance,
-            state.expires_at,
-        )
-        order.status = state.status
-        order.activated_time = state.activated_time
-        order.open_tick = state.open_tick
+        order = restored(state, account, self.terms[account.group.name, state.symbol])
         self.orders[order.order_id] = order
-        if order.status is _PENDING and order.expires_at is not None:
-            self.expiries.add(order)
         if order.status is _OPEN:
-            order.open_price = state.open_price
-            order.open_time = state.open_time
-            order.margin = state.margin
-            order.commission = state.commission
-            order.profit = state.profit
-            order.swap = state.swap
-            order.swapped_until = state.swapped_until
             self.add_position(order)
+        elif order.status is _PENDING and order.expires_at is not None:
+            self.expiries.add(order)
         return order
 
     def add_position(self, order: Order) -> None:

@@ -65,7 +65,7 @@ class OrderStatus(StrEnum):
 
 
 # Reading a member off its enum costs as much as a call in Python 3.11.
-_PENDING = OrderStatus.PENDING
+_PENDING, _OPEN = OrderStatus.PENDING, OrderStatus.OPEN
 _LIMIT = OrderKind.LIMIT
 
 
@@ -224,3 +224,34 @@ class OrderState(NamedTuple):
     expires_at: int | None = None
     swap: "Decimal | None" = None
     swapped_until: int | None = None
+
+
+def restored(state: OrderState, account: "Account", terms: "Terms") -> Order:
+    """Return a live order as it was stored; it rests nowhere yet."""
+    order = Order(
+        state.order_id,
+        account,
+        terms,
+        state.order_type,
+        state.volume,
+        state.price,
+        state.stop_loss,
+        state.take_profit,
+        state.client_order_id,
+        state.placed_time,
+        state.limit_price,
+        state.trailing_distance,
+        state.expires_at,
+    )
+    order.status = state.status
+    order.activated_time = state.activated_time
+    order.open_tick = state.open_tick
+    if order.status is _OPEN:
+        order.open_price = state.open_price
+        order.open_time = state.open_time
+        order.margin = state.margin
+        order.commission = state.commission
+        order.profit = state.profit
+        order.swap = state.swap
+        order.swapped_until = state.swapped_until
+    return order
