@@ -32,7 +32,9 @@ class Truth:
         return self.history[-1]
 
     def events_after(self, sequence: int, limit: int) -> list[bytes]:
-        return self.payloads[sequence : sequence + limit]
+        """Return them as the database would: the newest where that is before `sequence`."""
+        first = len(self.payloads) - 1 if sequence > len(self.payloads) > 0 else sequence
+        return self.payloads[first : first + limit]
 
     def place(self, order_id: int) -> bytes:
         """Commit a pending order; return the event."""

@@ -7,6 +7,9 @@ subscription, on a gap, after a reconnect, and by a poll every `POLL_S` of whom 
 while a server is away, otherwise of who stays behind. The outbox is not read where `latest` knows
 that nothing newer was decided; of accounts that it does not know, a poll takes every tenth.
 
+Where the database was restored from a backup, an account may have gone back: a subscriber who was
+told more is told its newest event, so that he sees the jump in `sequence`, once a poll finds it.
+
 The same connections hear of changed settings, for `settings_listeners`.
 
 Memory is bounded: a subscriber is two fields, a gap is remembered by its number alone, and a read
@@ -43,7 +46,7 @@ class EventsReader(Protocol):
     """The one read of the database: events of accounts after the sequence that is named for each.
 
     They come account by account in the order of these, oldest first, each as it is published
-    (`envelope`).
+    (`envelope`); of an account that has gone back, the newest.
     """
 
     async def events_after(self, sequences: Mapping[int, int], limit: int) -> list[bytes]: ...
@@ -197,7 +200,7 @@ class EventFeed:
     def check(self, account: _Account, cause: str) -> None:
         """Read the outbox for an account, unless nothing newer can be there."""
         latest = self._latest(account.account_id)
-        if latest is None or account.low < latest:
+        if latest is None or account.low != latest:
             self._enqueue(account.account_id, cause)
 
     def _enqueue(self, account_id: int, cause: str) -> None:
@@ -221,7 +224,7 @@ class EventFeed:
                 latest, low = self._latest(account_id), account.low
                 if latest is None:
                     is_due = not account.is_live or account_id % POLL_SHARES == share
-                elif low < latest:
+                elif low != latest:
                     lagging[account_id] = low
                     is_due = not account.is_live or before.get(account_id) == low
                 else:
@@ -254,6 +257,9 @@ class EventFeed:
             payload, traced = unwrap(message)
             head = head_from(payload)
             account = accounts[head.account_id]
+            if head.sequence <= lows[head.account_id]:
+                self._go_back(account, lows[head.account_id], head, payload)
+                continue
             if head.sequence != expected[head.account_id]:
                 logger.error(
                     "events {} to {} of an account are no longer in the outbox",
@@ -271,3 +277,12 @@ class EventFeed:
         # Of the last one there may be more, and those after it were not read.
         read = list(lows)
         return read[read.index(head.account_id) :]
+
+    def _go_back(self, account: _Account, told: int, head: EventHead, payload: bytes) -> None:
+        logger.error(
+            "an account has gone back from event {} to {}: was the database restored?",
+            *(told, head.sequence),
+        )
+        for subscriber in list(account.subscribers):
+            if subscriber.last > head.sequence:
+                self._deliver(head, payload, account, subscriber)

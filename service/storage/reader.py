@@ -65,9 +65,13 @@ WHERE d.account_id = $1 AND d.deal_id < $2 ORDER BY d.deal_id DESC LIMIT $3
 EVENTS_AFTER = """
 SELECT coalesce(o.traceparent, '') || o.payload
 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS asked (account_id, sequence, number)
+CROSS JOIN LATERAL (SELECT max(sequence) AS sequence FROM outbox
+    WHERE account_id = asked.account_id) AS newest
 CROSS JOIN LATERAL (
     SELECT * FROM outbox
-    WHERE account_id = asked.account_id AND sequence > asked.sequence ORDER BY sequence LIMIT $3
+    WHERE account_id = asked.account_id AND sequence >
+        CASE WHEN newest.sequence < asked.sequence THEN newest.sequence - 1 ELSE asked.sequence END
+    ORDER BY sequence LIMIT $3
 ) AS o
 ORDER BY asked.number, o.sequence LIMIT $3
 """
@@ -210,7 +214,8 @@ class Reader:
     async def events_after(self, sequences: Mapping[int, int], limit: int) -> list[bytes]:
         """Return accounts' events after a sequence of each, account by account, oldest first.
 
-        At most `limit` in all, each as it is published (`envelope`).
+        At most `limit` in all, each as it is published (`envelope`). Of an account whose newest
+        event is before that sequence, the newest one: the database was restored from a backup.
         """
         rows = await self._fetch(
             "events_after", EVENTS_AFTER, list(sequences), list(sequences.values()), limit

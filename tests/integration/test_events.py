@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -159,6 +160,26 @@ async def test_the_outbox_is_not_read_when_nothing_happened_since_the_snapshot(
     await cache.apply_events([truth.place(2)])
     await eventually(has(listener, 2))
     assert outbox.reads == 0
+
+
+@pytest.mark.usefixtures("polls")
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_who_was_told_more_than_a_restored_database_has_sees_the_jump(
+    redis_url: str, outbox: Outbox, instruments: Instruments, cache: Cache, is_known: bool
+) -> None:
+    truth, listener = outbox.account(ACCOUNT), Listener()
+    await cache.apply_events([truth.place(1)])
+    backup = copy.deepcopy(truth)
+    latest = outbox.latest if is_known else lambda _: None
+    async with running(EventFeed(redis_url, outbox, instruments, latest)) as feed:
+        await feed.subscribe(ACCOUNT, 0, listener)
+        await cache.apply_events([truth.place(2), truth.place(3)])
+        await eventually(has(listener, 1, 2, 3))
+        outbox.truths[ACCOUNT] = backup
+        await eventually(has(listener, 1, 2, 3, 1))
+        await cache.apply_events([backup.place(4)])
+        await eventually(has(listener, 1, 2, 3, 1, 2))
+    assert listener.sequences == [1, 2, 3, 1, 2]
 
 
 @pytest.mark.usefixtures("polls")

@@ -281,6 +281,7 @@ async def test_events_follow_a_sequence_up_to_a_limit(shard: Shard) -> None:
     assert await shard.reader.events_after({1: 1}, 2) == payloads[1:3]
     assert await shard.reader.events_after({1: last - 1}, 2) == payloads[-1:]
     assert await shard.reader.events_after({1: last}, 2) == []
+    assert await shard.reader.events_after({1: last + 5}, 2) == payloads[-1:], "it has gone back"
 
 
 async def test_the_answer_to_a_key_is_the_event_it_made(shard: Shard) -> None:
