@@ -11,6 +11,7 @@ others, and nobody else any.
 A claim is no lease: who holds that, the database decides, and no shard is ever traded by two.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -66,7 +67,7 @@ class FairShare:
         self._free_since: dict[int, float] = {}
         self._keeps_until = 0.0
         self._others_since: float | None = None
-        self._is_leaving = False
+        self._leaving = asyncio.Event()
         self._alive = 0
         self._said: int | None = None
         instruments.watch_engines(lambda: self._alive, self._share)
@@ -80,13 +81,15 @@ class FairShare:
         Raises:
             Unreachable: the database is away; what is claimed stays so.
         """
-        if self._is_leaving:
+        if self._leaving.is_set():
             return
         is_fit = self._is_fit()
         sharing = await self._engines.beat(is_fit=is_fit)
-        if isinstance(sharing, int):
+        if self._leaving.is_set():
+            await self._engines.leave()  # the beat may have come after it
+        elif isinstance(sharing, int):
             self._wait_for_division(sharing)
-        elif not self._is_leaving:
+        else:
             self._said = None
             if is_fit:
                 self._others_since = None
@@ -157,7 +160,7 @@ class FairShare:
         Raises:
             Unreachable: the database is away.
         """
-        self._is_leaving = True
+        self._leaving.set()
         await self._engines.leave()
 
 

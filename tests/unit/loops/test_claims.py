@@ -44,6 +44,7 @@ class Deployment:
         self.theirs = frozenset[int]()
         self.leased: frozenset[int] | None = None
         self.said: list[bool] = []
+        self.is_alive = self.is_leaving = False
         self.shards = [Shard() for _ in range(SHARDS)]
         monkeypatch.setattr("service.loops.claims.time.monotonic", lambda: self.now)
         self.claims = FairShare(
@@ -52,10 +53,16 @@ class Deployment:
 
     async def beat(self, *, is_fit: bool) -> Sharing:
         self.said.append(is_fit)
+        if self.is_leaving:
+            await self.claims.leave()
+        self.is_alive = True
         mine = (self.wanted if self.leased is None else self.leased) - self.theirs
         held = {self.holder: mine, **dict.fromkeys(self.others, self.theirs)}
         free = frozenset(range(SHARDS)) - mine - self.theirs
         return Sharing(held, free if is_fit else frozenset())
+
+    async def leave(self) -> None:
+        self.is_alive = False
 
     @property
     def wanted(self) -> frozenset[int]:
@@ -124,3 +131,12 @@ async def test_what_another_was_quicker_to_take_is_left_to_him(here: Deployment)
     here.theirs = frozenset({1, 2})
     await here.live(1)
     assert here.wanted == {0, 3}
+
+
+async def test_a_beat_under_way_when_one_leaves_does_not_make_it_alive_again(
+    here: Deployment,
+) -> None:
+    """The others would leave it what it left them, for half of a lease's life."""
+    here.is_leaving = True
+    await here.live(1)
+    assert not here.is_alive
