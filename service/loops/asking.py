@@ -18,7 +18,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 import msgspec
 from loguru import logger
@@ -62,11 +61,14 @@ _decode_event = msgspec.json.Decoder(EventView).decode
 StoredAnswer = Callable[[int, str], Awaitable[bytes | None]]
 
 
-class _Waiting(NamedTuple):
-    """Who waits for an answer; `attempt` is in a list, being counted up."""
+class _Waiting:
+    """Who waits for an answer, and the number of the newest attempt, from 1."""
 
-    future: "asyncio.Future[Reply]"
-    attempts: list[int]
+    __slots__ = ("attempt", "future")
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.attempt = 0
 
 
 class Asking:
@@ -120,7 +122,7 @@ class Asking:
         if waiting is None or waiting.future.done():
             return
         try:
-            reply, is_newest = decode_reply(payload), int(attempt) == waiting.attempts[-1]
+            reply, is_newest = decode_reply(payload), int(attempt) == waiting.attempt
         except (ValueError, msgspec.MsgspecError) as error:
             logger.error("an answer cannot be read, is it another version's? {!r}", error)
             return
@@ -144,8 +146,7 @@ class Asking:
         if isinstance(request, TakeCommand) and request.key is None:
             key = OWN_KEY + request_id.hex()
             request = TakeCommand(request.account_id, key, request.command)
-        waiting = _Waiting(asyncio.get_running_loop().create_future(), [0])
-        self._waiting[request_id] = waiting
+        waiting = self._waiting[request_id] = _Waiting()
         self._outstanding[shard] += 1
         span = self._instruments.tracing.span("ask engine", SpanKind.PRODUCER)
         try:
@@ -180,13 +181,12 @@ class Asking:
         if traceparent is not None:
             fields += ["t", traceparent]
         while (left_s := until_s - time.monotonic()) > 0:
-            attempt = waiting.attempts[-1] + 1
-            waiting.attempts.append(attempt)
-            if attempt > 1:
+            waiting.attempt += 1
+            if waiting.attempt > 1:
                 self._instruments.asked_again()
             self._writer.put(
                 key,
-                ("XADD", key, "MAXLEN", "~", COMMANDS_KEPT, "*", *fields, "a", attempt),
+                ("XADD", key, "MAXLEN", "~", COMMANDS_KEPT, "*", *fields, "a", waiting.attempt),
                 ("EXPIRE", key, COMMANDS.expiry_s),
             )
             wait_s = left_s if is_once else min(AGAIN_S, left_s)

@@ -5,8 +5,9 @@ their entry in the audit, and the normalised triggers of what rests under them.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from loguru import logger
 
@@ -64,6 +65,7 @@ _FIRST_DEPOSIT = """
 INSERT INTO ledger (account_id, kind, amount, balance_after, time) VALUES ($1, $2, $3, $3, $4)
 """
 MAX_AMOUNT = 10**12
+Known = TypeVar("Known", Symbol, Group)
 
 
 class Changed(NamedTuple):
@@ -104,13 +106,10 @@ def _set_symbol(symbol: Symbol, author: Author, desk: Desk) -> Changed:
 
 
 def _set_symbol_state(name: str, state: TradingState, author: Author, desk: Desk) -> Changed:
-    before = desk.symbols.get(name)
-    if before is None:
-        raise Rejected(RejectCode.UNKNOWN_SYMBOL, f"there is no symbol {name}", "symbol")
+    before = _known(desk.symbols, name, RejectCode.UNKNOWN_SYMBOL, "symbol")
     after = replace(before, trading_state=state)
-    changed = _store_symbol(before, after, AuditAction.SET_TRADING_STATE, author, desk)
     _warn(f"symbol {name}", before.trading_state, state, author)
-    return changed
+    return _store_symbol(before, after, AuditAction.SET_TRADING_STATE, author, desk)
 
 
 def _store_symbol(
@@ -141,9 +140,7 @@ def _set_group(group: Group, author: Author, desk: Desk) -> Changed:
 
 
 def _set_group_state(name: str, state: TradingState, author: Author, desk: Desk) -> Changed:
-    before = desk.groups.get(name)
-    if before is None:
-        raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {name}", "group")
+    before = _known(desk.groups, name, RejectCode.UNKNOWN_GROUP, "group")
     after = replace(before, trading_state=state)
     _warn(f"group {name}", before.trading_state, state, author)
     return _store_group(before, after, AuditAction.SET_TRADING_STATE, author, desk)
@@ -188,15 +185,12 @@ def open_account(account: CreateAccount, desk: Desk) -> list[SettingsStatement]:
         raise Rejected(RejectCode.ACCOUNT_EXISTS, f"account {account_id} exists already")
     if account_id <= 0:
         raise Rejected(RejectCode.UNKNOWN_ACCOUNT, "account_id must be above zero")
-    if group not in desk.groups:
-        raise Rejected(RejectCode.UNKNOWN_GROUP, f"there is no group {group}", "group")
+    its_group = _known(desk.groups, group, RejectCode.UNKNOWN_GROUP, "group")
     if not (leverage.is_finite() and leverage > 0):
         raise Rejected(RejectCode.INVALID_SETTINGS, "leverage must be > 0", "leverage")
     if not (balance.is_finite() and 0 <= balance < MAX_AMOUNT) or balance % CENT:
         raise Rejected(RejectCode.INVALID_AMOUNT, "balance must be whole cents and >= 0", "balance")
-    desk.accounts[account_id] = Account(
-        account_id, account.user_type, desk.groups[group], leverage, balance
-    )
+    desk.accounts[account_id] = Account(account_id, account.user_type, its_group, leverage, balance)
     row = (account_id, account.user_type, group, leverage, balance)
     statements: list[SettingsStatement] = [(_CREATE_ACCOUNT, row)]
     now = time.time_ns()
@@ -211,6 +205,13 @@ def open_account(account: CreateAccount, desk: Desk) -> list[SettingsStatement]:
         "balance": format_money(balance),
     }
     return [*statements, audit_statement(entry, now, None, opened)]
+
+
+def _known(settings: Mapping[str, Known], name: str, code: RejectCode, what: str) -> Known:
+    found = settings.get(name)
+    if found is None:
+        raise Rejected(code, f"there is no {what} {name}", what)
+    return found
 
 
 def _audit(
