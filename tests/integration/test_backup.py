@@ -7,23 +7,29 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from service.domain.money import format_money
 from service.domain.order import OrderType
 from service.loops.answers import Unavailable
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.server_binaries import POSTGRES, UNPRIVILEGED_UID, programs, run_as
+from service.storage.views import EventView
 from service.verify.verification import verify
 from tests.adversity.book import execute, fetch
 from tests.adversity.shard import Shard, open_small_book, trading_shard
 from tests.integration.test_dealing_desk import close
+from tests.proxied import in_front_of, through
+from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(300)
 ACCOUNTS = 20
 LAST_EVENT = "SELECT max(event_id) FROM outbox"
+UNUSED = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{}'"
 
 
 class Load:
@@ -180,3 +186,48 @@ async def test_nothing_that_was_answered_is_lost_with_the_server(tmp_path: Path)
         }
         assert set(load.answered) <= stored
         await trades_on(restored.dsn)
+
+
+async def test_an_engine_that_was_not_restarted_starts_over_from_what_is_restored(
+    postgres_dsn: str,
+) -> None:
+    """Its memory is ahead of the database: nothing of it is written, whoever has the lease."""
+    await open_small_book(postgres_dsn, 2)
+    server, _, name = postgres_dsn.rpartition("/")
+    beside = f"{server}/postgres"
+    async with in_front_of(postgres_dsn) as proxy:
+        async with trading_shard(through(proxy, postgres_dsn)) as shard:
+            for _ in range(2):
+                kept = await shard.fund(1, "10.00")
+            await proxy.cut()
+            await execute(
+                beside,
+                UNUSED.format(name),
+                f"CREATE DATABASE {name}_backup TEMPLATE {name}",
+            )
+            await proxy.restore()
+            await eventually(lambda: shard.trading.is_writing)
+            lost = await funded(shard, "500.00")
+            assert lost.sequence == kept.sequence + 1
+            await proxy.cut()
+            await execute(
+                beside,
+                f"DROP DATABASE {name} WITH (FORCE)",
+                f"ALTER DATABASE {name}_backup RENAME TO {name}",
+            )
+            await proxy.restore()
+            again = await funded(shard, "1.00")
+        assert again.sequence == kept.sequence + 1
+        assert again.balance == format_money(Decimal(kept.balance) + 1)
+    assert await fetch(postgres_dsn, "SELECT epoch FROM shard_leases") == [(2,)]
+    assert (await verify(postgres_dsn)).faults == []
+
+
+async def funded(shard: Shard, amount: str) -> EventView:
+    """Fund account 1 as soon as that can be done; what is refused has changed nothing."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await shard.fund(1, amount, key=amount)
+            except Unavailable:
+                await asyncio.sleep(0.05)

@@ -5,7 +5,6 @@ import gc
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -22,7 +21,8 @@ from service.storage.lease import acquire
 from service.storage.loader import load_account, load_engine, load_quotes, save_quotes
 from tests.adversity.book import check_book, fetch
 from tests.adversity.shard import GUARD, SYMBOL, Resting, memory_of, open_small_book, trading_shard
-from tests.faultproxy import FaultProxy, Moment, Trap
+from tests.faultproxy import Moment, Trap
+from tests.proxied import in_front_of, through
 
 BOOK = [
     Resting(1 + number % 6, order_type, price + 10 * number, stop_loss, take_profit)
@@ -111,14 +111,11 @@ async def loading_stands_still(
 ) -> AsyncIterator[tuple[Trap, Coroutine[Any, Any, Engine]]]:
     """Yield the loading of a book whose link stands still at the accounts, and stays so."""
     await open_small_book(dsn, 6, BOOK)
-    parts = urlsplit(dsn)
     connection = await asyncpg.connect(dsn)
-    async with FaultProxy(str(parts.hostname), int(str(parts.port))) as proxy:
-        user, _, _ = parts.netloc.rpartition("@")
-        through = parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
+    async with in_front_of(dsn) as proxy:
         lease = await acquire(connection, 0, "a test", 10.0)
         assert lease is not None
-        database = Database(through, Instruments())
+        database = Database(through(proxy, dsn), Instruments())
         trap = proxy.arm(b"FROM accounts", Moment.BEFORE_FORWARD)
         yield trap, load_book(database, lease, ALL_ACCOUNTS, GUARD, is_replay=False)
         await database.close()
