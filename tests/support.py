@@ -1,7 +1,9 @@
 """What tests of every kind need: ports and databases of their own."""
 
 import asyncio
+import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -38,6 +40,13 @@ async def _execute(server: EmbeddedPostgres, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def end_postgres(server: EmbeddedPostgres, how: signal.Signals) -> None:
+    """End a server by a signal: SIGQUIT is how it crashes. It may be started again then."""
+    os.kill(server.process.pid, how)
+    await eventually(lambda: not server.process.running)
+    await server.stop()
 
 
 async def eventually(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:

@@ -65,10 +65,6 @@ WHERE o.payload::jsonb ->> 'kind' IN ('DEPOSITED', 'WITHDRAWN', 'PLACED', 'MODIF
 ORDER BY o.event_id
 """
 STORED = "SELECT account_id, key, answer, event_id FROM commands"
-ORDERS = """
-SELECT account_id, client_order_id, count(*) FROM orders
-WHERE client_order_id IS NOT NULL GROUP BY account_id, client_order_id
-"""
 
 
 def command_faults(asked: Iterable[Asked], stored: Iterable[StoredCommand]) -> list[str]:

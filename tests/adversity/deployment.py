@@ -9,6 +9,7 @@ proxies of its own (`member.py`). Prices come from an upstream of the drills; th
 import asyncio
 import random
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,7 @@ from tests.adversity.member import Member, Servers
 from tests.drills.book import POOR_ACCOUNTS, RICH_ACCOUNTS, instruments, store_book
 from tests.drills.upstream import Upstream
 from tests.redis_cluster import RunningCluster, running_cluster
+from tests.support import end_postgres
 
 CLUSTER = {
     **{f"engine-{number}": "engine" for number in range(1, 5)},
@@ -130,6 +132,11 @@ class Deployment:
                     return await do()
                 except _AWAY:
                     await asyncio.sleep(POLL_S)
+
+    async def restart_postgres(self) -> None:
+        """Have PostgreSQL end at once, as by a crash, and start again."""
+        await end_postgres(self.postgres, signal.SIGQUIT)
+        await self.postgres.start()
 
     async def leaders(self) -> dict[int, str]:
         """Return which member has taken which shard last, by the log of leases."""

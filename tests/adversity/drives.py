@@ -6,7 +6,6 @@ it is part of does, by what was lost or done twice. Only `batch_held` looks for 
 """
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -70,10 +69,7 @@ async def master_killed(on: Deployment) -> float:
 async def postgres_restarted(on: Deployment) -> float:
     """Have PostgreSQL end at once, as by a crash, and start again."""
     began = time.monotonic()
-    os.kill(on.postgres.process.pid, signal.SIGQUIT)
-    await eventually(lambda: not on.postgres.process.running)
-    await on.postgres.stop()
-    await on.postgres.start()
+    await on.restart_postgres()
     await on.traded()
     return time.monotonic() - began
 

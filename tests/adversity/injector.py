@@ -1,7 +1,6 @@
 """Does the faults of a plan to a deployment, and tells when each begins and is over."""
 
 import asyncio
-import os
 import signal
 import time
 from collections import Counter, defaultdict
@@ -71,7 +70,7 @@ class Injector:
         if link:
             await self._hurt_links(fault, _proxies(deployment.members[name], link))
         elif name == POSTGRES:
-            await self._restart_postgres()
+            await deployment.restart_postgres()
         elif name in deployment.members:
             await self._hurt_process(fault, deployment.members[name])
         else:
@@ -133,13 +132,6 @@ class Injector:
             server.send(signal.SIGSTOP)
             await asyncio.sleep(fault.lasts_s)
             server.send(signal.SIGCONT)
-
-    async def _restart_postgres(self) -> None:
-        postgres = self._deployment.postgres
-        os.kill(postgres.process.pid, signal.SIGQUIT)
-        await eventually(lambda: not postgres.process.running)
-        await postgres.stop()
-        await postgres.start()
 
 
 def _proxies(member: Member, link: str) -> Sequence[FaultProxy]:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tests.soak.logged import SERVER_AWAY
+
 ERRORS = frozenset({"ERROR", "CRITICAL"})
-SERVER_AWAY = "Unreachable:"
 MOST = 20
 WORDS = 100  # characters of a message that tell it from others
 

@@ -186,6 +186,7 @@ class Adversity:
         """Tell what was done and found, as JSON can."""
         faults, seconds = len(self._plan.faults), self._seconds
         statuses = sum((each.statuses for each in self.traders), Counter[str]())
+        refusals = sum((each.refusals for each in self.listeners), Counter[str]())
         return {
             "seed": self._plan.seed,
             "faults": faults,
@@ -204,6 +205,7 @@ class Adversity:
             "settings_changed": len(self.administrator.changes),
             "settings_statuses": dict(self.administrator.statuses),
             "sockets": sum(each.connected for each in self.listeners),
+            "sockets_refused": dict(refusals),
             "events_told": sum(len(view.events) for view in self.views),
             "snapshots_behind": sum(view.went_back for view in self.views),
             "checks": self.checks.made,

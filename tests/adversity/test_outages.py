@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 from collections.abc import AsyncIterator
@@ -19,7 +18,7 @@ from service.storage.errors import Unreachable
 from service.storage.outbox import Outbox
 from tests.adversity.book import check_book, fetch
 from tests.adversity.shard import Resting, Shard, open_small_book, opened, trading_shard
-from tests.support import eventually, free_port
+from tests.support import end_postgres, eventually, free_port
 
 ACCOUNTS = 40
 OUTAGE_S = 10.0
@@ -66,12 +65,6 @@ class Market:
             self._shard.quote(self.bid)
 
 
-async def end_server(server: EmbeddedPostgres, how: signal.Signals) -> None:
-    os.kill(server.process.pid, how)
-    await eventually(lambda: not server.process.running)
-    await server.stop()
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
 async def test_postgres_restarts_in_the_middle_of_trading(
     how: signal.Signals, server: EmbeddedPostgres
@@ -81,7 +74,7 @@ async def test_postgres_restarts_in_the_middle_of_trading(
         for _ in range(2):
             committed = shard.decisions("committed")
             await eventually(lambda: shard.decisions("committed") > committed + 20)  # noqa: B023
-            await end_server(server, how)
+            await end_postgres(server, how)
             await server.start()
         await market.end()
         await shard.drained()
@@ -97,7 +90,7 @@ async def test_postgres_is_gone_for_ten_seconds(server: EmbeddedPostgres) -> Non
         market = Market(shard)
         first = await shard.fund(1, "1.00", key="before")
         await eventually(lambda: shard.decisions("committed") > 100)
-        await end_server(server, signal.SIGINT)
+        await end_postgres(server, signal.SIGINT)
         in_flight = asyncio.create_task(shard.fund(2, "2.00", key="in flight"))
         await eventually(lambda: not shard.trading.is_writing)
         ticks = market.ticks
@@ -142,7 +135,7 @@ async def test_a_process_that_dies_in_an_outage_judges_anew(server: EmbeddedPost
         shard.quote(109_900)
         await shard.drained()
         stored = opened(shard)
-        await end_server(server, signal.SIGKILL)
+        await end_postgres(server, signal.SIGKILL)
         shard.quote(109_000)
         assert len(opened(shard)) > len(stored)
         assert shard.trading.backlog > 0

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 KEPT = 20
 # How a loop says that the server it needs was stopped, which is what the soak does.
-_SERVER_AWAY = "Unreachable:"
+SERVER_AWAY = "Unreachable:"
 
 
 class Errors:
@@ -27,7 +27,7 @@ class Errors:
         logger.remove(self._sink)
 
     def _take(self, message: "Message") -> None:
-        if _SERVER_AWAY in message:
+        if SERVER_AWAY in message:
             return
         self.count += 1
         if len(self.first) < KEPT:
