@@ -3,6 +3,7 @@
 from dashboards import outside, uids
 from dashboards.board import Board, Row
 from dashboards.charts import states, trend
+from dashboards.commands import COMMANDS
 from dashboards.limits import (
     cache_misses,
     loop_errors,
@@ -14,12 +15,10 @@ from dashboards.limits import (
 )
 from dashboards.panel import DOWN_UP
 from dashboards.promise import HEADING, NO_TRIGGER, budget_left, burn, in_time, missed
-from dashboards.query import Query, count, quantile, quantiles, rate, series
+from dashboards.query import Query, quantile, rate, series
 from dashboards.tiles import alerts, note, tile
 from telemetry import catalogue
 from telemetry.thresholds import TRIGGER_COMMIT_LIMIT_S
-
-_OURS = "UNAVAILABLE|WITHDRAWN|ERROR"
 
 _HEALTH = Row(
     "Is it well?",
@@ -120,92 +119,6 @@ _PROMISE = Row(
     ),
 )
 
-_COMMANDS = Row(
-    "Commands of traders and machines: rate, errors, duration",
-    (
-        trend(
-            "Commands",
-            "Commands answered per second, by kind. A sudden fall while clients are connected is "
-            "bad: look at the errors beside it and at the load balancer.",
-            "reqps",
-            Query(rate(series(catalogue.COMMAND), "command"), "{{command}}"),
-            stacked=True,
-        ),
-        trend(
-            "Errors that are ours",
-            "Commands per second that failed for no fault of the client: UNAVAILABLE (PostgreSQL "
-            "away or no leader), WITHDRAWN (decided, then refused by the database), ERROR "
-            "(a bug: search the log for its trace id).",
-            "reqps",
-            Query(rate(series(catalogue.COMMAND, code_re=_OURS), "code"), "{{code}}"),
-        ),
-        trend(
-            "Duration of commands",
-            "From a command's arrival to its answer, commit included, 99th percentile by kind. "
-            "Bad: compare with the commit on Orders and triggers; the dots are traces.",
-            "s",
-            Query(quantile(0.99, catalogue.COMMAND_S, "command"), "{{command}}"),
-            latency=True,
-        ),
-        trend(
-            "HTTP requests",
-            "Requests per second, by status. A sudden fall while clients are connected is bad: "
-            "look at the load balancer. Many of one 4xx: a client release gone wrong.",
-            "reqps",
-            Query(
-                rate(count(catalogue.HTTP_REQUEST), "http_response_status_code"),
-                "{{http_response_status_code}}",
-            ),
-            stacked=True,
-        ),
-        trend(
-            "HTTP errors",
-            "Requests per second that ended with 5xx, by route and status. 503 while PostgreSQL is "
-            "away is meant; 500 is a bug: search the log for the trace id of its answer.",
-            "reqps",
-            Query(
-                rate(
-                    count(catalogue.HTTP_REQUEST, http_response_status_code_re="5.."),
-                    "http_route",
-                    "http_response_status_code",
-                )
-                + " > 0",
-                "{{http_response_status_code}} {{http_route}}",
-            ),
-            empty="No request ended with 5xx",
-        ),
-        trend(
-            "Duration of HTTP requests",
-            "How long requests take. Bad: follow a dot to its trace, it shows whether the time "
-            "went into the database, Redis or a long answer.",
-            "s",
-            *quantiles(catalogue.HTTP_REQUEST),
-            latency=True,
-            empty="No request was sent",
-        ),
-        trend(
-            "HTTP requests by route",
-            "Requests per second, by route. One far above the usual: find who asks in its traces.",
-            "reqps",
-            Query(rate(count(catalogue.HTTP_REQUEST), "http_route"), "{{http_route}}"),
-            stacked=True,
-            many=True,
-            width=12,
-        ),
-        trend(
-            "Duration of HTTP requests by route",
-            "99th percentile by route. One line above the rest: what it reads grew, or misses the "
-            "cache; all lines: the event loop or PostgreSQL.",
-            "s",
-            Query(quantile(0.99, catalogue.HTTP_REQUEST, "http_route"), "{{http_route}}"),
-            latency=True,
-            many=True,
-            width=12,
-            empty="No request was sent",
-        ),
-    ),
-)
-
 _THRESHOLDS = Row(
     "The four thresholds",
     (slow_messages(), slow_calls(), cache_misses(), loop_errors()),
@@ -264,7 +177,7 @@ BOARD = Board(
         _HEALTH,
         _NOW,
         _PROMISE,
-        _COMMANDS,
+        COMMANDS,
         _THRESHOLDS,
         _TRADE,
     ),

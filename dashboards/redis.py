@@ -132,7 +132,7 @@ _EVENTS = Row(
         states(
             "Committed events wait for Redis",
             "When committed events waited in the outbox to be published. Yes that lasts: clients "
-            "learn of their fills late; see whether Redis answers.",
+            "learn of their fills late; see whether Redis answers, and what it refuses.",
             Query(series(catalogue.RELAY_BEHIND), "{{instance}}"),
             names={0: ("no", "green"), 1: ("yes", "orange")},
             width=12,

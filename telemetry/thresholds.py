@@ -80,6 +80,10 @@ ALERT_LIMITS = (
     AlertLimit("TapewatchStopOutBurst", 20, "short", "positions stopped out in 5 minutes"),
     AlertLimit("TapewatchSlowClientsDropped", 5, "short", "sockets of slow clients in 5 minutes"),
     AlertLimit("TapewatchEventLoopLag", 0.1, "s", "lateness of the event loop, 99th percentile"),
+    AlertLimit(
+        "TapewatchClientsTurnedAway", 0.5, "percentunit", "share of answers that let nobody in"
+    ),
+    AlertLimit("TapewatchRequestsFailing", 5, "short", "requests answered 500 in 5 minutes"),
 )
 
 
@@ -101,6 +105,7 @@ ALERT_CONDITIONS = (
     AlertCondition("TapewatchTriggerBudgetBurnsFast", 6, "burn rate of the error budget over 6 h"),
     AlertCondition("TapewatchTriggerBudgetBurnsFast", 10, "late triggers in the longer window"),
     AlertCondition("TapewatchTriggerBudgetBurns", 10, "late triggers in three days"),
+    AlertCondition("TapewatchClientsTurnedAway", 400, "answers in 2 minutes"),
     AlertCondition("TapewatchWebSocketSlow", 100, "messages in 2 minutes"),
     AlertCondition("TapewatchDatabaseSlow", 20, "calls in 5 minutes, for the share to count"),
     AlertCondition("TapewatchDatabaseSlow", 3, "slow calls in 5 minutes, whatever their share"),

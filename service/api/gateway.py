@@ -144,7 +144,12 @@ def build_gateway(
     )
     serve_on(app, limited)
     instruments.declare_http_routes(
-        (route.method, route.path, min(route.answers)) for route in ROUTES
+        [
+            *((route.method, route.path, min(route.answers)) for route in ROUTES),
+            # Whoever is turned away counts from the first on.
+            (hdrs.METH_GET, STREAM_PATH, 401),
+            (OTHER_METHOD, UNMATCHED_ROUTE, 429),
+        ]
     )
     return app
 

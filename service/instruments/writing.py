@@ -66,7 +66,7 @@ class WritingInstruments:
         self._command_s.child(name).observe(seconds, trace)
 
     def declare_http_routes(self, routes: Iterable[tuple[str, str, int]]) -> None:
-        """Make (method, route template, good status) series exist, with those of 500 and 503."""
+        """Make (method, route template, status) series exist, with those of 500 and 503."""
         for method, route, status in routes:
             for each in (status, 500, 503):
                 self._http.declare(method, route, str(each))

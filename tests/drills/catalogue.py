@@ -204,6 +204,28 @@ DRILLS = (
     ),
     # Clients
     Drill(
+        "TapewatchClientsTurnedAway",
+        clients.tokens_of_another,
+        "whoever issues tokens signs them with a secret that the service was not given",
+        true_s=100,
+        window_s=TWO_MINUTES_S,
+    ),
+    Drill(
+        "TapewatchRequestsFailing",
+        stores.ledger_unreadable,
+        "the ledger fails whoever reads it, which one route does",
+        true_s=30,
+        window_s=FIVE_MINUTES_S,
+        labels={"http_route": "/api/v1/account/ledger"},
+    ),
+    Drill(
+        "TapewatchEventsBehind",
+        stores.publishing_forbidden,
+        "the service's user of Redis may publish no more",
+        true_s=20,
+        also={"TapewatchCacheMissRateHigh": "what may have missed an event is not believed"},
+    ),
+    Drill(
         "TapewatchWebSocketSlow",
         clients.held_at_messages,
         "the process is stopped (SIGSTOP) for 0.12 s in the middle of a client's messages",

@@ -11,6 +11,7 @@ from tests.drills.stores import meanwhile
 from tests.drills.universe import Universe
 
 DEAF_ACCOUNTS = range(21, 31)
+ANOTHER_SECRET = "another-" * 4
 MESSAGES_AT_ONCE = 50
 DEAF_PAUSE_S = 0.1
 # Whoever follows many groups asks for all of their prices.
@@ -20,6 +21,16 @@ MESSAGES_IN_BURST = 10
 # Beyond 0.1 s for the message, and rarely for the event loop's sampler, ten times a second.
 BURST_HELD_S, BURST_FREE_S = 0.115, 3.0
 PULSE_HELD_S, PULSE_FREE_S = 0.2, 1.0
+
+
+@asynccontextmanager
+async def tokens_of_another(on: Universe) -> AsyncIterator[None]:
+    """Sign all tokens from now on with a secret that the service was not given."""
+    known, on.traders.secret = on.traders.secret, ANOTHER_SECRET
+    try:
+        yield
+    finally:
+        on.traders.secret = known
 
 
 @asynccontextmanager

@@ -51,6 +51,13 @@ SHARD_DRILLS = (
         hold_s=60,
     ),
     _apart(
+        "TapewatchNoGateway",
+        shards.gateway_ended,
+        "the only gateway is ended (SIGTERM)",
+        true_s=15,
+        also={"TapewatchInstanceDown": "a gateway that is gone is down as long as it is a target"},
+    ),
+    _apart(
         "TapewatchTickLagHigh",
         shards.ticks_unheard,
         # For less than the minute that ticks are kept: else they are lost, too.

@@ -95,6 +95,18 @@ async def feed_lease_taken_by_nobody(on: Universe) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def gateway_ended(on: Universe) -> AsyncIterator[None]:
+    """End the one gateway, whose traders have nowhere to go."""
+    (gateway,) = on.of_role("gateway")
+    await gateway.stop()
+    try:
+        yield
+    finally:
+        gateway.start()
+        await gateway.ready()
+
+
+@asynccontextmanager
 async def ticks_unheard(on: Universe) -> AsyncIterator[None]:
     """Keep all readers of ticks from hearing what they are answered."""
     async with _unheard(on, ticks_key()):

@@ -18,6 +18,7 @@ BETWEEN_LOCKS_S = 0.02
 SLOW_ROW_S = 0.1
 SLOW_READERS = READ_POOL_SIZE + 6
 FLUSH_S = 0.5
+READER_ACCOUNT, BETWEEN_READS_S = 35, 0.5
 REFUSED_ACCOUNT = 35
 BALLAST = "x" * 50_000
 
@@ -79,6 +80,19 @@ async def table_locked(on: Universe) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def _seen_through(on: Universe, table: str, condition: str) -> AsyncIterator[None]:
+    """Put every row of a table that is read to a condition; it is written to as ever."""
+    await on.execute(  # both at once, since every commit names the table
+        f"ALTER TABLE {table} RENAME TO {table}_itself; "
+        f"CREATE VIEW {table} AS SELECT * FROM {table}_itself WHERE {condition}"
+    )
+    try:
+        yield
+    finally:
+        await on.execute(f"DROP VIEW {table}; ALTER TABLE {table}_itself RENAME TO {table}")
+
+
+@asynccontextmanager
 async def pool_emptied(on: Universe) -> AsyncIterator[None]:
     """Have more readers of what has become slow than there are connections."""
 
@@ -90,15 +104,21 @@ async def pool_emptied(on: Universe) -> AsyncIterator[None]:
         "INSERT INTO audit (time, actor, action, target, reason) "
         "VALUES (1, 'drill', 'deposit', '1', 'so that there is a row')"
     )
-    await on.execute(  # both at once, since every commit names the table
-        "ALTER TABLE audit RENAME TO audit_itself; "
-        f"CREATE VIEW audit AS SELECT * FROM audit_itself WHERE pg_sleep({SLOW_ROW_S}) IS NOT NULL"
-    )
-    try:
-        async with meanwhile(*[read] * SLOW_READERS):
-            yield
-    finally:
-        await on.execute("DROP VIEW audit; ALTER TABLE audit_itself RENAME TO audit")
+    slowly = f"pg_sleep({SLOW_ROW_S}) IS NOT NULL"
+    async with _seen_through(on, "audit", slowly), meanwhile(*[read] * SLOW_READERS):
+        yield
+
+
+@asynccontextmanager
+async def ledger_unreadable(on: Universe) -> AsyncIterator[None]:
+    """Have a table that fails whoever reads it, as one account does."""
+
+    async def read() -> None:
+        await on.traders.call(READER_ACCOUNT, "GET", "/account/ledger")
+        await asyncio.sleep(BETWEEN_READS_S)
+
+    async with _seen_through(on, "ledger", "1 / (time - time) = 0"), meanwhile(read):
+        yield
 
 
 @asynccontextmanager
@@ -149,6 +169,17 @@ async def redis_cut(on: Universe) -> AsyncIterator[None]:
         yield
     finally:
         await on.redis.restore()
+
+
+@asynccontextmanager
+async def publishing_forbidden(on: Universe) -> AsyncIterator[None]:
+    """Take from the service's user the right to publish, and no other."""
+    async with on.valkey_client() as client:
+        await client.execute_command("ACL", "SETUSER", "default", "-spublish")  # type: ignore[no-untyped-call]
+        try:
+            yield
+        finally:
+            await client.execute_command("ACL", "SETUSER", "default", "+spublish")  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager

@@ -38,7 +38,7 @@ class Traders:
         random: Random,
     ) -> None:
         self._address = address
-        self._secret = secret
+        self.secret = secret
         self._account_ids = list(account_ids)
         self._upstream = upstream
         self._random = random
@@ -84,7 +84,7 @@ class Traders:
 
     def authorisation(self, account_id: int, *others: int, role: Role = Role.TRADER) -> str:
         """Return a header's value for an account, or for a stream of several."""
-        return "Bearer " + issue_token(self._secret, account_id, role, TOKEN_LIFE_S, others=others)
+        return "Bearer " + issue_token(self.secret, account_id, role, TOKEN_LIFE_S, others=others)
 
     async def call(
         self, account_id: int, method: str, path: str, body: object = None, **options: Any

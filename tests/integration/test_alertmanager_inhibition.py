@@ -14,7 +14,7 @@ CRITICAL = frozenset(
         *("InstanceDown", "DatabaseDown", "FeedSilent", "LoopFailing", "LoopStalled"),
         *("NoLeaseHolder", "WriterQueueLong", "TriggerBudgetBurnsFast", "WritesFenced"),
         *("BusDown", "FeedWithoutWriter", "CommandsUnanswered", "TickLagHigh", "TicksLost"),
-        "SettingsNotTakenOver",
+        *("SettingsNotTakenOver", "ClientsTurnedAway", "RequestsFailing", "NoGateway"),
     )
 )
 ONE = {"job": "tapewatch", "instance": "one:9464"}
@@ -82,6 +82,7 @@ CASES = (
         (
             *DATABASE_CONSEQUENCES,
             alert("SettingsNotTakenOver"),
+            alert("EventsBehind"),
             alert("NoLeaseHolder", SHARD),
             alert("LeaseFlapping", OTHER_SHARD),
             alert("ShardsUnevenlySpread", JOB),
@@ -92,6 +93,8 @@ CASES = (
             alert("LoopFailing", OTHER, loop="pending_sweep"),
             alert("DatabaseSlow", ELSEWHERE, db_operation_name="commit"),
             alert("WritesFenced"),
+            alert("ClientsTurnedAway"),
+            alert("RequestsFailing", http_route="/api/v1/orders"),
             alert("TicksLost"),
             alert("RedisDown", dependency="redis"),
         ),
@@ -103,6 +106,7 @@ CASES = (
             alert("CacheMissRateHigh", cache="static_orders"),
             alert("CacheDiffers"),
             alert("RedisMemoryHigh"),
+            alert("EventsBehind"),
             alert("DatabasePoolExhausted"),
             alert("LoopFailing", loop="portfolio"),
             alert("LoopStalled", loop="price_writer"),

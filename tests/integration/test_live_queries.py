@@ -35,6 +35,7 @@ EMPTY_BY_NATURE = {
     "tapewatch-loops: Overruns: A",
     "tapewatch-loops: Recoveries and long rows of errors: B",
     "tapewatch-loops: Restarts: A",
+    "tapewatch-overview: Requests that failed unexpectedly: A",
     "tapewatch-process: Garbage collection pauses: A",
     "tapewatch-shards: Most less least: A",
     "tapewatch-shards: Without a leader: A",

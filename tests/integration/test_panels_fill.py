@@ -34,8 +34,8 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "shard": ("0", "1"),
     "db_operation_name": ("commit",),
     "http_request_method": ("GET",),
-    "http_route": ("/api/v1/quotes",),
-    "http_response_status_code": ("200", "500"),
+    "http_route": ("/api/v1/quotes", "unmatched"),
+    "http_response_status_code": ("200", "401", "429", "500"),
 }
 # Unix times, and what others are compared with, are not 1.
 AGES: Mapping[str, float] = {

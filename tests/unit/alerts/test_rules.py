@@ -26,6 +26,7 @@ LIMITS_OF_WORK = {
 OF_THE_JOB = {
     *("TapewatchNoLeaseHolder", "TapewatchLeaseFlapping", "TapewatchShardsUnevenlySpread"),
     *("TapewatchFeedWithoutWriter", "TapewatchCommandsUnanswered", "TapewatchStopOutBurst"),
+    "TapewatchNoGateway",
 }
 OF_NO_INSTANCE = {"TapewatchNotificationsFailing", "TapewatchWatchdog"}
 SECONDS = {"s": 1, "m": 60}
