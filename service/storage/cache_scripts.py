@@ -9,7 +9,8 @@ that it exists means it is complete. Filled under one `filling`, the id of a win
 
 `{acct:17}:filling`, a hash: `id` and `sequence`. It is there while somebody reads the database to
 fill the entry, and takes the sequence of every event that comes meanwhile: a fill from a snapshot
-older than that is refused, as is one whose window is gone or another's.
+older than that is refused, as is one whose window is gone or another's. Who joins a window does not
+prolong it: it may know of events that a database restored from a backup does not have.
 """
 
 import hashlib
@@ -59,8 +60,8 @@ local id = redis.call('HGET', KEYS[1], 'id')
 if not id then
   id = ARGV[1]
   redis.call('HSET', KEYS[1], 'id', id, 'sequence', 0)
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
 end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
 return id
 """
 

@@ -215,7 +215,8 @@ class Writer:
         )
         if row is None or row["epoch"] != self._lease.epoch or row["last_batch"] != batch:
             raise Fenced(
-                f"shard {self._lease.shard} has a newer owner than epoch {self._lease.epoch}"
+                f"shard {self._lease.shard} has a newer owner than epoch {self._lease.epoch}, "
+                "or the database was restored from a backup"
             )
 
     async def _write_settings(self, write: SettingsWrite) -> None:

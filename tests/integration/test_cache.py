@@ -200,6 +200,14 @@ async def test_two_readers_share_a_window(cache: Cache, truth: Truth) -> None:
     assert await read(cache) == truth.snapshot()
 
 
+async def test_a_window_ends_however_many_join_it(cache: Cache, truth: Truth, redis: Redis) -> None:
+    """What it knows may be more than a restored database has, and nothing could be filled."""
+    await cache.open_fill([ACCOUNT])
+    await redis.expire(filling_key(ACCOUNT), 1)
+    await cache.open_fill([ACCOUNT])
+    assert await redis.ttl(filling_key(ACCOUNT)) <= 1
+
+
 async def test_an_event_on_an_absent_entry_makes_none(
     cache: Cache, truth: Truth, redis: Redis
 ) -> None:
