@@ -10,8 +10,6 @@ gateway's sockets close before trading drains; the bus carries until there is no
 
 import asyncio
 import signal
-import socket
-import uuid
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
@@ -20,7 +18,7 @@ from loguru import logger
 from service.api.readiness import Readiness
 from service.api.serving import runner_of
 from service.domain.quote import Quote, QuoteGuard
-from service.health import division_check, duty_check, traders_check
+from service.health import division_check, duty_check, engines_check, traders_check
 from service.loops.bus import MemoryBus
 from service.loops.market_desk import MarketDesk
 from service.parts.bus import BusPart
@@ -84,7 +82,13 @@ def _all(
     bus = MemoryBus(settings.shards)
     market = MarketPart(base, lambda: front, lambda: engine.stores_prices)
     engine = EnginePart(
-        settings, base, bus, market.board, _holder(), _guard(settings), shares=False
+        settings,
+        base,
+        bus,
+        market.board,
+        ServiceRole.ALL.new_holder(),
+        _guard(settings),
+        shares=False,
     )
     front = engine.front
     gateway = GatewayPart(
@@ -99,7 +103,7 @@ def _feed(settings: Settings, servers: Servers, logs: Logs) -> web.Application:
     base = _foundation(settings, ServiceRole.FEED, servers, logs, lambda: desk)
     desk = MarketDesk(base.database, _guard(settings), base.instruments)
     market = MarketPart(base, lambda: desk, lambda: False, desk)
-    others = BusPart(settings, ServiceRole.FEED, base, servers.redis_url, _holder(), _never)
+    others = BusPart(settings, ServiceRole.FEED, base, servers.redis_url, _never)
     publish = others.bus.quotes()
 
     def take(quote: Quote) -> None:
@@ -113,14 +117,8 @@ def _feed(settings: Settings, servers: Servers, logs: Logs) -> web.Application:
 
 def _engine(settings: Settings, servers: Servers, logs: Logs) -> web.Application:
     base = _foundation(settings, ServiceRole.ENGINE, servers, logs, lambda: front)
-    holder = _holder()
     others = BusPart(
-        settings,
-        ServiceRole.ENGINE,
-        base,
-        servers.redis_url,
-        holder,
-        lambda shard: front.leads(shard),
+        settings, ServiceRole.ENGINE, base, servers.redis_url, lambda shard: front.leads(shard)
     )
     market = MarketPart(base, lambda: front, lambda: engine.stores_prices)
     engine = EnginePart(
@@ -128,7 +126,7 @@ def _engine(settings: Settings, servers: Servers, logs: Logs) -> web.Application
         base,
         others.bus,
         market.board,
-        holder,
+        ServiceRole.ENGINE.new_holder(),
         _guard(settings),
         shares=True,
         is_fit=lambda: others.bus.tick_lag_s <= FIT_SHARE * settings.lease_s,
@@ -146,10 +144,11 @@ def _gateway(
     base = _foundation(settings, ServiceRole.GATEWAY, servers, logs, lambda: desk)
     desk = MarketDesk(base.database, _guard(settings), base.instruments)
     market = MarketPart(base, lambda: desk, lambda: False, desk)
-    others = BusPart(settings, ServiceRole.GATEWAY, base, servers.redis_url, _holder(), _never)
+    others = BusPart(settings, ServiceRole.GATEWAY, base, servers.redis_url, _never)
     others.bus.follow(desk.on_quote)
     leases = ShardLeases(base.database)
     base.readiness.register("shards", division_check(leases, settings.shards))
+    base.readiness.register("engines", engines_check(leases))
     base.readiness.register("traders", traders_check(leases), required=False)
     market.require_quotes(settings.max_quote_age_s)
     gateway = GatewayPart(
@@ -192,11 +191,6 @@ def _guard(settings: Settings) -> QuoteGuard:
         max_age_ns=int(settings.max_quote_age_s * _NS_PER_S),
         max_future_ns=int(settings.max_quote_future_s * _NS_PER_S),
     )
-
-
-def _holder() -> str:
-    """Name this process in the leases, so that no two are ever taken for one."""
-    return f"{socket.gethostname()}-{uuid.uuid4()}"
 
 
 def _never(shard: int) -> bool:

@@ -5,12 +5,13 @@ fault, and one that has just opened has as long for its first quote as any other
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from service.api.readiness import Check
 from service.domain.market import Market
 from service.feed.feed import Feed
+from service.roles import answers_gateways
 from service.storage.errors import Unreachable
 
 _NS_PER_S = 1_000_000_000
@@ -148,8 +149,8 @@ def duty_check(is_feeding: Callable[[], bool]) -> Check:
 class Leases(Protocol):
     """Which shards there are; raises `Unreachable`."""
 
-    async def untraded(self) -> tuple[int, list[int]]:
-        """Return how many shards the database knows, and those that nobody trades."""
+    async def holders(self) -> Sequence[str | None]:
+        """Return who trades each shard that the database knows, None: nobody."""
         ...
 
 
@@ -157,7 +158,7 @@ def division_check(leases: Leases, shards: int) -> Check:
     """Return the check of a gateway that it knows whom an account is with."""
 
     async def check() -> tuple[bool, str]:
-        of, _ = await leases.untraded()
+        of = len(await leases.holders())
         if of == shards:
             return True, f"{shards} shards"
         return False, (
@@ -167,16 +168,37 @@ def division_check(leases: Leases, shards: int) -> Check:
     return _answering(check)
 
 
+def engines_check(leases: Leases) -> Check:
+    """Return the check of a gateway that whoever trades hears what it asks."""
+
+    async def check() -> tuple[bool, str]:
+        deaf = _numbers(await leases.holders(), lambda by: by and not answers_gateways(by))
+        if not deaf:
+            return True, "who trades hears gateways"
+        return False, (
+            f"shards {deaf} are traded by a process of role all, which answers its own clients "
+            "alone: stop it, and start engines (tapewatch serve --role engine)"
+        )
+
+    return _answering(check)
+
+
 def traders_check(leases: Leases) -> Check:
     """Return the check that somebody trades every shard; where not, the others are answered for."""
 
     async def check() -> tuple[bool, str]:
-        of, untraded = await leases.untraded()
+        holders = await leases.holders()
+        untraded = _numbers(holders, lambda by: by is None)
         if not untraded:
             return True, "every shard is traded"
-        return False, f"nobody trades {', '.join(map(str, untraded))} of {of} shards"
+        return False, f"nobody trades {untraded} of {len(holders)} shards"
 
     return _answering(check)
+
+
+def _numbers(holders: Sequence[str | None], meant: Callable[[str | None], object]) -> str:
+    """List the shards whose holders are meant."""
+    return ", ".join(str(number) for number, holder in enumerate(holders) if meant(holder))
 
 
 def _answering(check: Check) -> Check:

@@ -20,7 +20,6 @@ class BusPart:
         role: ServiceRole,
         base: Foundation,
         redis_url: str,
-        holder: str,
         leads: Callable[[int], bool],
     ) -> None:
         """Take whether a shard's lease is this process's own and was renewed in time."""
@@ -34,7 +33,7 @@ class BusPart:
             base.database,
             base.reader.answer,
             leads,
-            holder,
+            role.new_holder(),
             settings.lease_s,
         )
         self._told = ToldGenerations(link, shards, lambda: list(filter(leads, range(shards))))

@@ -1,8 +1,8 @@
-"""Which shards there are, and which of them nobody trades, for who asks and trades none."""
+"""Which shards there are, and who trades them, for who asks and trades none."""
 
 from service.storage.database import Database
 
-_UNTRADED = "SELECT shard, expires_at <= now() FROM shard_leases ORDER BY shard"
+_HOLDERS = "SELECT CASE WHEN expires_at > now() THEN holder END FROM shard_leases ORDER BY shard"
 
 
 class ShardLeases:
@@ -11,8 +11,7 @@ class ShardLeases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def untraded(self) -> tuple[int, list[int]]:
-        """Return how many shards the database knows, and those that nobody trades."""
+    async def holders(self) -> list[str | None]:
+        """Return who trades each shard that the database knows, None: nobody."""
         async with self._database.read("lease") as connection:
-            rows = await connection.fetch(_UNTRADED)
-        return len(rows), [shard for shard, is_free in rows if is_free]
+            return [holder for (holder,) in await connection.fetch(_HOLDERS)]

@@ -15,7 +15,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.auth import Role, issue_token
+from service.api.readiness import State
 from service.demo import open_demo
+from service.status import CannotAsk, ask_status
+from service.storage.server_process import LOOPBACK
 from telemetry.catalogue import HTTP_REQUEST
 from tests.integration.test_metrics_contract import assert_as_declared
 from tests.redis_cluster import running_cluster
@@ -58,9 +61,7 @@ class Processes:
 
     def end(self) -> None:
         for each in self.all:
-            with contextlib.suppress(ProcessLookupError):
-                each.process.kill()
-            each.process.wait()
+            each.kill()
 
 
 @pytest.fixture
@@ -204,6 +205,33 @@ async def test_processes_of_all_roles_are_one_service(
     for each in (processes.feed, *processes.gateways, processes.engines[1]):
         assert await each.stop() == 0, each.log
         assert "Traceback" not in each.log
+
+
+async def test_a_gateway_beside_a_process_that_is_everything_says_what_to_do(
+    tmp_path: Path, postgres_dsn: str, redis_url: str
+) -> None:
+    await open_demo(postgres_dsn)
+    stores = {"DATABASE_URL": postgres_dsn, "REDIS_URL": redis_url, "JWT_SECRET": SECRET}
+    running = [
+        Service(environment(tmp_path / role, **stores), tmp_path / role, f"serve --role {role}")
+        for role in ("all", "gateway")
+    ]
+    ops = LOOPBACK, int(running[1].environment["TAPEWATCH_OPS_PORT"])
+    try:
+        await running[0].ready()
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                with contextlib.suppress(CannotAsk):
+                    readiness = (await ask_status(ops)).readiness
+                    engines = readiness.checks["engines"]
+                    if engines.detail.startswith("shards 0 are traded by a process of role all"):
+                        break
+                await asyncio.sleep(POLL_S)
+        assert (engines.ok, readiness.status) == (False, State.NOT_READY)
+    finally:
+        for each in running:
+            each.process.kill()
+            each.process.wait()
 
 
 def test_a_process_beside_others_says_what_it_needs(tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ import pytest
 
 from service.domain.order import OrderStatus, OrderType
 from service.domain.shard import AccountShard
+from service.instruments import Instruments
 from service.loops.reconciliation import Reconciliation
+from service.storage.database import Database
 from service.storage.lease import acquire, release, renew
 from service.storage.outbox import Outbox
+from service.storage.shard_leases import ShardLeases
 from service.storage.shards import divide
 from service.storage.views import OrderView
 from tests.adversity.book import check_book, execute, fetch
@@ -62,6 +65,21 @@ async def test_a_database_begins_with_one_shard(
 ) -> None:
     assert await divide(connection, 1) == 1
     assert [tuple(row) for row in await connection.fetch(EPOCHS)] == [(0, 0)]
+
+
+async def test_who_trades_a_shard_is_known_while_the_lease_lasts(
+    connection: "asyncpg.Connection[asyncpg.Record]", dsn: str
+) -> None:
+    assert await divide(connection, 3) == 3
+    assert await acquire(connection, 0, "one", 0) is not None
+    held = await acquire(connection, 1, "two", 60)
+    assert held is not None
+    database = Database(dsn, Instruments())
+    leases = ShardLeases(database)
+    assert await leases.holders() == [None, "two", None]
+    await release(connection, held)
+    assert await leases.holders() == [None] * 3
+    await database.close()
 
 
 async def test_a_division_fences_all_former_owners_and_goes_on_above_their_ids(

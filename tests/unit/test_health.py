@@ -16,10 +16,12 @@ from service.health import (
     WatchedMarket,
     division_check,
     duty_check,
+    engines_check,
     in_session,
     shares_check,
     traders_check,
 )
+from service.roles import ServiceRole
 from service.storage.errors import Unreachable
 
 WORKDAY = parse_sessions("UTC: Mon-Fri 08:00-16:00")
@@ -172,14 +174,15 @@ class Leases:
     """What the database knows of shards, by hand."""
 
     def __init__(self, of: int, *untraded: int) -> None:
-        self.of = of
-        self.free = list(untraded)
+        self.by: list[str | None] = [
+            None if number in untraded else ServiceRole.ENGINE.new_holder() for number in range(of)
+        ]
         self.is_away = False
 
-    async def untraded(self) -> tuple[int, list[int]]:
+    async def holders(self) -> list[str | None]:
         if self.is_away:
             raise Unreachable("away")
-        return self.of, self.free
+        return self.by
 
 
 async def test_a_gateway_must_know_how_the_accounts_are_divided() -> None:
@@ -191,11 +194,22 @@ async def test_a_gateway_must_know_how_the_accounts_are_divided() -> None:
     leases.is_away = True
     assert await division_check(leases, 4)() == (False, "away")
     assert await traders_check(leases)() == (False, "away")
+    assert await engines_check(leases)() == (False, "away")
 
 
 async def test_a_gateway_says_what_nobody_trades() -> None:
     assert await traders_check(Leases(4))() == (True, "every shard is traded")
     assert await traders_check(Leases(4, 1, 3))() == (False, "nobody trades 1, 3 of 4 shards")
+
+
+async def test_a_gateway_that_who_trades_does_not_hear_says_what_to_do() -> None:
+    leases = Leases(4, 1)
+    assert await engines_check(leases)() == (True, "who trades hears gateways")
+    leases.by[2:] = [ServiceRole.ALL.new_holder()] * 2
+    ok, detail = await engines_check(leases)()
+    assert not ok
+    assert detail.startswith("shards 2, 3 are traded by a process of role all")
+    assert detail.endswith("start engines (tapewatch serve --role engine)")
 
 
 async def test_a_feed_is_ready_on_duty_and_off() -> None:
