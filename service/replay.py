@@ -14,10 +14,9 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 from loguru import logger
 from tqdm import tqdm
 
@@ -40,6 +39,7 @@ from service.scenario.ticks import read_ticks
 from service.servers import Servers
 from service.storage import replays
 from service.storage.cache import Cache
+from service.storage.connection import Connection
 from service.storage.database import Database, apply_migrations
 from service.storage.errors import Fenced, Unreachable
 from service.storage.importer import Opening, open_book
@@ -51,10 +51,6 @@ LEASE_S = 2.0
 SWEEP_INTERVAL_NS = 5_000_000_000
 MAX_BACKLOG = 4 * MAX_BATCH
 SCENARIO_FILES = ("symbols", "groups", "group_symbols", "accounts", "orders")
-
-
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 
 class Plan(NamedTuple):
@@ -273,7 +269,7 @@ async def _sweep(sweeps: Sweeps) -> None:
         await sweeps.run_once()
 
 
-async def _write_deals(connection: "Connection", path: Path) -> None:
+async def _write_deals(connection: Connection, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(replays.DEAL_COLUMNS)

@@ -2,16 +2,11 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from service.domain.decision import DealEvent
 from service.storage import replays
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+from service.storage.connection import Connection
 
 
 class Figures(NamedTuple):
@@ -31,7 +26,7 @@ class Figures(NamedTuple):
     failed: int
 
 
-async def summarise(connection: "Connection", figures: Figures) -> dict[str, object]:
+async def summarise(connection: Connection, figures: Figures) -> dict[str, object]:
     """Return the summary of what the replay database holds and of how it came there."""
     opened, closed, cancelled = 0, {}, {}
     triggered = 0

@@ -11,7 +11,7 @@ Not compared: `swapped_until`, which memory alone moves on for a swap that came 
 
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from service.domain.account import Account
 from service.domain.instrument import UserType
@@ -19,12 +19,7 @@ from service.domain.money import EQUAL_WITHIN
 from service.domain.order import OrderState
 from service.domain.shard import ALL_ACCOUNTS, AccountShard
 from service.storage.batch import ORDER_COLUMNS
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+from service.storage.connection import Connection
 
 MAX_FOUND = 10_000
 END_OF_ACCOUNTS = 2**63 - 1
@@ -164,7 +159,7 @@ def difference_arguments(
 
 
 async def find_differences(
-    connection: "Connection",
+    connection: Connection,
     accounts: AccountRange,
     held: Sequence[Account],
     orders: Iterable[OrderState],

@@ -7,15 +7,8 @@ An epoch is when it began (ms, Unix time) or the one before and 1, whichever is 
 while the database is restored from a backup must not take the next feed for a former one.
 """
 
-from typing import TYPE_CHECKING
-
+from service.storage.connection import Connection
 from service.storage.lease import TIMEOUT_S
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 _HOLD = """
 UPDATE feed_lease
@@ -28,9 +21,7 @@ RETURNING epoch
 _RELEASE = "UPDATE feed_lease SET expires_at = now() WHERE epoch = $1"
 
 
-async def hold(
-    connection: "Connection", holder: str, epoch: int | None, life_s: float
-) -> int | None:
+async def hold(connection: Connection, holder: str, epoch: int | None, life_s: float) -> int | None:
     """Prolong the lease held under `epoch`, or take it over where it is free.
 
     Returns:
@@ -41,6 +32,6 @@ async def hold(
     return found
 
 
-async def release(connection: "Connection", epoch: int) -> None:
+async def release(connection: Connection, epoch: int) -> None:
     """Let the next feed in at once."""
     await connection.execute(_RELEASE, epoch, timeout=TIMEOUT_S)

@@ -5,12 +5,13 @@ All of it in one transaction: a fault leaves the database as it was.
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from service.domain.decision import PostingKind
 from service.domain.instrument import Group, GroupSymbol, Symbol, UserType
 from service.domain.order import OrderState
 from service.storage.batch import ORDER_COLUMNS
+from service.storage.connection import Connection
 from service.storage.rows import (
     GROUP_COLUMNS,
     GROUP_SYMBOL_COLUMNS,
@@ -19,12 +20,6 @@ from service.storage.rows import (
     group_symbol_row,
     symbol_row,
 )
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 
 class AccountOpening(Protocol):
@@ -52,14 +47,14 @@ class Opening(NamedTuple):
     orders: Iterable[OrderState]
 
 
-async def is_empty(connection: "Connection") -> bool:
+async def is_empty(connection: Connection) -> bool:
     """Tell whether the database has no symbols and no accounts yet."""
     return not await connection.fetchval(
         "SELECT EXISTS (SELECT FROM symbols) OR EXISTS (SELECT FROM accounts)"
     )
 
 
-async def open_book(connection: "Connection", opening: Opening, time: int) -> None:
+async def open_book(connection: Connection, opening: Opening, time: int) -> None:
     """Store a book; deposits are posted at `time` (ns UTC).
 
     Raises:
@@ -96,6 +91,6 @@ async def open_book(connection: "Connection", opening: Opening, time: int) -> No
 
 
 async def _copy(
-    connection: "Connection", table: str, columns: str, rows: Iterable[tuple[object, ...]]
+    connection: Connection, table: str, columns: str, rows: Iterable[tuple[object, ...]]
 ) -> None:
     await connection.copy_records_to_table(table, records=rows, columns=columns.split(", "))

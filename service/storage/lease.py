@@ -7,13 +7,8 @@ next epoch; from then on nothing the former owner sends is written. The database
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+from service.storage.connection import Connection
 
 TIMEOUT_S = 5.0
 # A connection that dies in silence must not keep a lease's row locked.
@@ -61,7 +56,7 @@ class Lease:
     vacant_s: float = 0.0
 
 
-async def acquire(connection: "Connection", shard: int, holder: str, life_s: float) -> Lease | None:
+async def acquire(connection: Connection, shard: int, holder: str, life_s: float) -> Lease | None:
     """Take a free or expired lease; None while someone else holds it."""
     row = await connection.fetchrow(_ACQUIRE, shard, holder, life_s, timeout=TIMEOUT_S)
     if row is None:
@@ -70,13 +65,13 @@ async def acquire(connection: "Connection", shard: int, holder: str, life_s: flo
     return Lease(shard, epoch, batch, tick, decision, Vacancy(vacancy), vacant_s)
 
 
-async def renew(connection: "Connection", lease: Lease, life_s: float) -> bool:
+async def renew(connection: Connection, lease: Lease, life_s: float) -> bool:
     """Prolong a lease; False: someone else has taken it."""
     return bool(
         await connection.fetchval(_RENEW, lease.shard, lease.epoch, life_s, timeout=TIMEOUT_S)
     )
 
 
-async def release(connection: "Connection", lease: Lease) -> None:
+async def release(connection: Connection, lease: Lease) -> None:
     """Let the next owner in at once; a renewal that is late changes nothing any more."""
     await connection.execute(_RELEASE, lease.shard, lease.epoch, timeout=TIMEOUT_S)

@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from service.domain.account import Account
 from service.domain.desk import Desk
@@ -13,6 +13,7 @@ from service.domain.instrument import UserType
 from service.domain.order import OrderState
 from service.domain.quote import Quote
 from service.domain.shard import AccountShard
+from service.storage.connection import Connection
 from service.storage.rows import (
     GROUP_COLUMNS,
     GROUP_SYMBOL_COLUMNS,
@@ -25,12 +26,6 @@ from service.storage.rows import (
 )
 from service.storage.statements import fetch_pages
 from service.storage.transactions import one_moment
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 _ACCOUNTS = (
     "SELECT account_id, user_type, group_name, leverage, balance, sequence, in_margin_call "
@@ -50,7 +45,7 @@ WHERE quotes.time < excluded.time
 """
 
 
-async def load_settings(connection: "Connection", desk: Desk) -> None:
+async def load_settings(connection: Connection, desk: Desk) -> None:
     """Take all symbols, groups and terms into a desk; they are of the version it says, or newer."""
     desk.settings_version = await connection.fetchval(SETTINGS_VERSION) or 0
     for row in await connection.fetch(f"SELECT {SYMBOL_COLUMNS} FROM symbols ORDER BY symbol"):
@@ -61,7 +56,7 @@ async def load_settings(connection: "Connection", desk: Desk) -> None:
         desk.set_terms(group_symbol_from(tuple(row)))
 
 
-async def load_engine(connection: "Connection", engine: Engine) -> None:
+async def load_engine(connection: Connection, engine: Engine) -> None:
     """Take settings and the accounts and live orders of the desk's shard, all of one moment.
 
     The garbage collector rests meanwhile and does not look at what was loaded again: a million
@@ -88,7 +83,7 @@ async def load_engine(connection: "Connection", engine: Engine) -> None:
 
 
 async def load_account(
-    connection: "Connection", desk: Desk, account_id: int
+    connection: Connection, desk: Desk, account_id: int
 ) -> tuple[Account, list[OrderState]]:
     """Return an account and its live orders as committed."""
     async with one_moment(connection):
@@ -98,7 +93,7 @@ async def load_account(
     return _account(desk, tuple(row)), [order_from(tuple(row)) for row in rows]
 
 
-async def load_quotes(connection: "Connection", desk: Desk) -> None:
+async def load_quotes(connection: Connection, desk: Desk) -> None:
     """Take the last quotes seen before a restart, to price positions until new ones come."""
     for row in await connection.fetch("SELECT symbol, bid, ask, time FROM quotes"):
         quote = Quote(*row)
@@ -107,7 +102,7 @@ async def load_quotes(connection: "Connection", desk: Desk) -> None:
             market.take(quote)
 
 
-async def save_quotes(connection: "Connection", desk: Desk) -> None:
+async def save_quotes(connection: Connection, desk: Desk) -> None:
     """Store the last quotes."""
     quoted = [market for market in desk.markets.values() if market.is_quoted]
     await connection.execute(

@@ -4,21 +4,17 @@ import hashlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from service.domain.money import format_money, format_scaled
 from service.domain.times import format_time
+from service.storage.connection import Connection
 from service.storage.database import CONNECT_TIMEOUT_S
 from service.storage.statements import fetch_pages
 from service.storage.views import format_volume
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 DATABASE = "tapewatch_replay"
 DEAL_COLUMNS = (
@@ -99,32 +95,32 @@ async def recreate(dsn: str) -> None:
         await connection.close()
 
 
-async def begin(connection: "Connection", inputs: Inputs) -> None:
+async def begin(connection: Connection, inputs: Inputs) -> None:
     """Note what is replayed, once its book is open."""
     await connection.execute("INSERT INTO replays (scenario, ticks) VALUES ($1, $2)", *inputs)
 
 
-async def finish(connection: "Connection") -> None:
+async def finish(connection: Connection) -> None:
     """Note that the replay came to its end."""
     await connection.execute("UPDATE replays SET is_finished = true")
 
 
-async def unbalanced_accounts(connection: "Connection") -> int:
+async def unbalanced_accounts(connection: Connection) -> int:
     """Count accounts whose balance is not the sum of their ledger."""
     return int(await connection.fetchval(_UNBALANCED))
 
 
-async def count_deals(connection: "Connection") -> dict[tuple[str, str], int]:
+async def count_deals(connection: Connection) -> dict[tuple[str, str], int]:
     """Count deals by event and reason."""
     return {(row[0], row[1]): row[2] for row in await connection.fetch(_COUNTS)}
 
 
-async def count_swaps(connection: "Connection") -> int:
+async def count_swaps(connection: Connection) -> int:
     """Count the swaps that were posted."""
     return int(await connection.fetchval("SELECT count(*) FROM ledger WHERE kind = 'SWAP'"))
 
 
-async def deals(connection: "Connection") -> AsyncIterator[tuple[str, ...]]:
+async def deals(connection: Connection) -> AsyncIterator[tuple[str, ...]]:
     """Yield every deal in commit order as a row of `DEAL_COLUMNS`.
 
     A cancellation has no fill: its volume, price and slippage are empty.

@@ -5,19 +5,12 @@ any other shard stores the version with the triggers that the change moved, so a
 is lower may still have stored triggers of older settings.
 """
 
-from typing import TYPE_CHECKING
-
 from service.domain.desk import Desk
+from service.storage.connection import Connection
 from service.storage.database import Database
 from service.storage.loader import SETTINGS_VERSION, load_settings
 from service.storage.settings_write import SettingsStatement
 from service.storage.transactions import one_moment
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 SETTINGS_SHARD = 0
 _SET = "UPDATE shard_leases SET settings_version = $2 WHERE shard = $1"
@@ -31,7 +24,7 @@ def set_version(shard: int, version: int) -> SettingsStatement:
     return _SET, (shard, version)
 
 
-async def version_of(connection: "Connection", shard: int) -> int:
+async def version_of(connection: Connection, shard: int) -> int:
     """Return the version of a shard's triggers as stored."""
     return int(await connection.fetchval(_OF_SHARD, shard))
 

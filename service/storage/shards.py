@@ -7,18 +7,11 @@ has the newest, reconciliation finds those that were not); and relays again what
 had not relayed: who has had an event knows its sequence.
 """
 
-from typing import TYPE_CHECKING
-
 from loguru import logger
 
+from service.storage.connection import Connection
 from service.storage.lease import END_WHEN_IDLE
 from service.storage.transactions import whole
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 _LOCK = "LOCK TABLE shard_leases IN EXCLUSIVE MODE"
 _COUNT = "SELECT count(*) FROM shard_leases"
@@ -45,7 +38,7 @@ FROM generate_series(0, $1::integer - 1) AS shard,
 """
 
 
-async def divide(connection: "Connection", shards: int) -> int:
+async def divide(connection: Connection, shards: int) -> int:
     """Divide the accounts into `shards` unless somebody trades; return into how many they are."""
     if await connection.fetchval(_COUNT) == shards:
         return shards

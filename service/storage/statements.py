@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from opentelemetry.trace import SpanKind
 
+from service.storage.connection import Connection
 from telemetry.limits import Limit
 from telemetry.spans import NO_SPAN, AnySpan, current_span
 
@@ -23,9 +24,6 @@ MAX_SUMMARY = 100
 
 # Generic to the type checker alone.
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     _Connection = asyncpg.Connection[asyncpg.Record]
 else:
     _Connection = asyncpg.Connection
@@ -53,7 +51,7 @@ class TracedConnection(_Connection):
 
 
 async def fetch_pages(
-    connection: "Connection", query: str, size: int
+    connection: Connection, query: str, size: int
 ) -> AsyncIterator[list[asyncpg.Record]]:
     """Yield the rows of a query in pages, each a span; call it within a transaction."""
     with _statement(query):

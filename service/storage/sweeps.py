@@ -8,16 +8,11 @@ as waiting.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from service.domain.instrument import UserType
 from service.domain.shard import ALL_ACCOUNTS, AccountShard
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+from service.storage.connection import Connection
 
 PAGE = 10_000
 _LONG = "('BUY', 'BUY_LIMIT', 'BUY_STOP', 'BUY_STOP_LIMIT')"
@@ -84,7 +79,7 @@ EXPIRED = _page(
 
 
 def find_crossed(
-    connection: "Connection",
+    connection: Connection,
     statement: str,
     quotes: LastQuotes,
     user_type: UserType,
@@ -95,7 +90,7 @@ def find_crossed(
 
 
 def find_expired(
-    connection: "Connection",
+    connection: Connection,
     until: int,
     user_type: UserType,
     shard: AccountShard = ALL_ACCOUNTS,
@@ -105,7 +100,7 @@ def find_expired(
 
 
 async def _pages(
-    connection: "Connection", statement: str, shard: AccountShard, *arguments: object
+    connection: Connection, statement: str, shard: AccountShard, *arguments: object
 ) -> AsyncIterator[list[int]]:
     # What is found and stays, for want of a rate, must not hide what comes behind it.
     last = -1

@@ -10,26 +10,24 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from service.storage.connection import Connection
+
 if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
     from asyncpg.transaction import Transaction
 
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
-
-def whole(connection: "Connection") -> AbstractAsyncContextManager[None]:
+def whole(connection: Connection) -> AbstractAsyncContextManager[None]:
     """Do what is inside whole, or not at all."""
     return _ending(connection, connection.transaction())
 
 
-def one_moment(connection: "Connection") -> AbstractAsyncContextManager[None]:
+def one_moment(connection: Connection) -> AbstractAsyncContextManager[None]:
     """Read the database as it is at one moment."""
     return _ending(connection, connection.transaction(isolation="repeatable_read", readonly=True))
 
 
 @asynccontextmanager
-async def _ending(connection: "Connection", transaction: "Transaction") -> AsyncIterator[None]:
+async def _ending(connection: Connection, transaction: "Transaction") -> AsyncIterator[None]:
     try:
         await transaction.start()
         yield

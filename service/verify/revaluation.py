@@ -9,22 +9,17 @@ so until then its triggers are not judged.
 
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from service.domain.account import Account
 from service.domain.desk import Desk
 from service.domain.instrument import SettingsError, UserType
 from service.domain.money import EQUAL_WITHIN
+from service.storage.connection import Connection
 from service.storage.loader import load_settings
 from service.storage.rows import ORDER_SELECT, order_from
 from service.storage.statements import fetch_pages
 from service.verify.fault import Fault, Rule
-
-if TYPE_CHECKING:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 PAGE = 200
 _ONE = Decimal(1)
@@ -36,7 +31,7 @@ WHERE account_id = ANY($1::bigint[]) AND status IN ('PENDING', 'OPEN') ORDER BY 
 """
 
 
-async def find_revalued(connection: "Connection", timeout_s: float) -> AsyncIterator[Fault]:
+async def find_revalued(connection: Connection, timeout_s: float) -> AsyncIterator[Fault]:
     """Yield what the domain would have stored otherwise; call it within a transaction.
 
     What is not a finite number, or has no terms, is left to the rules on these.

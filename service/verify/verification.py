@@ -6,19 +6,15 @@ a time. Limit: rows that such a long read still sees are not vacuumed away befor
 """
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 
+from service.storage.connection import Connection
 from service.storage.database import connect
 from service.verify import dealt, money, named
 from service.verify.fault import Fault, NoBook, Rule
 from service.verify.revaluation import find_revalued
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 MAX_TOLD = 100
 STATEMENT_TIMEOUT_S = 3_600.0
@@ -74,7 +70,7 @@ async def verify(dsn: str) -> Report:
         await connection.close(timeout=5)
 
 
-async def check(connection: "Connection") -> Report:
+async def check(connection: Connection) -> Report:
     """Check what a transaction sees."""
     started = time.monotonic()
     faults: list[Fault] = []
