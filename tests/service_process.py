@@ -91,10 +91,22 @@ class Service:
                 pids.append(int((self.data_dir / name / "server.pid").read_text().split()[0]))
         return pids
 
+    def kill(self) -> None:
+        """End it at once, if it has not ended, and its embedded servers with it."""
+        self.process.kill()
+        self.process.wait()
+
     async def stop(self, signal_number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code, once the embedded servers are gone too."""
+        """Send a signal and return the exit code, once the embedded servers are gone too.
+
+        Raises TimeoutError: it did not end, and was killed.
+        """
         servers = self.server_pids()
         self.process.send_signal(signal_number)
-        await eventually(lambda: self.has_ended, STOP_TIMEOUT_S)
+        try:
+            await eventually(lambda: self.has_ended, STOP_TIMEOUT_S)
+        except TimeoutError:
+            self.kill()
+            raise
         await eventually(lambda: all(start_ticks(pid) is None for pid in servers), STOP_TIMEOUT_S)
         return int(self.process.returncode)

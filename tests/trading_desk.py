@@ -77,6 +77,14 @@ def quote(desk: Desk, symbol: str, bid: int, ask: int, time: int = NOW) -> None:
     desk.markets[symbol].take(Quote(symbol, bid, ask, time))
 
 
+def quoted_desk() -> Desk:
+    """Return the desk with a first quote of EURUSD and USDJPY."""
+    desk = make_desk()
+    quote(desk, "EURUSD", 110_000, 110_010)
+    quote(desk, "USDJPY", 150_000, 150_010)
+    return desk
+
+
 def place(
     desk: Desk,
     account_id: int,

@@ -59,14 +59,6 @@ async def crowd(postgres_dsn: str) -> AsyncIterator[Shard]:
         yield shard
 
 
-@pytest.fixture
-async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
-    await open_small_book(postgres_dsn, 4)
-    async with trading_shard(postgres_dsn) as shard:
-        shard.quote(110_000)
-        yield shard
-
-
 async def test_more_than_100_accounts_below_their_stop_out_level(crowd: Shard) -> None:
     """Accounts were read with a limit of 100: nobody above it was ever cut off."""
     crowd.quote(100_000)  # no equity is left to anybody

@@ -7,7 +7,7 @@ other tests catch already is listed in `tests/adversity/test_known_failures.py`.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import asyncpg
@@ -20,20 +20,12 @@ from service.storage.views import EventView
 from service.verify.fault import Rule
 from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.clients import cancel, close, id_of, sweep
-from tests.adversity.shard import Shard, open_small_book, trading_shard
+from tests.adversity.shard import Shard
 
 CLOSED_BY_HAND = (Rule.DEALS_OF_ORDER, Rule.FILL)
 
 LIVE = 1  # an account id
 DEALS = "SELECT order_id, event, reason FROM deals WHERE order_id = any($1) ORDER BY deal_id"
-
-
-@pytest.fixture
-async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
-    await open_small_book(postgres_dsn, 4)
-    async with trading_shard(postgres_dsn) as shard:
-        shard.quote(110_000)
-        yield shard
 
 
 async def tick(shard: Shard, bid: int) -> None:

@@ -5,7 +5,7 @@ other tests catch already is listed in `tests/adversity/test_known_failures.py`.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -34,14 +34,6 @@ LIVE, DEMO = 1, 2  # account ids, in the groups plain and gold
 AUTHOR = Author("7")
 MANY = 1_001
 SWAPS = "SELECT account_id, amount::text FROM ledger WHERE kind = 'SWAP' ORDER BY entry_id"
-
-
-@pytest.fixture
-async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
-    await open_small_book(postgres_dsn, 4)
-    async with trading_shard(postgres_dsn) as shard:
-        shard.quote(110_000)
-        yield shard
 
 
 async def set_swap(shard: Shard, points: str) -> None:

@@ -4,8 +4,6 @@ Each test is named after the failure that it would have caught, and says how tha
 other tests catch already is listed in `tests/adversity/test_known_failures.py`.
 """
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from service.domain.decision import Decision
@@ -25,14 +23,6 @@ from tests.adversity.shard import (
 )
 
 LIVE, DEMO = 1, 2  # account ids; the demo one has a markup of 7 points
-
-
-@pytest.fixture
-async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
-    await open_small_book(postgres_dsn, 4)
-    async with trading_shard(postgres_dsn) as shard:
-        shard.quote(110_000)
-        yield shard
 
 
 async def test_modified_order_triggering_at_its_old_price(shard: Shard) -> None:

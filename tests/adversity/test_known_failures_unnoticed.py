@@ -33,7 +33,7 @@ from service.storage.outbox import Outbox
 from service.storage.valuation import Valuation
 from tests.adversity.book import check_book, fetch
 from tests.adversity.clients import id_of
-from tests.adversity.shard import BALANCE, SYMBOL, Shard, open_small_book, opened, trading_shard
+from tests.adversity.shard import BALANCE, SYMBOL, Shard, open_small_book, opened
 from tests.integration.test_gateway import bearer, serve
 from tests.support import eventually
 
@@ -45,14 +45,6 @@ async def store() -> None: ...
 async def test_forgotten() -> None:
     store()
 """
-
-
-@pytest.fixture
-async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
-    await open_small_book(postgres_dsn, 4)
-    async with trading_shard(postgres_dsn) as shard:
-        shard.quote(110_000)
-        yield shard
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What more than one of these modules needs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
@@ -13,6 +13,7 @@ from service.storage.replays import DATABASE
 from tests.adversity.book import execute
 from tests.faultproxy import FaultProxy
 from tests.proxied import in_front_of
+from tests.service_process import Service
 
 
 @pytest.fixture
@@ -22,6 +23,15 @@ async def servers(postgres_server: EmbeddedPostgres, redis_url: str) -> AsyncIte
     await execute(postgres_server.dsn, drop)
     yield Servers(postgres_server.dsn, redis_url)
     await execute(postgres_server.dsn, drop)
+
+
+@pytest.fixture
+def services() -> Iterator[list[Service]]:
+    """Services that are killed at the end of a test, if it has not stopped them."""
+    services: list[Service] = []
+    yield services
+    for service in services:
+        service.kill()
 
 
 @pytest.fixture

@@ -48,6 +48,5 @@ async def test_every_key_of_a_running_service_expires(
                 await asyncio.sleep(0.05)
     finally:
         await client.aclose()
-        service.process.terminate()
-        service.process.wait()
+        await service.stop()
     assert service.process.returncode == os.EX_OK, service.log

@@ -43,8 +43,7 @@ async def test_a_hanging_collector_costs_spans_alone(tmp_path: Path) -> None:
             assert spans(metrics, "exported") == 0
             assert await service.stop() == 0
         finally:
-            if not service.has_ended:
-                service.process.kill()
+            service.kill()
         assert "traces go to 127.0.0.1:" in service.log
         assert "by grpc: 100 % of all" in service.log
 
@@ -60,8 +59,7 @@ async def test_a_service_sends_its_spans_and_the_last_of_them_as_it_ends(tmp_pat
             await received.has("loop prices", "redis ")
             assert await service.stop() == 0
         finally:
-            if not service.has_ended:
-                service.process.kill()
+            service.kill()
         await eventually(lambda: bool(received.resources))
         assert received.resources[0]["service.name"] == "tapewatch"
         assert ":" in received.resources[0]["service.instance.id"]

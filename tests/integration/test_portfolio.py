@@ -14,7 +14,7 @@ from service.storage.cache import Cache, StaticOrders
 from service.storage.errors import Unreachable
 from telemetry import catalogue
 from tests.support import free_port
-from tests.trading_desk import GOLD, NOW, SILVER, committed, make_desk, place, quote
+from tests.trading_desk import GOLD, NOW, SILVER, committed, make_desk, place, quote, quoted_desk
 
 
 class Database:
@@ -35,10 +35,7 @@ class Database:
 
 @pytest.fixture
 def desk() -> Desk:
-    desk = make_desk()
-    quote(desk, "EURUSD", 110_000, 110_010)
-    quote(desk, "USDJPY", 150_000, 150_010)
-    return desk
+    return quoted_desk()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from service.storage.group_views import GroupSymbolView, PriceView, group_symbol
 from service.storage.valuation import Valuation
 from telemetry import catalogue
 from tests.support import free_port
-from tests.trading_desk import GOLD, NOW, SILVER, committed, make_desk, place, quote
+from tests.trading_desk import GOLD, NOW, SILVER, committed, make_desk, place, quote, quoted_desk
 
 FIRST = 1_000
 INTERVAL_S = 60.0
@@ -44,10 +44,7 @@ class Database:
 
 @pytest.fixture
 def desk() -> Desk:
-    desk = make_desk()
-    quote(desk, "EURUSD", 110_000, 110_010)
-    quote(desk, "USDJPY", 150_000, 150_010)
-    return desk
+    return quoted_desk()
 
 
 @pytest.fixture

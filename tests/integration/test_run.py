@@ -1,7 +1,6 @@
 """`tapewatch run` and `serve` as processes: starts, stops, restarts, and what they refuse."""
 
 import asyncio
-import contextlib
 import os
 import re
 import shutil
@@ -11,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -32,17 +30,6 @@ NOBODY = 65534
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture
-def running() -> Iterator[list[Service]]:
-    """Services that are killed at the end of a test, if it has not stopped them."""
-    services: list[Service] = []
-    yield services
-    for service in services:
-        with contextlib.suppress(ProcessLookupError):
-            service.process.kill()
-        service.process.wait()
 
 
 def command(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -88,12 +75,12 @@ def database_dsn(service: Service) -> str:
     return f"postgresql://tapewatch:{password}@{LOOPBACK}:{port}/tapewatch"
 
 
-async def test_it_starts_again_on_its_own_data(tmp_path: Path, running: list[Service]) -> None:
+async def test_it_starts_again_on_its_own_data(tmp_path: Path, services: list[Service]) -> None:
     env = environment(tmp_path / "data")
     codes = []
     for attempt, last_breath in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGINT)):
         service = Service(env, tmp_path / f"run{attempt}.log")
-        running.append(service)
+        services.append(service)
         await service.ready()
         # The demo book is opened once: what came first stays.
         orders = await query(service, "SELECT count(*) FROM orders WHERE client_order_id LIKE 'o%'")
@@ -105,10 +92,10 @@ async def test_it_starts_again_on_its_own_data(tmp_path: Path, running: list[Ser
     assert "epoch 3" in service.log
 
 
-async def test_it_keeps_its_secrets(tmp_path: Path, running: list[Service]) -> None:
+async def test_it_keeps_its_secrets(tmp_path: Path, services: list[Service]) -> None:
     env = environment(tmp_path / "data", LOG_LEVEL="DEBUG")
     service = Service(env, tmp_path / "run.log")
-    running.append(service)
+    services.append(service)
     await service.ready()
     token = command("token", env=env).stdout.strip()
     assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", token)
@@ -124,10 +111,10 @@ async def test_it_keeps_its_secrets(tmp_path: Path, running: list[Service]) -> N
 
 
 async def test_an_embedded_server_that_dies_is_started_again(
-    tmp_path: Path, running: list[Service]
+    tmp_path: Path, services: list[Service]
 ) -> None:
     service = Service(environment(tmp_path / "data"), tmp_path / "run.log")
-    running.append(service)
+    services.append(service)
     await service.ready()
     before = service.server_pids()
     for pid in before:
@@ -175,10 +162,10 @@ def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_second_run_on_the_same_data_is_refused(
-    tmp_path: Path, running: list[Service]
+    tmp_path: Path, services: list[Service]
 ) -> None:
     service = Service(environment(tmp_path / "data"), tmp_path / "run.log")
-    running.append(service)
+    services.append(service)
     await service.ready()
     message = refusal("run", env=environment(tmp_path / "data"))
     assert f"is in use by process {service.process.pid}: stop that process" in message
@@ -210,19 +197,19 @@ def test_a_database_that_does_not_answer_is_named(tmp_path: Path, dsn: str) -> N
 
 
 async def test_serve_serves_from_named_servers(
-    tmp_path: Path, running: list[Service], postgres_dsn: str, redis_url: str
+    tmp_path: Path, services: list[Service], postgres_dsn: str, redis_url: str
 ) -> None:
     env = environment(
         tmp_path / "data", DATABASE_URL=postgres_dsn, REDIS_URL=redis_url, JWT_SECRET="x" * 40
     )
     first = Service(env, tmp_path / "run.log")  # opens the demo book
-    running.append(first)
+    services.append(first)
     await first.ready()
     assert not (tmp_path / "data").exists()
     # Another one on the same servers waits, and takes over when the first is gone.
     ports = {f"TAPEWATCH_{name}": str(free_port()) for name in ("PORT", "OPS_PORT")}
     second = Service(env | ports, tmp_path / "serve.log", "serve")
-    running.append(second)
+    services.append(second)
     await eventually(lambda: "waiting as a standby" in second.log, START_TIMEOUT_S)
     assert second.status("/readyz") == 503
     assert "prices are made up" in second.log
@@ -261,7 +248,7 @@ def test_watching_where_nothing_runs_says_so(tmp_path: Path) -> None:
 
 
 @AS_ROOT
-async def test_it_runs_as_an_ordinary_user(running: list[Service]) -> None:
+async def test_it_runs_as_an_ordinary_user(services: list[Service]) -> None:
     if not _may_run(Path(sys.executable), ROOT / "service"):
         pytest.skip("another user cannot reach this checkout")
     folder = Path(tempfile.mkdtemp())
@@ -271,7 +258,7 @@ async def test_it_runs_as_an_ordinary_user(running: list[Service]) -> None:
         os.chown(home, NOBODY, NOBODY)
         folder.chmod(0o755)
         service = Service(environment(home / "data"), folder / "run.log", user=NOBODY)
-        running.append(service)
+        services.append(service)
         await service.ready()
         assert (home / "data" / "jwt-secret").stat().st_uid == NOBODY
         assert await service.stop() == 0

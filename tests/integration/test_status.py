@@ -1,13 +1,9 @@
 """`tapewatch status` against a service that is well, and then has no database."""
 
 import asyncio
-import contextlib
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.proxied import in_front_of, through
 from tests.service_process import COMMAND, ROOT, START_TIMEOUT_S, Service, environment
@@ -19,17 +15,6 @@ LOOPS = {
     *("retention",),
     *("runtime", "postgresql_state", "redis_state"),
 }
-
-
-@pytest.fixture
-def services() -> Iterator[list[Service]]:
-    """Services that are killed at the end of a test, if it has not stopped them."""
-    services: list[Service] = []
-    yield services
-    for service in services:
-        with contextlib.suppress(ProcessLookupError):
-            service.process.kill()
-        service.process.wait()
 
 
 async def status(env: dict[str, str]) -> tuple[int, list[str], str]:

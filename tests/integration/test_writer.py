@@ -17,33 +17,19 @@ from service.verify.fault import Rule
 from telemetry import catalogue
 from tests.adversity.book import check_book, execute, fetch, locked_out
 from tests.adversity.interrupted_replay import COMMITTED_REPLY, EVENT
-from tests.adversity.shard import Resting, Shard, open_small_book, opened, trading_shard
+from tests.adversity.shard import Shard, open_small_book, opened, trading_shard
 from tests.faultproxy import FaultProxy, Moment
+from tests.integration.crowd import ACCOUNTS, CROWD, crowded, fire
 from tests.proxied import through
 from tests.support import eventually
 
-ACCOUNTS = 60
 CANCELLED_BY_HAND = (Rule.DEALS_OF_ORDER, Rule.TRIGGER)
-PER_ACCOUNT = 5
-# Orders 1 to 300, five for each account, all on one price.
-CROWD = [
-    Resting(1 + number // PER_ACCOUNT, OrderType.BUY_LIMIT, 110_000)
-    for number in range(ACCOUNTS * PER_ACCOUNT)
-]
 
 
 @pytest.fixture
 async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
-    """A shard with the crowd resting just below the market."""
-    await open_small_book(postgres_dsn, ACCOUNTS, CROWD)
-    async with trading_shard(postgres_dsn) as shard:
-        shard.quote(110_100)
+    async with crowded(postgres_dsn) as shard:
         yield shard
-
-
-def fire(shard: Shard) -> None:
-    """Let the crowd trigger on one tick."""
-    shard.quote(109_900)
 
 
 # Lost connections

@@ -6,35 +6,19 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from service.domain.order import OrderType
 from service.loops.answers import Unavailable
 from service.storage.errors import is_transient
 from telemetry import catalogue
 from tests.adversity.book import check_book, execute
-from tests.adversity.shard import Resting, Shard, open_small_book, trading_shard
+from tests.adversity.shard import Shard
+from tests.integration.crowd import crowded, fire
 from tests.support import eventually
-
-ACCOUNTS = 60
-PER_ACCOUNT = 5
-# Orders 1 to 300, five for each account, all on one price.
-CROWD = [
-    Resting(1 + number // PER_ACCOUNT, OrderType.BUY_LIMIT, 110_000)
-    for number in range(ACCOUNTS * PER_ACCOUNT)
-]
 
 
 @pytest.fixture
 async def shard(postgres_dsn: str) -> AsyncIterator[Shard]:
-    """A shard with the crowd resting just below the market."""
-    await open_small_book(postgres_dsn, ACCOUNTS, CROWD)
-    async with trading_shard(postgres_dsn) as shard:
-        shard.quote(110_100)
+    async with crowded(postgres_dsn) as shard:
         yield shard
-
-
-def fire(shard: Shard) -> None:
-    """Let the crowd trigger on one tick."""
-    shard.quote(109_900)
 
 
 @pytest.mark.parametrize("code", ["53100", "53200", "57014", "40P01", "58030", "55P03"])
