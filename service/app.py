@@ -101,7 +101,7 @@ def _all(
 
 def _feed(settings: Settings, servers: Servers, logs: Logs) -> web.Application:
     base = _foundation(settings, ServiceRole.FEED, servers, logs, lambda: desk)
-    desk = MarketDesk(base.database, _guard(settings), base.instruments)
+    desk = MarketDesk(base.database, _guard(settings))
     market = MarketPart(base, lambda: desk, lambda: False, desk)
     others = BusPart(settings, ServiceRole.FEED, base, servers.redis_url, _never)
     publish = others.bus.quotes()
@@ -142,7 +142,7 @@ def _gateway(
     settings: Settings, servers: Servers, secrets: SigningSecrets, logs: Logs
 ) -> web.Application:
     base = _foundation(settings, ServiceRole.GATEWAY, servers, logs, lambda: desk)
-    desk = MarketDesk(base.database, _guard(settings), base.instruments)
+    desk = MarketDesk(base.database, _guard(settings))
     market = MarketPart(base, lambda: desk, lambda: False, desk)
     others = BusPart(settings, ServiceRole.GATEWAY, base, servers.redis_url, _never)
     others.bus.follow(desk.on_quote)

@@ -74,7 +74,7 @@ class EngineHost:
         ]
         leaderships = [shard.leadership for shard in self.shards]
         tradings = [shard.trading for shard in self.shards]
-        self._idle = MarketDesk(database, guard, instruments) if shares else None
+        self._idle = MarketDesk(database, guard) if shares else None
         self.front = Front(tradings, leaderships, self._idle)
         self._follower = SettingsFollower(SettingsVersions(database), tradings)
         instruments.watch_settings(self._follower.behind)
@@ -84,7 +84,6 @@ class EngineHost:
             self._fair_share = FairShare(
                 engines, leaderships, settings.lease_s, instruments, is_fit
             )
-        self._all_or_none = AllOrNone(leaderships[0], leaderships[1:])
         self._following: Sequence[Trading] = ()
         self._is_idle = True
 
@@ -119,7 +118,9 @@ class EngineHost:
             interval_s = self._fair_share.interval_s
             loops.repeat("claims", self._fair_share.run_once, interval_s=interval_s)
         elif len(self.shards) > 1:
-            loops.keep("claims", self._all_or_none.run, self._all_or_none.pulse)
+            first, *others = [shard.leadership for shard in self.shards]
+            all_or_none = AllOrNone(first, others)
+            loops.keep("claims", all_or_none.run, all_or_none.pulse)
         if len(self.shards) > 1 or self._idle is not None:
             loops.repeat("settings", self._follow_settings, interval_s=FOLLOW_INTERVAL_S)
 

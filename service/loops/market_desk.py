@@ -14,7 +14,6 @@ from service.domain.desk import Desk
 from service.domain.engine import Engine
 from service.domain.instrument import Symbol
 from service.domain.quote import Quote, QuoteGuard
-from service.instruments import Instruments
 from service.loops.settings_follower import take_settings
 from service.storage.database import Database
 from service.storage.loader import load_quotes
@@ -24,14 +23,17 @@ from service.storage.settings_version import SettingsVersions
 class MarketDesk:
     """Settings and last prices; run it once every `FOLLOW_INTERVAL_S`."""
 
-    def __init__(self, database: Database, guard: QuoteGuard, instruments: Instruments) -> None:
+    def __init__(self, database: Database, guard: QuoteGuard) -> None:
         self._database = database
         self._versions = SettingsVersions(database)
         self._engine = Engine(Desk(), guard)
         self._informed = asyncio.Event()
         self._behind = 0
         self.settings_hooks: list[Callable[[], None]] = []
-        instruments.watch_settings(lambda: self._behind)
+
+    def behind(self) -> int:
+        """Return how many versions the settings were behind when looked at."""
+        return self._behind
 
     @property
     def desk(self) -> Desk:

@@ -50,6 +50,7 @@ class MarketPart:
         self.board = PriceBoard(lambda: market().desk, base.cache, base.instruments, stores_prices)
         if desk is not None:
             desk.settings_hooks.append(self.board.settings_changed)
+            base.instruments.watch_settings(desk.behind)
         base.instruments.watch_last_quotes(
             lambda: {name: m.time / _NS_PER_S for name, m in market().desk.markets.items()}
         )

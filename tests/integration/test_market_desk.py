@@ -29,9 +29,8 @@ def now() -> int:
 async def market(postgres_dsn: str) -> AsyncIterator[MarketDesk]:
     await open_small_book(postgres_dsn, 2)
     await execute(postgres_dsn, f"INSERT INTO quotes VALUES ('{SYMBOL}', 110000, 110010, {now()})")
-    instruments = Instruments()
-    database = Database(postgres_dsn, instruments)
-    yield MarketDesk(database, GUARD, instruments)
+    database = Database(postgres_dsn, Instruments())
+    yield MarketDesk(database, GUARD)
     await database.close()
 
 
@@ -99,9 +98,8 @@ async def test_what_engines_refuse_is_no_price_here_either(market: MarketDesk) -
 
 
 async def test_without_a_database_it_knows_nothing_and_says_so() -> None:
-    instruments = Instruments()
-    database = Database(f"postgresql://nobody@127.0.0.1:{free_port()}/x", instruments)
-    market = MarketDesk(database, GUARD, instruments)
+    database = Database(f"postgresql://nobody@127.0.0.1:{free_port()}/x", Instruments())
+    market = MarketDesk(database, GUARD)
     with pytest.raises(Unreachable):
         await market.run_once()
     assert not market.is_informed
