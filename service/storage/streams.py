@@ -26,7 +26,13 @@ from redis.exceptions import RedisError
 
 from service.instruments import Instruments
 from service.storage.errors import failure_of
-from service.storage.redis_node import Command, bare_connection, send, uncancelled
+from service.storage.redis_node import (
+    Command,
+    bare_connection,
+    closed_is_lost,
+    send,
+    uncancelled,
+)
 from service.storage.redis_servers import servers_of
 
 BLOCK_S = 1.0
@@ -147,7 +153,8 @@ class StreamReader:
     async def _connect(self, started: float) -> AbstractConnection:
         connection = bare_connection(await self._servers.url_of(self._key.encode()))
         try:
-            await _open(connection)
+            with closed_is_lost():
+                await connection.connect()  # type: ignore[no-untyped-call]
             if self._position is None:
                 last = await _ask(connection, "XREVRANGE", self._key, "+", "-", "COUNT", 1)
                 self._position = last[0][0] if last else START
@@ -162,14 +169,6 @@ class StreamReader:
         self._connection = connection
         self._instruments.redis_call("read_stream", time.perf_counter() - started)
         return connection
-
-
-async def _open(connection: AbstractConnection) -> None:
-    try:
-        await connection.connect()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        # uvloop's word for a connection that was reset between two words of the greeting.
-        raise ConnectionError(str(error)) from error
 
 
 async def _ask(connection: AbstractConnection, *command: str | bytes | int) -> Any:
