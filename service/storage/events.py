@@ -35,6 +35,7 @@ from telemetry.pulse import Pulse
 
 POLL_S = 1.0
 POLL_SHARES = 10
+POLLED_AT_ONCE = 256
 CATCHUP_LIMIT = 500
 CATCHUP_ACCOUNTS = 200
 CATCHUP_WORKERS = 4
@@ -220,7 +221,11 @@ class EventFeed:
             pulse.beat()
             share = (share + 1) % POLL_SHARES
             before, lagging = lagging, {}
-            for account_id, account in self._accounts.items():
+            for polled, (account_id, account) in enumerate(list(self._accounts.items()), start=1):
+                if polled % POLLED_AT_ONCE == 0:  # thousands must not hold up who trades
+                    await asyncio.sleep(0)
+                if not account.subscribers:
+                    continue  # they have left meanwhile
                 latest, low = self._latest(account_id), account.low
                 if latest is None:
                     is_due = not account.is_live or account_id % POLL_SHARES == share

@@ -255,6 +255,32 @@ async def test_a_last_event_that_never_reached_redis_is_found(
     assert catchups(instruments) == {"poll": 1}
 
 
+async def test_a_poll_gives_way_to_others_and_passes_over_who_leaves_meanwhile(
+    redis_url: str, outbox: Outbox, instruments: Instruments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "POLL_S", 0.01)
+    monkeypatch.setattr(events, "POLLED_AT_ONCE", 1)
+    unsubscribe: dict[int, Callable[[], None]] = {}
+    polled: list[int] = []
+    someone_leaves = False
+
+    def latest(account_id: int) -> int:
+        polled.append(account_id)
+        if someone_leaves and account_id == ACCOUNT:
+            asyncio.get_running_loop().call_soon(unsubscribe[ACCOUNT + 1])
+        return outbox.latest(account_id)
+
+    async with running(EventFeed(redis_url, outbox, instruments, latest)) as feed:
+        for account_id in range(ACCOUNT, ACCOUNT + 3):
+            unsubscribe[account_id] = await feed.subscribe(account_id, 0, Listener())
+        await eventually(lambda: all(polled.count(each) > 3 for each in unsubscribe))
+        polled.clear()
+        someone_leaves = True
+        await eventually(lambda: polled.count(ACCOUNT) > 2)
+    first = polled.index(ACCOUNT)
+    assert polled[first : first + 3] == [ACCOUNT, ACCOUNT + 2, ACCOUNT]
+
+
 async def test_more_events_than_one_read_takes_are_caught_up(
     feed: EventFeed, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
