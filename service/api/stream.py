@@ -59,6 +59,7 @@ class Stream:
         websocket = web.WebSocketResponse(
             timeout=CLOSE_TIMEOUT_S,
             heartbeat=self._limits.heartbeat_s,
+            autoping=False,  # it would answer all pings that have arrived without giving way
             protocols=(SUBPROTOCOL,),
             compress=True,
             max_msg_size=self._limits.max_message_bytes,
@@ -127,6 +128,8 @@ class Stream:
                 label = await self._talk(websocket, socket, principal, found)
             except Unreachable:
                 socket.close(CloseReason.ERROR)
+            except ConnectionResetError:
+                label = "client"  # it went without waiting for its pong
             except Exception as error:
                 logger.opt(exception=error).error("a socket failed unexpectedly")
                 socket.close(CloseReason.ERROR)
@@ -160,15 +163,10 @@ class Stream:
             async for message in websocket:
                 if message.type is WSMsgType.ERROR:
                     return "protocol" if isinstance(message.data, WebSocketError) else "client"
-                started = time.perf_counter()
-                instruments = self._services.instruments
-                instruments.socket_bytes_received(len(message.data))
-                # Of its own: the socket's request may have lasted for days.
-                span = instruments.tracing.root("websocket", SpanKind.SERVER, Limit.MESSAGE)
-                with span:
-                    name = conversation.take(message.data)
-                    span.rename(f"websocket {name}")
-                instruments.socket_received(name, time.perf_counter() - started, span.trace)
+                if message.type is WSMsgType.PING:
+                    await websocket.pong(message.data)
+                elif message.type is not WSMsgType.PONG:
+                    self._hear(conversation, message.data)
                 # What has arrived is read without waiting: a flood must not hold up the ticks.
                 await asyncio.sleep(0)
             return "client"
@@ -177,6 +175,17 @@ class Stream:
                 self.accounts.leave(watched, socket)
             for group in socket.quotes_after:
                 self._fanout.leave(group, socket)
+
+    def _hear(self, conversation: Conversation, data: str | bytes) -> None:
+        started = time.perf_counter()
+        instruments = self._services.instruments
+        instruments.socket_bytes_received(len(data))
+        # Of its own: the socket's request may have lasted for days.
+        span = instruments.tracing.root("websocket", SpanKind.SERVER, Limit.MESSAGE)
+        with span:
+            name = conversation.take(data)
+            span.rename(f"websocket {name}")
+        instruments.socket_received(name, time.perf_counter() - started, span.trace)
 
     def _introduce(self, socket: ClientSocket, watched: WatchedAccount) -> None:
         """Send an account's snapshot, and let what follows it come."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import ClientConnectionResetError, WSMsgType, web
 
 from service.api.socket import SocketLimits
 from service.domain.instrument import SettingsError
@@ -163,11 +163,13 @@ async def test_a_bad_message_is_answered_and_the_socket_lives(
         assert (await ask(socket, type="ping"))["type"] == "pong"
 
 
-async def test_a_flood_of_messages_gives_way_to_others_after_each(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("frames", ["messages", "pings"])
+async def test_a_flood_gives_way_to_others_after_each(
+    world: World, monkeypatch: pytest.MonkeyPatch, frames: str
 ) -> None:
     turn = 0
     turns: list[int] = []
+    pong = web.WebSocketResponse.pong
 
     async def others() -> None:
         nonlocal turn
@@ -175,16 +177,35 @@ async def test_a_flood_of_messages_gives_way_to_others_after_each(
             turn += 1
             await asyncio.sleep(0)
 
+    async def noted(websocket: web.WebSocketResponse, message: bytes = b"") -> None:
+        turns.append(turn)
+        await pong(websocket, message)
+
     monkeypatch.setattr(world.instruments, "socket_received", lambda *_: turns.append(turn))
-    async with world.stream() as socket, asyncio.TaskGroup() as tasks:
+    monkeypatch.setattr(web.WebSocketResponse, "pong", noted)
+    async with world.stream(autoping=False) as socket, asyncio.TaskGroup() as tasks:
         await socket.receive_json()
         running = tasks.create_task(others())
         for _ in range(100):
-            await socket.send_str('{"type":"ping"}')
+            await (socket.ping(b"x") if frames == "pings" else socket.send_str('{"type":"ping"}'))
         for _ in range(100):
-            await socket.receive_json()
+            answer = await socket.receive()
+            assert answer.data == (b"x" if frames == "pings" else '{"type":"pong","id":null}')
         running.cancel()
     assert len(set(turns)) == 100
+
+
+async def test_who_goes_before_its_pong_has_left_is_no_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(websocket: web.WebSocketResponse, message: bytes = b"") -> None:
+        raise ClientConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(web.WebSocketResponse, "pong", gone)
+    async with world.stream() as socket:
+        await socket.receive_json()
+        await socket.ping()
+        await eventually(lambda: closed(world) == {"client": 1})
 
 
 async def test_binary_messages_are_refused(world: World) -> None:

@@ -158,11 +158,15 @@ class World:
         *others: int,
         ttl_s: float = 60,
         window_bits: int = 0,
+        autoping: bool = True,
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """Open a stream as an account, or several; with `window_bits` compression is offered."""
+        """Open a stream as an account, or several; with `window_bits` compression is offered.
+
+        Without `autoping` what is received are pongs, too.
+        """
         headers = bearer(token(account_id, ttl_s=ttl_s, others=others))
         async with self.client.ws_connect(
-            "/api/v1/stream", headers=headers, compress=window_bits
+            "/api/v1/stream", headers=headers, compress=window_bits, autoping=autoping
         ) as socket:
             yield socket
 
