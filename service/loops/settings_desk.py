@@ -100,15 +100,12 @@ def change_settings(change: Change, author: Author, desk: Desk) -> Changed:
 
 def _set_symbol(symbol: Symbol, author: Author, desk: Desk) -> Changed:
     before = desk.symbols.get(symbol.name)
-    state = TradingState.ACTIVE if before is None else before.trading_state
-    symbol = replace(symbol, trading_state=state)
-    return _store_symbol(before, symbol, AuditAction.SET_SYMBOL, author, desk)
+    return _store_symbol(before, _as_traded(symbol, before), AuditAction.SET_SYMBOL, author, desk)
 
 
 def _set_symbol_state(name: str, state: TradingState, author: Author, desk: Desk) -> Changed:
     before = _known(desk.symbols, name, RejectCode.UNKNOWN_SYMBOL, "symbol")
-    after = replace(before, trading_state=state)
-    _warn(f"symbol {name}", before.trading_state, state, author)
+    after = _in_state(before, state, f"symbol {name}", author)
     return _store_symbol(before, after, AuditAction.SET_TRADING_STATE, author, desk)
 
 
@@ -134,15 +131,12 @@ def is_moved(before: Symbol | None, after: Symbol) -> bool:
 
 def _set_group(group: Group, author: Author, desk: Desk) -> Changed:
     before = desk.groups.get(group.name)
-    state = TradingState.ACTIVE if before is None else before.trading_state
-    group = replace(group, trading_state=state)
-    return _store_group(before, group, AuditAction.SET_GROUP, author, desk)
+    return _store_group(before, _as_traded(group, before), AuditAction.SET_GROUP, author, desk)
 
 
 def _set_group_state(name: str, state: TradingState, author: Author, desk: Desk) -> Changed:
     before = _known(desk.groups, name, RejectCode.UNKNOWN_GROUP, "group")
-    after = replace(before, trading_state=state)
-    _warn(f"group {name}", before.trading_state, state, author)
+    after = _in_state(before, state, f"group {name}", author)
     return _store_group(before, after, AuditAction.SET_TRADING_STATE, author, desk)
 
 
@@ -222,7 +216,16 @@ def _audit(
     return audit_statement(entry, time.time_ns(), *settings_changes(before, after))
 
 
-def _warn(target: str, before: TradingState, after: TradingState, author: Author) -> None:
+def _as_traded(settings: Known, before: Known | None) -> Known:
+    """Return settings in the trading state there is: active, if they are new."""
+    state = TradingState.ACTIVE if before is None else before.trading_state
+    return replace(settings, trading_state=state)
+
+
+def _in_state(before: Known, state: TradingState, target: str, author: Author) -> Known:
+    """Return settings in another trading state, which is told."""
     logger.warning(
-        "trading of {}: {} -> {}, by {}: {}", target, before, after, author.actor, author.reason
+        "trading of {}: {} -> {}, by {}: {}",
+        *(target, before.trading_state, state, author.actor, author.reason),
     )
+    return replace(before, trading_state=state)
