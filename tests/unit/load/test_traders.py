@@ -25,6 +25,7 @@ from tests.unit.api.market import OTHER, TRADER
 from tests.unit.api.world import HOST, World, token
 
 ACCOUNTS = (TRADER, OTHER)
+TRADED = ("EURUSD", "USDJPY")
 BURST = 4
 # A symbol may dip while a command is on its way, and an account may be quicker than is allowed.
 UNLUCKY = ("WRONG_SIDE_OF_MARKET", "ORDER_NOT_PENDING", "ORDER_NOT_FOUND", "RATE_LIMITED")
@@ -52,7 +53,7 @@ async def at_work(world: World) -> AsyncIterator[Floor]:
     gold = [
         group_symbol_view(each) for (name, _), each in world.desk.terms.items() if name == "gold"
     ]
-    views = [view for view in gold if view.symbol in ("EURUSD", "USDJPY")]
+    views = [view for view in gold if view.symbol in TRADED]
     market = Market(views, (), random)
     market.quote_only(market.symbols)
     async with aiohttp.ClientSession(f"http://{HOST}:{world.port}") as session:
@@ -78,10 +79,16 @@ async def quoting(world: World, stage: Floor) -> None:
         await asyncio.sleep(0.001)
 
 
+async def quoted(world: World) -> None:
+    """Wait until what they trade has a quote."""
+    traded = [world.desk.markets[name] for name in TRADED]
+    await eventually(lambda: all(market.is_quoted for market in traded))
+
+
 async def test_all_they_send_is_accepted_and_ended_in_the_end() -> None:
     async with World() as world, at_work(world) as stage:
         tasks = [asyncio.create_task(quoting(world, stage))]
-        await asyncio.sleep(0.05)
+        await quoted(world)
         trading = asyncio.create_task(stage.traders.trade(400))
         now = stage.tallies.now
         await eventually(
@@ -107,7 +114,7 @@ async def test_who_was_too_quick_for_the_service_ends_all_the_same() -> None:
     rates = RateLimits(account_commands_per_s=5)
     async with World(rates=rates) as world, at_work(world) as stage:
         quotes = asyncio.create_task(quoting(world, stage))
-        await asyncio.sleep(0.05)
+        await quoted(world)
         trading = asyncio.create_task(stage.traders.trade(400))
         await eventually(lambda: stage.tallies.now.answers["RATE_LIMITED"] >= 10)
         trading.cancel()
