@@ -19,7 +19,9 @@ from service.api.readiness import State
 from service.demo import open_demo
 from service.status import CannotAsk, ask_status
 from service.storage.server_process import LOOPBACK
+from service.verify.verification import verify
 from telemetry.catalogue import HTTP_REQUEST
+from tests.adversity.book import execute, fetch
 from tests.integration.test_metrics_contract import assert_as_declared
 from tests.redis_cluster import running_cluster
 from tests.service_process import COMMAND, ROOT, START_TIMEOUT_S, Service, environment
@@ -32,6 +34,14 @@ ROLES = ("feed", "engine", "engine", "gateway", "gateway")
 BUY = {"symbol": "EURUSD", "type": "BUY", "volume": "0.10"}
 NO_HIT = 'tapewatch_cache_requests_total{cache="static_orders",result="hit"} 0\n'
 STATE = "/api/v1/admin/symbols/EURUSD/trading-state"
+BACK_UP = (
+    "ALTER DATABASE {0} ALLOW_CONNECTIONS false",
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{0}'",
+    "CREATE DATABASE {0}_backup TEMPLATE {0}",
+    "ALTER DATABASE {0} ALLOW_CONNECTIONS true",
+)
+RESTORE = ("DROP DATABASE {0} WITH (FORCE)", "ALTER DATABASE {0}_backup RENAME TO {0}")
+LATER_FEED = "UPDATE feed_lease SET epoch = epoch + 1000, holder = '', expires_at = now()"
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -205,6 +215,39 @@ async def test_processes_of_all_roles_are_one_service(
     for each in (processes.feed, *processes.gateways, processes.engines[1]):
         assert await each.stop() == 0, each.log
         assert "Traceback" not in each.log
+
+
+async def test_all_go_on_with_a_database_that_is_restored_beneath_them(
+    processes: Processes, gateways: list[Gateway], postgres_dsn: str
+) -> None:
+    """They find out by themselves; the sockets of who had seen more begin anew."""
+    one, other = gateways
+    server, _, name = postgres_dsn.rpartition("/")
+    await until_shown(one, 1, await one.buy(1))
+    kept = await one.orders(1)
+    await execute(f"{server}/postgres", *(each.format(name) for each in BACK_UP))
+    async with other.stream(1) as socket:
+        lost = [await one.buy(1), await one.buy(1)]
+        assert (await until(socket, "order"))["order"]["order_id"] == lost[0]
+        await execute(postgres_dsn, LATER_FEED)
+        async with asyncio.timeout(30):
+            while not await fetch(postgres_dsn, "SELECT FROM feed_lease WHERE holder <> ''"):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
+        await execute(f"{server}/postgres", *(each.format(name) for each in RESTORE))
+        async with asyncio.timeout(60):
+            while (await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+    again = await one.buy(1)
+    for gateway in gateways:
+        async with asyncio.timeout(30):
+            while await gateway.orders(1) != kept | {again}:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(POLL_S)
+        async with gateway.stream(1) as socket:
+            snapshot = await until(socket, "snapshot")
+            assert {each["order_id"] for each in snapshot["orders"]} == kept | {again}
+            assert (await until(socket, "quotes"))["quotes"], "ticks are read"
+    assert not any(each.has_ended for each in processes.all)
+    assert (await verify(postgres_dsn)).faults == []
 
 
 async def test_a_gateway_beside_a_process_that_is_everything_says_what_to_do(
