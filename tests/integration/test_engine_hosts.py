@@ -9,9 +9,10 @@ from service.domain.desk import Desk
 from service.domain.order import OrderStatus, OrderType
 from service.domain.swap import owe_swaps
 from service.loops.answers import Unavailable
+from service.loops.loop_status import LoopState
 from telemetry import catalogue
 from tests.adversity.book import check_book, execute, fetch
-from tests.adversity.hosts import SHARDS, are_shared, led, process, shares, traded_by_two
+from tests.adversity.hosts import SHARDS, Host, are_shared, led, process, shares, traded_by_two
 from tests.adversity.shard import SYMBOL, Resting, open_small_book
 from tests.support import eventually
 
@@ -23,6 +24,13 @@ RESTING = [Resting(1 + number % ACCOUNTS, OrderType.BUY_LIMIT, 109_000) for numb
 async def dsn(postgres_dsn: str) -> str:
     await open_small_book(postgres_dsn, ACCOUNTS, RESTING)
     return postgres_dsn
+
+
+def expiring(host: Host) -> list[int]:
+    """Return the shards of which a process looks for what has expired."""
+    loops = {each.name: each.state for each in host.supervisor.statuses()}
+    states = [loops[f"expiry/{number}"] for number in range(SHARDS)]
+    return [number for number, state in enumerate(states) if state is not LoopState.RESTING]
 
 
 async def test_one_process_trades_all_and_shares_with_those_that_come(
@@ -37,8 +45,9 @@ async def test_one_process_trades_all_and_shares_with_those_that_come(
             await eventually(lambda: are_shared(*hosts))
         assert shares(*hosts) == [2, 2, 2]
         assert hosts[0].host.front.leads(0), "what need not move stays"
-        # What is not wanted here costs nothing: no connection, no book, no quote.
+        # What is not wanted here costs nothing: no connection, no run, no book, no quote.
         await eventually(lambda: [host.connections for host in hosts] == [2, 2, 2])
+        await eventually(lambda: all(expiring(host) == host.led for host in hosts))
         for host in hosts:
             for shard in host.host.shards:
                 assert bool(shard.trading.desk.accounts) == shard.trading.is_leading
