@@ -1,7 +1,7 @@
 """All the shards that a process may trade, and what decides which of them it does.
 
 Each has a desk, an engine, a writer, a lease and loops of its own: what goes wrong with one is not
-the others'. A shard that is not wanted here costs a few idle loops. One that is traded has two
+the others'. A shard that is not wanted here costs a few loops that rest. One that is traded has two
 connections to the database, for its lease and for its writer, and a third while it is loaded.
 
 An engine that trades nothing yet, among others, is a warm standby: it follows settings and prices,
