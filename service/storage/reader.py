@@ -69,7 +69,7 @@ CROSS JOIN LATERAL (SELECT max(sequence) AS sequence FROM outbox
     WHERE account_id = asked.account_id) AS newest
 CROSS JOIN LATERAL (
     SELECT * FROM outbox
-    WHERE account_id = asked.account_id AND sequence >
+    WHERE newest.sequence <> asked.sequence AND account_id = asked.account_id AND sequence >
         CASE WHEN newest.sequence < asked.sequence THEN newest.sequence - 1 ELSE asked.sequence END
     ORDER BY sequence LIMIT $3
 ) AS o
