@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from service.storage.redis_servers import SLOTS
 from service.storage.server_binaries import VALKEY, programs, run_as
-from tests.support import free_port
+from tests.support import ending_with_us, free_port
 
 NODE_TIMEOUT_MS = 1_000
 
@@ -101,7 +101,7 @@ def _start(folder: Path) -> Server:
         *("--cluster-require-full-coverage", "no"),
         *("--save", "", "--repl-diskless-sync-delay", "0"),
     ]
-    return Server(port, bus, command)
+    return Server(port, bus, ending_with_us(folder, command))
 
 
 async def _join(servers: list[Server], masters: int) -> None:

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from service.storage.server_process import LOOPBACK, start_ticks
-from tests.support import eventually, free_port
+from tests.support import ending_with_us, eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-c", "import sys; from service.cli import main; sys.exit(main())")
@@ -39,8 +39,7 @@ class Service:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, *command.split()],
-                cwd=ROOT,
+                ending_with_us(ROOT, [*COMMAND, *command.split()]),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -4,11 +4,14 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 
+from service.storage import exec_server
 from service.storage.embedded import EmbeddedPostgres
 from service.storage.free_ports import free_port
 
@@ -40,6 +43,16 @@ async def _execute(server: EmbeddedPostgres, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+def ending_with_us(folder: Path, command: Sequence[str]) -> list[str]:
+    """Return what runs a command in a folder, and is killed where this process ends, however.
+
+    The command's program is a path; whoever starts it does so in the main thread.
+    """
+    numbers = (os.getpid(), -1, -1, int(signal.SIGKILL))
+    head = [sys.executable, "-I", "-S", str(exec_server.__file__), *map(str, numbers)]
+    return [*head, str(folder), *command]
 
 
 async def end_postgres(server: EmbeddedPostgres, how: signal.Signals) -> None:

@@ -1,20 +1,17 @@
 """One `tapewatch serve` of a drill: a child that dies with the drill, on ports of its own."""
 
 import asyncio
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 
-from service.storage import exec_server
 from service.storage.server_process import LOOPBACK
 from tests.service_process import COMMAND, ROOT, environment
-from tests.support import eventually
+from tests.support import ending_with_us, eventually
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
@@ -60,11 +57,9 @@ class Instance:
 
     def start(self) -> None:
         """Start the process; it ends with this one, however that ends."""
-        numbers = (os.getpid(), -1, -1, int(signal.SIGKILL))
-        head = [sys.executable, "-I", "-S", str(exec_server.__file__), *map(str, numbers)]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*head, str(ROOT), *COMMAND, *self._arguments],
+                ending_with_us(ROOT, [*COMMAND, *self._arguments]),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
