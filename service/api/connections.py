@@ -213,9 +213,15 @@ class Connection(web.RequestHandler):
             response = error.response()
             self.transport.write(_on_the_wire(response, self._headers))
             self._connections.refused(response.status, self._loop.time() - self._began_at)
-            # A transport closes once its buffer is empty, which that of a slow client never is.
-            self._loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
         self.force_close()
+
+    def force_close(self) -> None:
+        """Close, and be gone soon, whether the client takes what was written or not."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None:
+            # A transport closes once its buffer is empty, which that of a slow client never is.
+            self._within(CLOSE_TIMEOUT_S, transport.abort)
 
     def _within(self, seconds: float, missed: Callable[[], None]) -> None:
         self._in_time()

@@ -10,8 +10,9 @@ disconnected, with the reason, once it
 - has `max_pending` order, account or answer messages waiting (hard limit), or
 - leaves the transport without room for `stall_timeout_s` (soft limit).
 
-Frames are written to the transport itself, whole, so they mix with aiohttp's own pings and pongs;
-compressed where the client has agreed to that.
+Frames are written to the transport itself, whole, so they mix with aiohttp's own pings; compressed
+where the client has agreed to that. Pongs are among them: aiohttp would wait with each until the
+client reads, for ever.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 from loguru import logger
 
 from service.api.frames import Frame, QuotesUpdate, quotes_update
@@ -28,6 +29,7 @@ from service.instruments import Instruments
 from service.storage.group_views import PriceView
 
 CLOSE_TIMEOUT_S = 2.0
+_PONG = 0x80 | WSMsgType.PONG  # the whole of it in one frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +184,21 @@ class ClientSocket:
             self._instruments.socket_dropped("closed")
             return
         self._instruments.socket_sent(name)
+        self._send(frame.for_window(self._window_bits))
+
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping, whose payload has 125 bytes at most; it waits as messages do."""
+        if not self.is_closing:
+            self._send(bytes((_PONG, len(payload))) + payload)
+
+    def _send(self, data: bytes) -> None:
         if self._is_idle:
-            self._write(frame.for_window(self._window_bits))
+            self._write(data)
             return
         if len(self._messages) >= self._limits.max_pending:
             self.close(CloseReason.SLOW)
             return
-        self._messages.append(frame.for_window(self._window_bits))
+        self._messages.append(data)
         self._start_draining()
 
     def close(self, reason: CloseReason) -> None:

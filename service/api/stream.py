@@ -128,8 +128,6 @@ class Stream:
                 label = await self._talk(websocket, socket, principal, found)
             except Unreachable:
                 socket.close(CloseReason.ERROR)
-            except ConnectionResetError:
-                label = "client"  # it went without waiting for its pong
             except Exception as error:
                 logger.opt(exception=error).error("a socket failed unexpectedly")
                 socket.close(CloseReason.ERROR)
@@ -164,7 +162,7 @@ class Stream:
                 if message.type is WSMsgType.ERROR:
                     return "protocol" if isinstance(message.data, WebSocketError) else "client"
                 if message.type is WSMsgType.PING:
-                    await websocket.pong(message.data)
+                    socket.pong(message.data)
                 elif message.type is not WSMsgType.PONG:
                     self._hear(conversation, message.data)
                 # What has arrived is read without waiting: a flood must not hold up the ticks.

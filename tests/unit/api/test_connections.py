@@ -134,6 +134,21 @@ async def test_who_does_not_take_his_answers_is_cut(world: World) -> None:
         await eventually(lambda: connected_to() == 0)
 
 
+@pytest.mark.usefixtures("hurried")
+async def test_who_does_not_take_them_is_cut_too_where_its_request_was_given_up(
+    world: World,
+) -> None:
+    async with connected(world) as (reader, writer):
+        reader._limit = 1  # type: ignore[attr-defined]
+        writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        await eventually(lambda: world.connections() == 1)
+        found = [each for each in gc.get_objects() if isinstance(each, Connection)]
+        (connection,) = [each for each in found if each.transport is not None]
+        await eventually(lambda: bool(connection.writing_paused))
+        connection.force_close()  # as aiohttp does
+        await eventually(lambda: world.connections() == 0)
+
+
 async def test_nothing_is_kept_of_a_connection_that_is_gone(world: World) -> None:
     for _ in range(3):  # a client that is cut off in the middle of a stream
         assert await converse(world.port, token(), [text({"type": "ping"})], "") == "answered"

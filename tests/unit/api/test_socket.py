@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ import uvloop
 from service.api.socket import SocketLimits
 from service.domain.commands import CommandDesk
 from service.domain.decision import Decision
+from tests.fuzz.frames import SentFrame
 from tests.support import eventually
 from tests.unit.api.market import OTHER, TRADER
 from tests.unit.api.test_stream import closed, prices
@@ -206,6 +207,19 @@ async def test_a_client_that_stalls_is_disconnected() -> None:
             await fill(world)
             await eventually(lambda: closed(world) == {"slow": 1})
         assert not world.board.callbacks["gold"]
+
+
+@on_both_loops
+async def test_a_client_that_takes_no_pongs_is_disconnected_as_any() -> None:
+    pings = SentFrame(9, b"x" * 125).encoded() * 100
+    async with World(SocketLimits(write_buffer_bytes=32 * 1024)) as world:
+        with small_socket() as connection:
+            await connect(world, connection, TRADER)
+            with suppress(ConnectionError):
+                while True:
+                    await asyncio.get_running_loop().sock_sendall(connection, pings)
+            await eventually(lambda: closed(world) == {"slow": 1})
+            await eventually(lambda: world.connections() == 0)
 
 
 @on_both_loops

@@ -6,9 +6,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp import WSMsgType
 
-from service.api.socket import SocketLimits
+from service.api.socket import ClientSocket, SocketLimits
 from service.domain.instrument import SettingsError
 from service.storage.errors import Unreachable
 from tests.support import eventually
@@ -169,7 +169,7 @@ async def test_a_flood_gives_way_to_others_after_each(
 ) -> None:
     turn = 0
     turns: list[int] = []
-    pong = web.WebSocketResponse.pong
+    pong = ClientSocket.pong
 
     async def others() -> None:
         nonlocal turn
@@ -177,12 +177,12 @@ async def test_a_flood_gives_way_to_others_after_each(
             turn += 1
             await asyncio.sleep(0)
 
-    async def noted(websocket: web.WebSocketResponse, message: bytes = b"") -> None:
+    def noted(socket: ClientSocket, payload: bytes) -> None:
         turns.append(turn)
-        await pong(websocket, message)
+        pong(socket, payload)
 
     monkeypatch.setattr(world.instruments, "socket_received", lambda *_: turns.append(turn))
-    monkeypatch.setattr(web.WebSocketResponse, "pong", noted)
+    monkeypatch.setattr(ClientSocket, "pong", noted)
     async with world.stream(autoping=False) as socket, asyncio.TaskGroup() as tasks:
         await socket.receive_json()
         running = tasks.create_task(others())
@@ -193,19 +193,6 @@ async def test_a_flood_gives_way_to_others_after_each(
             assert answer.data == (b"x" if frames == "pings" else '{"type":"pong","id":null}')
         running.cancel()
     assert len(set(turns)) == 100
-
-
-async def test_who_goes_before_its_pong_has_left_is_no_failure(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def gone(websocket: web.WebSocketResponse, message: bytes = b"") -> None:
-        raise ClientConnectionResetError("Cannot write to closing transport")
-
-    monkeypatch.setattr(web.WebSocketResponse, "pong", gone)
-    async with world.stream() as socket:
-        await socket.receive_json()
-        await socket.ping()
-        await eventually(lambda: closed(world) == {"client": 1})
 
 
 async def test_binary_messages_are_refused(world: World) -> None:
