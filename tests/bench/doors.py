@@ -82,7 +82,7 @@ class Sizes(NamedTuple):
     idle: int = 5_000
     slow: int = 300
     rounds: int = 3
-    intervals: int = 4
+    intervals: int = 3
     load: Scale = Scale(orders=10_000, sockets=20, commands=100, burst=10, seconds=LONG_S)
     ticks_per_s: int = 1_000
 
