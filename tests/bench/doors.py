@@ -5,9 +5,9 @@ market, its traders and 20 who listen (1,000 ticks and 100 commands a second): h
 takes until its answer, and a price until it arrives. Before the doors stands a crowd, in a process
 of its own (`tests/bench/doors_crowd.py`): nobody, 5,000 idle sockets, slow senders, or both. Of the
 slow a third sends bodies a byte at a time, a third stops half-way through a handshake, a third
-never reads; they come one after the other, and whoever is turned away comes back at once. The
-crowds take turns, round by round the other way about. Five seconds make a sample; those in which a
-crowd comes or goes do not count.
+never reads; they come all at once, and whoever is turned away comes back at once. The crowds take
+turns, round by round the other way about. Five seconds make a sample; those in which a crowd comes
+or goes do not count.
 
 Against: nobody else, and the crowd of both before another door: a bare server in a process of its
 own (`tests/bench/doors_bare.py`), which has nothing to do with the service but shares the two

@@ -6,9 +6,8 @@ ones have ended since the last.
 
 An idle socket is a stream that wants no prices and answers pings. Of slow senders there are as many
 of each kind: bodies that come a byte at a time, handshakes that stop half-way, and streams of which
-nothing is ever read. Each comes back as soon as it is turned away. They come one after the other,
-spread over what the longest of them takes, and so stay spread: what they do is to be slow, and not
-to storm the doors all at once.
+nothing is ever read. Each comes back as soon as it is turned away. They come all at once, and those
+of a kind come back all at once, which is the worst that so many can do.
 """
 
 import asyncio
@@ -24,6 +23,7 @@ from typing import cast
 import uvloop
 
 from service.api.auth import Role, issue_token
+from service.api.connections import HEAD_TIMEOUT_S
 from service.api.openapi import STREAM_PATH
 from service.api.orders import ORDERS
 from tests.bench.machine import allow_sockets
@@ -93,7 +93,7 @@ class Crowd:
         return sum(each.is_lost for each in self._idle)
 
     async def become(self, idle: int, slow: int) -> None:
-        """Let so many of either be there; when the last slow one has come, the first was cut."""
+        """Let so many of either be there; slow ones for so long that the first were turned away."""
         while len(self._idle) > idle:
             self._idle.pop().close()
         gate = asyncio.Semaphore(OPENED_AT_ONCE)
@@ -107,7 +107,8 @@ class Crowd:
         begun = slow - len(self._slow)
         for kind in itertools.islice(kinds, begun):
             self._slow.append(asyncio.create_task(self._again(kind)))
-            await asyncio.sleep(UNREAD_S / begun)
+        if begun > 0:
+            await asyncio.sleep(HEAD_TIMEOUT_S)
 
     async def _open(self, gate: asyncio.Semaphore) -> None:
         """Open an idle socket, again if it is refused, as clients do."""

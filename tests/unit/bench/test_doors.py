@@ -80,6 +80,7 @@ class Door:
 async def test_idle_sockets_answer_pings_and_slow_senders_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(doors_crowd, "HEAD_TIMEOUT_S", 0.0)
     monkeypatch.setattr(doors_crowd, "BYTE_EVERY_S", 0.01)
     monkeypatch.setattr(doors_crowd, "UNREAD_S", 0.05)
     door = Door()
@@ -100,7 +101,8 @@ async def test_a_bare_server_does_what_the_service_must(monkeypatch: pytest.Monk
     monkeypatch.setattr(doors_bare, "LIMITS", limits)
     monkeypatch.setattr(doors_bare, "PRICES", text_frame(b"x" * 60_000))
     monkeypatch.setattr(doors_bare, "SHOW_INTERVAL_S", 0.001)
-    monkeypatch.setattr(doors_bare, "HEAD_TIMEOUT_S", 0.2)
+    for module in (doors_bare, doors_crowd):
+        monkeypatch.setattr(module, "HEAD_TIMEOUT_S", 0.2)
     monkeypatch.setattr(doors_bare, "BODY_TIMEOUT_S", 0.2)
     monkeypatch.setattr(doors_crowd, "BYTE_EVERY_S", 0.01)
     monkeypatch.setattr(doors_crowd, "UNREAD_S", 1.0)
