@@ -67,7 +67,7 @@ async def test_all_trigger_the_same_orders_for_the_same_reasons(
         for number, (loops, level) in enumerate(
             ((before, logging.DEBUG), (report_after, logging.INFO)), 1
         ):
-            url = f"{redis_url.rstrip('/0')}/{number}"
+            url = f"{redis_url.removesuffix('/0')}/{number}"
             async with Stores.on(dsns[number], url, tmp_path / f"{number}.log", level) as stores:
                 await fill_cache(stores)
                 await before.store_prices(stores, prices_of(first, SYMBOLS), GROUP_NAMES)
