@@ -88,10 +88,10 @@ class Sizes(NamedTuple):
 
 
 class Said(msgspec.Struct):
-    """What the crowd tells of itself: how slow ones ended, and idle ones that were lost."""
+    """What the crowd tells of itself: how slow ones ended, and why idle ones were lost."""
 
     ends: dict[str, int]
-    lost: int
+    lost: list[str]
 
 
 class Watched(NamedTuple):

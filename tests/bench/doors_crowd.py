@@ -18,7 +18,6 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import uvloop
 
@@ -26,6 +25,7 @@ from service.api.auth import Role, issue_token
 from service.api.connections import HEAD_TIMEOUT_S
 from service.api.openapi import STREAM_PATH
 from service.api.orders import ORDERS
+from service.load.stream_socket import Refused, StreamSocket
 from tests.bench.machine import allow_sockets
 from tests.bench.raw_socket import BUFFER_BYTES, HOST, TOKEN_LIFE_S
 from tests.fuzz.frames import text
@@ -39,41 +39,17 @@ RECEIVE_BUFFER_BYTES = 4_096
 DRAIN_S = 2.0
 BACK_AFTER_S = 0.05
 AGAIN_AFTER_S = 1.0
-_PING, _PONG = b"\x89\x00", b"\x8a\x80\x00\x00\x00\x00"
 _NO_PRICES = text({"type": "unsubscribe"}).encoded()
 
 
-class IdleSocket(asyncio.Protocol):
-    """A stream that has been opened and is left alone."""
+class IdleSocket(StreamSocket):
+    """A stream that has been opened and is left alone: it wants no prices, and answers pings."""
 
     def __init__(self, upgrade: bytes) -> None:
-        self._upgrade = upgrade
-        self._transport: asyncio.Transport
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.is_lost = False
+        super().__init__(upgrade, lambda message: None)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._upgrade)
-
-    def data_received(self, data: bytes) -> None:
-        if not self.opened.done():
-            if not data.startswith(b"HTTP/1.1 101 "):
-                self.opened.set_exception(ConnectionRefusedError(f"refused: {data!r}"))
-                self.close()
-                return
-            self._transport.write(_NO_PRICES)
-            self.opened.set_result(None)
-        elif data.endswith(_PING):
-            self._transport.write(_PONG)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.is_lost = True
-        if not self.opened.done():
-            self.opened.set_exception(ConnectionResetError("cut"))
-
-    def close(self) -> None:
-        self._transport.abort()
+    def want_no_prices(self) -> None:
+        self._transport.write(_NO_PRICES)
 
 
 class Crowd:
@@ -88,9 +64,9 @@ class Crowd:
         self.ends: Counter[str] = Counter()
 
     @property
-    def lost(self) -> int:
-        """Idle sockets that the service, which has no reason to, has ended."""
-        return sum(each.is_lost for each in self._idle)
+    def lost(self) -> list[str]:
+        """Why idle sockets were ended by the service, which has no reason to."""
+        return [each.lost for each in self._idle if each.lost is not None]
 
     async def become(self, idle: int, slow: int) -> None:
         """Let so many of either be there; slow ones for so long that the first were turned away."""
@@ -115,11 +91,12 @@ class Crowd:
         loop = asyncio.get_running_loop()
         async with gate, asyncio.timeout(OPEN_TIMEOUT_S):
             while True:
-                with contextlib.suppress(ConnectionError):
+                with contextlib.suppress(ConnectionError, Refused):
                     _, idle = await loop.create_connection(
                         lambda: IdleSocket(self._upgrade()), HOST, self._port
                     )
                     await idle.opened
+                    idle.want_no_prices()
                     self._idle.append(idle)
                     return
                 await asyncio.sleep(AGAIN_AFTER_S)
