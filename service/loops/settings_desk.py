@@ -226,6 +226,10 @@ def _in_state(before: Known, state: TradingState, target: str, author: Author) -
     """Return settings in another trading state, which is told."""
     logger.warning(
         "trading of {}: {} -> {}, by {}: {}",
-        *(target, before.trading_state, state, author.actor, author.reason),
+        target,
+        before.trading_state,
+        state,
+        author.actor,
+        author.reason,
     )
     return replace(before, trading_state=state)

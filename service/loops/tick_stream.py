@@ -209,7 +209,8 @@ class TickReader:
                 self._refused = epoch
                 logger.warning(
                     "ticks under epoch {} are refused: they are a former feed's, {} has written",
-                    *(epoch, self._epoch),
+                    epoch,
+                    self._epoch,
                 )
             return count
         if epoch > self._epoch:

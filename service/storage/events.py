@@ -286,7 +286,8 @@ class EventFeed:
     def _go_back(self, account: _Account, told: int, head: EventHead, payload: bytes) -> None:
         logger.error(
             "an account has gone back from event {} to {}: was the database restored?",
-            *(told, head.sequence),
+            told,
+            head.sequence,
         )
         for subscriber in list(account.subscribers):
             if subscriber.last > head.sequence:
